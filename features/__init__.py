@@ -1,0 +1,1 @@
+"""Motion to events and trips, trips to driver periods; the feature catalogue."""

@@ -1,0 +1,1 @@
+"""Policies, claims and driver periods to premium factors, with reasons and receipts."""

@@ -1,0 +1,1 @@
+"""The one command, `ubi`; each subcommand imports its stage only when called."""
