@@ -1,0 +1,111 @@
+"""Event rules: versioned TOML, read once into integers so that both implementations compare the same numbers."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from device.contract.errors import ContractError
+
+CURRENT_VERSION: Final = 1
+
+# Numbers of the kinds on the wire. Only additions.
+KIND_NUMBERS: Final[dict[str, int]] = {
+    "harsh_braking": 1,
+    "harsh_acceleration": 2,
+    "harsh_turn_left": 3,
+    "harsh_turn_right": 4,
+    "impact": 5,
+    "speeding": 6,
+}
+KIND_NAMES: Final[dict[int, str]] = {number: name for name, number in KIND_NUMBERS.items()}
+# Kinds whose swings are tabulated as excursions.
+EXCURSION_KINDS: Final = ("harsh_braking", "harsh_acceleration", "harsh_turn_left", "harsh_turn_right")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One event kind. Thresholds are integers of the signal's own unit (0.01 m/s2, or 0.1 km/h for speeding)."""
+
+    kind: str
+    signal: str
+    sign: int
+    entry: int
+    exit: int
+    levels: tuple[int, ...]
+    min_duration_ms: int
+    min_speed_dkmh: int
+    merge_gap_ms: int
+
+    @property
+    def number(self) -> int:
+        """The kind's number on the wire."""
+        return KIND_NUMBERS[self.kind]
+
+    def level(self, peak: int) -> int:
+        """Severity level of a peak: how many of `levels` it reached."""
+        return sum(peak >= threshold for threshold in self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A rules version: the event rules, the excursion rules, and the limit assumed where none is known."""
+
+    version: int
+    rules: tuple[Rule, ...]
+    excursions: tuple[Rule, ...]
+    default_limit_dkmh: int
+
+
+@cache
+def load_rules(version: int = CURRENT_VERSION) -> Rules:
+    """Read a rules version that ships with the package.
+
+    Raises
+    ------
+    ContractError
+        If the version is not shipped or its file breaks the definition (entry below exit, levels not rising).
+    """
+    file = resources.files("device.contract") / "rules" / f"rules-{version}.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ContractError(f"event rules version {version} are not part of this release; update ubi") from None
+    return parse_rules(tomllib.loads(text))
+
+
+def parse_rules(table: dict[str, Any]) -> Rules:
+    """Turn a rules table into integers, checking that it is a definition."""
+    rules = tuple(_rule(row) for row in table["rule"])
+    by_kind = {rule.kind: rule for rule in rules}
+    entry, leave = _steps(table["excursion"]["entry"], 100), _steps(table["excursion"]["exit"], 100)
+    excursions = tuple(
+        Rule(kind, by_kind[kind].signal, by_kind[kind].sign, entry, leave, (entry,), 0, 0, -1)
+        for kind in EXCURSION_KINDS
+    )
+    for rule in rules + excursions:
+        if rule.exit > rule.entry or list(rule.levels) != sorted(set(rule.levels)) or rule.sign not in (-1, 1):
+            raise ContractError(f"event rule {rule.kind}: needs exit <= entry, rising levels and sign 1 or -1")
+    return Rules(int(table["version"]), rules, excursions, _steps(table["speeding"]["default_limit_kmh"], 10))
+
+
+def _rule(row: dict[str, Any]) -> Rule:
+    scale = 10 if row["signal"].endswith("_dkmh") else 100
+    return Rule(
+        kind=row["kind"],
+        signal=row["signal"],
+        sign=int(row["sign"]),
+        entry=_steps(row["entry"], scale),
+        exit=_steps(row["exit"], scale),
+        levels=tuple(_steps(level, scale) for level in row["levels"]),
+        min_duration_ms=int(row["min_duration_ms"]),
+        min_speed_dkmh=_steps(row["min_speed_kmh"], 10),
+        merge_gap_ms=int(row["merge_gap_ms"]),
+    )
+
+
+def _steps(value: float, scale: int) -> int:
+    return round(value * scale)

@@ -1,0 +1,66 @@
+"""Ed25519 checkpoints over the chain head, and the key files of a device."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from device.contract.errors import UsageError
+
+SIGNATURE_BYTES: Final = 64
+
+
+class Signer:
+    """Signs message hashes with a device's private key."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Signer:
+        """Key from 32 bytes: a replayed recording signs with a key derived from its own content."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def from_file(cls, path: Path) -> Signer:
+        """Read a 32-byte raw private key; make one, readable by its owner only, where there is none.
+
+        Raises
+        ------
+        UsageError
+            If the file does not hold exactly 32 bytes.
+        """
+        if not path.exists():
+            seed = os.urandom(32)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(seed)
+                file.flush()
+                os.fsync(file.fileno())
+            return cls.from_seed(seed)
+        seed = path.read_bytes()
+        if len(seed) != 32:
+            raise UsageError(f"{path}: a device key has 32 bytes, this file has {len(seed)}; enrol the device again")
+        return cls.from_seed(seed)
+
+    @property
+    def public_key(self) -> bytes:
+        """Raw public key, 32 bytes."""
+        return self._key.public_key().public_bytes_raw()
+
+    def sign(self, message_hash: bytes) -> bytes:
+        """Signature over a message hash, 64 bytes."""
+        return self._key.sign(message_hash)
+
+
+def verify(public_key: bytes, message_hash: bytes, signature: bytes) -> bool:
+    """Whether the signature over the hash was made by the key; False for any malformed input."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message_hash)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,221 @@
+"""Encode and decode messages. Encoding fixes the bytes once; decoding answers any bytes with a Message or a Reject.
+
+    body dataclass -> protobuf -> zstd when it pays -> Envelope(header, body[, signature]) -> bytes
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import zstandard
+from google.protobuf.message import DecodeError
+
+from device.contract import bodies, topics
+from device.contract import wire_pb2 as pb
+from device.contract.errors import ContractError
+
+SCHEMA_VERSION: Final = 1
+MAX_PAYLOAD_BYTES: Final = 262_144  # one message as sent; the largest real one (500 rows, all columns) has under 20 kB
+MAX_BODY_BYTES: Final = 1_048_576  # one body after decompression, checked before memory is taken
+STREAM_ID_BYTES: Final = 16
+HASH_BYTES: Final = 32
+ZSTD_LEVEL: Final = 3
+
+
+class Reason(StrEnum):
+    """Why a message could not be taken; the `reason` column of rejects."""
+
+    OVERSIZED = "oversized"
+    GARBAGE = "garbage"
+    UNKNOWN_VERSION = "unknown_version"
+    BAD_HEADER = "bad_header"
+    WRONG_DEVICE = "wrong_device"
+    BAD_BODY = "bad_body"
+    ABSURD_VALUE = "absurd_value"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Header of every message; times in ms, ids and hashes raw."""
+
+    device_id: str
+    stream_id: bytes
+    seq: int
+    prev_hash: bytes
+    boot_id: bytes
+    queued_at_ms: int
+    mono_ms: int
+    clock_quality: int
+    body_kind: int = 0
+    body_codec: int = 0
+    body_size: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that passed every check that one message allows. `body` is None in a tombstone."""
+
+    header: Header
+    body: bodies.Body | None
+    hash: bytes
+    signature: bytes
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A message that could not be taken, why, and the header where it could be read (so that it can be acked)."""
+
+    reason: Reason
+    detail: str
+    header: Header | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The bytes of a message, fixed for ever, and its hash (the next message's `prev_hash`)."""
+
+    payload: bytes
+    hash: bytes
+
+
+def encode(header: Header, body: bodies.Body, sign: bodies.Sign | None = None) -> Encoded:
+    """Fix the bytes of a message.
+
+    Parameters
+    ----------
+    header : Header
+        `body_kind`, `body_codec` and `body_size` are filled in here.
+    body : Body
+    sign : callable or None
+        Makes this message a checkpoint: called with the hash, returns the signature.
+    """
+    raw = bodies.to_bytes(body)
+    if len(raw) > MAX_BODY_BYTES:
+        raise ContractError(f"body of {len(raw)} bytes is over {MAX_BODY_BYTES}; queue smaller batches")
+    packed = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(raw)
+    codec, sent = (pb.CODEC_ZSTD, packed) if len(packed) < len(raw) else (pb.CODEC_RAW, raw)
+    head = pb.Header(
+        schema_version=header.schema_version,
+        device_id=header.device_id,
+        stream_id=header.stream_id,
+        seq=header.seq,
+        prev_hash=header.prev_hash,
+        boot_id=header.boot_id,
+        queued_at_ms=header.queued_at_ms,
+        mono_ms=header.mono_ms,
+        clock_quality=pb.ClockQuality.Name(header.clock_quality),  # refuses a number the contract does not know
+        body_kind=bodies.kind_of(body),
+        body_codec=codec,
+        body_size=len(raw),
+    ).SerializeToString(deterministic=True)
+    digest = chain_hash(head, hashlib.sha256(sent).digest())
+    envelope = pb.Envelope(header=head, body=sent, signature=sign(digest) if sign else b"")
+    return Encoded(envelope.SerializeToString(deterministic=True), digest)
+
+
+def tombstone(payload: bytes) -> bytes:
+    """The message without its body: same header, same hash, same signature; the chain still verifies."""
+    envelope = pb.Envelope.FromString(payload)
+    if envelope.body_hash:
+        return payload
+    stone = pb.Envelope(
+        header=envelope.header, body_hash=hashlib.sha256(envelope.body).digest(), signature=envelope.signature
+    )
+    return stone.SerializeToString(deterministic=True)
+
+
+def chain_hash(header: bytes, body_hash: bytes) -> bytes:
+    """Hash of a message: SHA-256 over the header's bytes and the SHA-256 of the body's bytes."""
+    return hashlib.sha256(header + body_hash).digest()
+
+
+def decode(payload: bytes, topic_device: str | None = None) -> Message | Reject:
+    """Read any bytes. Never raises on them.
+
+    Parameters
+    ----------
+    payload : bytes
+    topic_device : str or None
+        Device id of the topic the message came on; must match the header's.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return Reject(Reason.OVERSIZED, f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+    try:
+        envelope = pb.Envelope.FromString(payload)
+        header = _header(pb.Header.FromString(envelope.header))
+    except (DecodeError, UnicodeDecodeError):
+        return Reject(Reason.GARBAGE, "not an envelope of this contract")
+    if header.schema_version != SCHEMA_VERSION:
+        return Reject(Reason.UNKNOWN_VERSION, f"schema version {header.schema_version}, known is {SCHEMA_VERSION}")
+    fault = _header_fault(header, envelope)
+    if fault:
+        return Reject(Reason.BAD_HEADER, fault)
+    if topic_device is not None and header.device_id != topic_device:
+        return Reject(Reason.WRONG_DEVICE, f"header says {header.device_id}, topic says {topic_device}")
+    body_hash = envelope.body_hash or hashlib.sha256(envelope.body).digest()
+    digest = chain_hash(envelope.header, body_hash)
+    if envelope.body_hash:
+        return Message(header, None, digest, envelope.signature, body_hash)
+    body = _body(header, envelope.body)
+    if isinstance(body, Reject):
+        return body
+    return Message(header, body, digest, envelope.signature, body_hash)
+
+
+def _header(head: pb.Header) -> Header:
+    return Header(
+        device_id=head.device_id,
+        stream_id=head.stream_id,
+        seq=head.seq,
+        prev_hash=head.prev_hash,
+        boot_id=head.boot_id,
+        queued_at_ms=head.queued_at_ms,
+        mono_ms=head.mono_ms,
+        clock_quality=int(head.clock_quality),
+        body_kind=int(head.body_kind),
+        body_codec=int(head.body_codec),
+        body_size=head.body_size,
+        schema_version=head.schema_version,
+    )
+
+
+def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
+    checks = (
+        (topics.DEVICE_ID.fullmatch(header.device_id) is not None, "device_id is not an id"),
+        (len(header.stream_id) == STREAM_ID_BYTES, "stream_id is not 16 bytes"),
+        (1 <= header.seq < 2**63, "seq is out of range"),
+        (len(header.prev_hash) == (HASH_BYTES if header.seq > 1 else 0), "prev_hash has the wrong length"),
+        (len(header.boot_id) <= 16, "boot_id is over 16 bytes"),
+        (abs(header.queued_at_ms) < 2**53 and header.mono_ms < 2**53, "a time is out of range"),
+        (header.body_size <= MAX_BODY_BYTES, f"body of {header.body_size} bytes, at most {MAX_BODY_BYTES}"),
+        (len(envelope.signature) in (0, 64), "signature is not 64 bytes"),
+        (len(envelope.body_hash) in (0, HASH_BYTES), "body_hash is not 32 bytes"),
+        (not (envelope.body and envelope.body_hash), "both a body and a tombstone"),
+    )
+    return next((fault for passed, fault in checks if not passed), None)
+
+
+def _body(header: Header, sent: bytes) -> bodies.Body | Reject:
+    raw = sent
+    if header.body_codec == pb.CODEC_ZSTD:
+        try:
+            if zstandard.frame_content_size(sent) != header.body_size:
+                return Reject(Reason.BAD_BODY, "compressed size differs from the header", header)
+            raw = zstandard.ZstdDecompressor().decompress(sent, max_output_size=header.body_size)
+        except zstandard.ZstdError as error:
+            return Reject(Reason.BAD_BODY, f"not zstd: {error}", header)
+    elif header.body_codec != pb.CODEC_RAW:
+        return Reject(Reason.BAD_BODY, f"unknown codec {header.body_codec}", header)
+    if len(raw) != header.body_size:
+        return Reject(Reason.BAD_BODY, "size differs from the header", header)
+    try:
+        return bodies.from_bytes(header.body_kind, raw)
+    except DecodeError:
+        return Reject(Reason.BAD_BODY, "not a body of its kind", header)
+    except ContractError as error:
+        return Reject(Reason.ABSURD_VALUE, str(error), header)

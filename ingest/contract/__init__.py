@@ -1,0 +1,1 @@
+"""The lake as later stages see it: table schemas, file layout, manifest."""

@@ -1,0 +1,133 @@
+"""Schemas of the lake's tables. Every writer casts to these, every reader may rely on them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import polars as pl
+
+from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
+
+HISTOGRAM: Final = pl.List(pl.Struct({"key": pl.Int32, "value": pl.Int64}))  # keys rise, no zero values
+
+# One row a message, as it came. date = received UTC date, in the path.
+MESSAGES: Final = pl.Schema(
+    {
+        "device_id": pl.String,
+        "stream_id": pl.String,  # hex
+        "seq": pl.Int64,
+        "hash": pl.Binary,
+        "prev_hash": pl.Binary,
+        "body_kind": pl.Int16,
+        "tombstone": pl.Boolean,
+        "queued_at_ms": pl.Int64,
+        "mono_ms": pl.Int64,
+        "boot_id": pl.String,  # hex
+        "clock_quality": pl.Int16,
+        "received_at_ms": pl.Int64,
+        "payload": pl.Binary,
+    }
+)
+
+REJECTS: Final = pl.Schema(
+    {
+        "topic": pl.String,
+        "device_id": pl.String,  # of the topic; null when the topic names none
+        "stream_id": pl.String,  # hex; null when the header could not be read
+        "seq": pl.Int64,
+        "reason": pl.String,  # device.contract.wire.Reason
+        "detail": pl.String,
+        "received_at_ms": pl.Int64,
+        "payload_sha256": pl.Binary,
+        "payload": pl.Binary,  # null where consent does not cover it
+    }
+)
+
+# One row a trip. trip_key = trip_key(trip_id): an integer that is cheap to compare in the motion table.
+TRIPS: Final = pl.Schema(
+    {
+        "trip_id": pl.String,
+        "trip_key": pl.UInt64,
+        "device_id": pl.String,
+        "stream_id": pl.String,
+        "seq": pl.Int64,  # of the trip_start
+        "recording": pl.String,  # hex SHA-256 of the recording played; null in a real car
+        "recorded_file": pl.String,  # base name of that recording; null in a real car
+        "vehicle": pl.String,
+        "adapter": pl.String,
+        "start_ms": pl.Int64,  # UTC, corrected
+        "device_start_ms": pl.Int64,  # UTC as the device believed
+        "utc_offset_min": pl.Int32,  # null: local time not known
+        "period_ms": pl.Int32,
+        "sensor_grade": pl.Int16,
+        "rules_version": pl.Int32,
+        "end_reason": pl.Int16,
+        "odometer_start_m": pl.Int64,
+        "odometer_end_m": pl.Int64,
+        "complete": pl.Boolean,  # the seq run from trip_start to trip_end is whole
+        "chain_ok": pl.Boolean,  # every prev_hash of that run fits
+        "has_motion": pl.Boolean,
+        "represents": pl.Int32,  # 1; in a simulated portfolio: how many trips of the year this one stands for
+        **dict.fromkeys(SCALAR_FIELDS, pl.Int64),
+        **dict.fromkeys(HISTOGRAM_FIELDS, HISTOGRAM),
+    }
+)
+
+EVENTS: Final = pl.Schema(
+    {
+        "trip_key": pl.UInt64,
+        "trip_id": pl.String,
+        "device_id": pl.String,
+        "kind": pl.Int16,  # device.contract.rules.KIND_NAMES
+        "level": pl.Int16,
+        "onset_ms": pl.Int64,  # since the trip's start, as are peak_ms and end_ms
+        "peak_ms": pl.Int64,
+        "end_ms": pl.Int64,
+        "duration_ms": pl.Int64,
+        "peak": pl.Int32,  # 0.01 m/s2; speeding: 0.1 km/h over the limit
+        "onset_speed_dkmh": pl.Int32,
+        "delta_v_dkmh": pl.Int32,
+        "rules_version": pl.Int32,
+        "sensor_grade": pl.Int16,
+    }
+)
+
+# Sorted by (trip_key, t_ms) within a file; a trip is never split across files.
+MOTION: Final = pl.Schema(
+    {
+        "trip_key": pl.UInt64,
+        "t_ms": pl.Int32,
+        "speed_dkmh": pl.Int16,
+        "accel_lon_cmps2": pl.Int16,
+        "accel_lat_cmps2": pl.Int16,
+        "yaw_rate_ddps": pl.Int16,
+        "accel_peak_cmps2": pl.Int16,
+        "engine": pl.Int8,
+        "limit_kmh": pl.Int16,
+        "quality": pl.UInt8,
+    }
+)
+
+HEALTH: Final = pl.Schema(
+    {
+        "device_id": pl.String,
+        "stream_id": pl.String,
+        "seq": pl.Int64,
+        "queued_at_ms": pl.Int64,
+        "counter": pl.String,
+        "value": pl.Int64,
+    }
+)
+
+SEALED: Final[dict[str, pl.Schema]] = {"trips": TRIPS, "events": EVENTS, "motion": MOTION, "health": HEALTH}
+
+
+def trip_id(device_id: str, stream_id: str, seq: int) -> str:
+    """Name of a trip: device, stream (hex) and seq of its trip_start."""
+    return f"{device_id}:{stream_id}:{seq}"
+
+
+def trip_key(name: str) -> int:
+    """Integer form of a trip id, the first 8 bytes of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
