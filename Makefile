@@ -1,0 +1,54 @@
+# `make` alone lists the targets. Everything runs in .venv, made from the lock; needs git, make and Python >= 3.11.
+SHELL := bash
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c 'pass' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --group build $(UPGRADE) pyproject.toml
+
+.PHONY: help demo test check bench golden lock campaign proto clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 17
+
+demo: $(READY) ## recorded trips to premium factors, the whole pipeline: ends with a table and a report
+	$(BIN)/ubi demo $(ARGS)
+
+test: $(READY) ## run the tests (ARGS='-k outbox' narrows them)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(READY) ## run the benchmarks, or one of them: make bench NAME=...
+	$(BIN)/python -m tests.bench $(NAME)
+
+golden: $(READY) ## write the golden files again, on purpose; review the difference before you commit it
+	$(BIN)/python -m tests.golden $(ARGS)
+
+campaign: $(READY) ## run the long tests, many minutes
+	HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+proto: $(READY) ## generate the wire code from the .proto files
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. $$(find device replay_data -name '*.proto')
+
+lock: $(READY) ## resolve the locks from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	$(COMPILE) --extra dev -o lock/dev.txt
+	$(COMPILE) --extra device -c lock/dev.txt -o lock/device.txt
+	$(COMPILE) --extra spark -c lock/dev.txt -o lock/spark.txt
+
+clean: ## remove the environment, caches and outputs
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ubi.egg-info bench-results demo-out
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): lock/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: Python >= 3.11 is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r lock/dev.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,52 @@
+"""Fixtures every test may use: recorded data, a free port, a real broker."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.mosquitto import Mosquitto, find_mosquitto
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# A shared machine makes single examples slow now and then: no profile has a deadline.
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, max_examples=50)
+settings.register_profile("dev", deadline=None, print_blob=True, max_examples=50)
+settings.register_profile(
+    "campaign", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real recordings, which the project never copies into its own tree."""
+    folder = Path(os.environ.get("UBI_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no recordings at {folder}; UBI_SHARED_DATA names another folder")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Mosquitto]:
+    """A running mosquitto of this test's own, without persistence."""
+    binary = find_mosquitto()
+    if binary is None:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
+    broker = Mosquitto(binary, tmp_path / "mosquitto", free_port)
+    broker.start()
+    yield broker
+    broker.stop()
