@@ -38,7 +38,14 @@ def car(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("car")
     venv.create(folder / "venv", with_pip=True)
     programs = folder / "venv" / "bin"
-    pip = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [
+        programs / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*pip, "--require-hashes", "-r", ROOT / "lock" / "device.txt"], check=True)
     source = source_tree(folder / "source")
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", source], check=True)
