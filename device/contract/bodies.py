@@ -204,7 +204,9 @@ def summary_to_pb(summary: TripSummary) -> pb.Summary:
 
 def summary_from_pb(message: pb.Summary) -> TripSummary:
     """Trip summary of its protobuf form, bounds checked."""
-    summary = TripSummary(**{name: _bounded(name, getattr(message, name)) for name in SCALAR_FIELDS})
+    summary = TripSummary()
+    for name in SCALAR_FIELDS:
+        setattr(summary, name, _bounded(name, getattr(message, name)))
     for name in HISTOGRAM_FIELDS:
         source = getattr(message, name)
         if len(source.key_deltas) != len(source.values) or len(source.values) > MAX_HIST_BINS:

@@ -1,6 +1,6 @@
 """Encode and decode messages. Encoding fixes the bytes once; decoding answers any bytes with a Message or a Reject.
 
-    body dataclass -> protobuf -> zstd when it pays -> Envelope(header, body[, signature]) -> bytes
+body dataclass -> protobuf -> zstd when it pays -> Envelope(header, body[, signature]) -> bytes
 """
 
 from __future__ import annotations

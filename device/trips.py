@@ -1,0 +1,170 @@
+"""Trips, sample by sample: where they start and end, and their summary.
+
+A trip runs from the first sample with the engine on or the car moving to 180 s without either. Samples without either
+are held back until the car is active again, so a trip ends at its last active sample. `device.contract.trip` defines
+the sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from device.contract.motion import BRIDGE_MS, ENGINE_ON, QUALITY_COARSE, QUALITY_JUMP, MotionSample
+from device.contract.trip import (
+    HISTOGRAM_FIELDS,
+    LEVELS,
+    OVER_130_DKMH,
+    SPEED_BANDS,
+    STANDING_DKMH,
+    Histogram,
+    TripSummary,
+    excursion_key,
+    hour_of_week,
+    va_key,
+)
+from device.motion import Cell
+
+TRIP_GAP_MS: Final = 180_000
+
+
+class TripTracker:
+    """Cuts the motion grid into trips. `push` returns (trip ended before this cell, trip started, its samples)."""
+
+    def __init__(self) -> None:
+        self._start_ms: int | None = None
+        self._active_ms = 0
+        self._pending: list[MotionSample] = []
+
+    @property
+    def start_ms(self) -> int | None:
+        """Monotonic time of the running trip's first sample; None between trips."""
+        return self._start_ms
+
+    def push(self, cell: Cell) -> tuple[bool, bool, list[MotionSample]]:
+        """Take the next cell."""
+        sample, ended, started = cell.sample, False, False
+        active = sample.engine == ENGINE_ON or (sample.speed_dkmh or 0) > 0
+        if self._start_ms is not None and cell.mono_ms - self._active_ms > TRIP_GAP_MS:
+            ended = True
+            self.end()
+        if not active:
+            if self._start_ms is not None:
+                self._pending.append(sample._replace(t_ms=cell.mono_ms - self._start_ms))
+            return ended, started, []
+        if self._start_ms is None:
+            self._start_ms, started = cell.mono_ms, True
+        self._active_ms = cell.mono_ms
+        samples = [*self._pending, sample._replace(t_ms=cell.mono_ms - self._start_ms)]
+        self._pending = []
+        return ended, started, samples
+
+    def end(self) -> None:
+        """End the running trip; samples after its last activity are not part of it."""
+        self._start_ms = None
+        self._pending = []
+
+    def to_state(self) -> list[Any]:
+        """JSON form of what the tracker remembers."""
+        return [self._start_ms, self._active_ms, list(self._pending)]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on where `to_state` was taken."""
+        self._start_ms, self._active_ms = state[0], state[1]
+        self._pending = [MotionSample(*fields) for fields in state[2]]
+
+
+class SummaryBuilder:
+    """Accumulates the summary of one trip.
+
+    Parameters
+    ----------
+    started_at_ms : int
+        UTC of the trip's first sample.
+    utc_offset_min : int or None
+        Local time minus UTC; None = not known, then no distance is counted by hour.
+    period_ms : int
+        Grid period.
+    """
+
+    def __init__(self, started_at_ms: int, utc_offset_min: int | None, period_ms: int) -> None:
+        self._started_at_ms = started_at_ms
+        self._utc_offset_min = utc_offset_min
+        self._period_ms = period_ms
+        self._known: MotionSample | None = None  # last sample with known speed
+        self.summary = TripSummary()
+
+    def push(self, sample: MotionSample) -> None:
+        """Take the next sample of the trip."""
+        total = self.summary
+        total.samples += 1
+        total.duration_ms = sample.t_ms + self._period_ms
+        total.accel_null_samples += sample.accel_lon_cmps2 is None
+        total.lateral_samples += sample.accel_lat_cmps2 is not None
+        total.jump_samples += bool(sample.quality & QUALITY_JUMP)
+        total.coarse_samples += bool(sample.quality & QUALITY_COARSE)
+        if sample.speed_dkmh is None:
+            total.speed_null_samples += 1
+            return
+        total.max_speed_dkmh = max(total.max_speed_dkmh, sample.speed_dkmh)
+        if sample.accel_lon_cmps2 is not None:
+            _add(total.va_ms, va_key(sample.speed_dkmh, sample.accel_lon_cmps2), self._period_ms)
+        if self._known is not None:
+            self._segment(self._known, sample)
+        self._known = sample
+
+    def add_event(self, kind: int, level: int) -> None:
+        """Count an event of the trip."""
+        _add(self.summary.event_counts, kind * LEVELS + level, 1)
+
+    def add_excursion(self, kind: int, peak_cmps2: int, duration_ms: int, onset_speed_dkmh: int | None) -> None:
+        """Count an excursion of the trip."""
+        _add(self.summary.excursions, excursion_key(kind, peak_cmps2, duration_ms, onset_speed_dkmh), 1)
+
+    def _segment(self, a: MotionSample, b: MotionSample) -> None:
+        total = self.summary
+        dt_ms = b.t_ms - a.t_ms
+        if dt_ms > BRIDGE_MS:
+            total.unobserved_ms += dt_ms
+            return
+        speed_sum = (a.speed_dkmh or 0) + (b.speed_dkmh or 0)
+        distance_mm = (speed_sum * dt_ms + 36) // 72
+        total.observed_ms += dt_ms
+        total.distance_mm += distance_mm
+        if speed_sum >= 2 * STANDING_DKMH:
+            total.moving_ms += dt_ms
+        else:
+            total.standing_ms += dt_ms
+            total.idle_ms += dt_ms if a.engine == ENGINE_ON else 0
+        total.over_130_ms += dt_ms if speed_sum > 2 * OVER_130_DKMH else 0
+        if a.limit_kmh is not None:
+            total.limit_known_ms += dt_ms
+            total.speeding_ms += dt_ms if speed_sum > 20 * a.limit_kmh else 0
+        if distance_mm:
+            _add(total.distance_by_speed_mm, min(speed_sum // 200, SPEED_BANDS - 1), distance_mm)
+            if self._utc_offset_min is not None:
+                hour = hour_of_week(self._started_at_ms + a.t_ms, self._utc_offset_min)
+                _add(total.distance_by_hour_mm, hour, distance_mm)
+
+    def to_state(self) -> dict[str, Any]:
+        """JSON form of the summary so far."""
+        return {
+            "start": [self._started_at_ms, self._utc_offset_min, self._period_ms],
+            "known": self._known,
+            "summary": asdict(self.summary),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> SummaryBuilder:
+        """Builder that goes on where `to_state` was taken."""
+        builder = cls(*state["start"])
+        builder._known = MotionSample(*state["known"]) if state["known"] else None
+        fields = dict(state["summary"])
+        for name in HISTOGRAM_FIELDS:  # JSON has string keys
+            fields[name] = {int(key): value for key, value in fields[name].items()}
+        builder.summary = TripSummary(**fields)
+        return builder
+
+
+def _add(histogram: Histogram, key: int, amount: int) -> None:
+    histogram[key] = histogram.get(key, 0) + amount
