@@ -17,9 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # A shared machine makes single examples slow now and then: no profile has a deadline.
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, max_examples=50)
 settings.register_profile("dev", deadline=None, print_blob=True, max_examples=50)
-settings.register_profile(
-    "campaign", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("campaign", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 

@@ -14,9 +14,7 @@ from device.contract.errors import TryAgainError, UbiError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ubi", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-m", "ubi", *arguments], capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
@@ -35,9 +33,7 @@ def command(monkeypatch):
 def test_the_command_itself_imports_no_library():
     script = "import sys, ubi; ubi.main([]); print({m.partition('.')[0] for m in sys.modules} & {*sys.argv})"
     libraries = ["polars", "numpy", "lightgbm", "duckdb", "google", "paho", "obd", "serial", "zstandard"]
-    result = subprocess.run(
-        [sys.executable, "-c", script, *libraries], capture_output=True, text=True, timeout=60
-    )
+    result = subprocess.run([sys.executable, "-c", script, *libraries], capture_output=True, text=True, timeout=60)
     assert result.stdout.endswith("\nset()\n"), result
 
 
@@ -71,9 +67,7 @@ def test_every_command_tells_its_help(name):
 
 def test_a_mistyped_command_is_answered_with_the_near_one(capsys):
     assert ubi.main(["pricng"]) == 2
-    assert capsys.readouterr().err == (
-        "ubi: error: there is no command 'pricng'; did you mean 'ubi pricing'?\n"
-    )
+    assert capsys.readouterr().err == ("ubi: error: there is no command 'pricng'; did you mean 'ubi pricing'?\n")
 
 
 def test_arguments_after_the_command_reach_the_stage_untouched(command):
