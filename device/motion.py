@@ -32,6 +32,7 @@ TYRE_LIMIT_MPS2: Final = 11.8
 ROUNDING_KMH: Final = 1.0
 # Engine state and speed limit hold for this long after their reading; older is not known.
 HOLD_MS: Final = 3_000
+HELD_SIGNALS: Final = ("rpm", "limit_kmh")
 # After this long without any reading no further empty cells are made: longer than the gap that ends a trip.
 SILENCE_MS: Final = 190_000
 
@@ -56,8 +57,7 @@ class MotionBuilder:
         self._times: list[int] = []
         self._speeds: list[float] = []
         self._faults: list[int] = []  # quality bits of the step from the reading before
-        self._held: dict[str, tuple[int, float]] = {}  # signal -> last reading with a value
-        self._before: dict[str, tuple[int, float]] = {}  # and the one before it
+        self._held: dict[str, list[tuple[int, float]]] = {name: [] for name in HELD_SIGNALS}
         self.late_readings = 0
 
     def push(self, reading: Reading) -> list[Cell]:
@@ -71,11 +71,11 @@ class MotionBuilder:
             return cells
         if reading.signal == "speed_kmh":
             self._add_speed(reading.t_ms, reading.value)
-        elif reading.signal in ("rpm", "limit_kmh"):
-            self._held[reading.signal], self._before[reading.signal] = (
-                (reading.t_ms, reading.value),
-                self._held.get(reading.signal, (reading.t_ms, reading.value)),
-            )
+        elif reading.signal in self._held:
+            held = self._held[reading.signal]
+            held.append((reading.t_ms, reading.value))
+            while held[0][0] < reading.t_ms - LAG_MS - HOLD_MS - PERIOD_MS:
+                held.pop(0)
         return cells
 
     def advance(self, now_ms: int) -> list[Cell]:
@@ -109,8 +109,7 @@ class MotionBuilder:
             "times": list(self._times),
             "speeds": list(self._speeds),
             "faults": list(self._faults),
-            "held": dict(self._held),
-            "before": dict(self._before),
+            "held": {name: list(held) for name, held in self._held.items()},
             "late": self.late_readings,
         }
 
@@ -121,8 +120,7 @@ class MotionBuilder:
         builder._next, builder._last = state["next"], state["last"]
         builder._times, builder._speeds = list(state["times"]), list(state["speeds"])
         builder._faults, builder.late_readings = list(state["faults"]), state["late"]
-        builder._held = {name: (t, v) for name, (t, v) in state["held"].items()}
-        builder._before = {name: (t, v) for name, (t, v) in state["before"].items()}
+        builder._held = {name: [(t, v) for t, v in held] for name, held in state["held"].items()}
         return builder
 
     def _add_speed(self, t_ms: int, speed_kmh: float) -> None:
@@ -190,9 +188,9 @@ class MotionBuilder:
 
     def _value_at(self, signal: str, t_ms: int) -> float | None:
         """Last value of a slow signal at or before `t_ms` that still holds."""
-        for held in (self._held.get(signal), self._before.get(signal)):
-            if held is not None and held[0] <= t_ms:
-                return held[1] if t_ms - held[0] <= HOLD_MS else None
+        for read_ms, value in reversed(self._held[signal]):
+            if read_ms <= t_ms:
+                return value if t_ms - read_ms <= HOLD_MS else None
         return None
 
 

@@ -1,0 +1,139 @@
+"""Readings to motion cells: interpolation, the 2 s slope, and what is withheld."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.contract.motion import BRIDGE_MS, LAG_MS, PERIOD_MS, QUALITY_COARSE, QUALITY_JUMP, MotionSample
+from device.contract.signals import Reading
+from device.motion import MotionBuilder
+
+
+def cells(readings: list[Reading]) -> list[MotionSample]:
+    builder = MotionBuilder()
+    return [cell.sample for reading in readings for cell in builder.push(reading)] + [
+        cell.sample for cell in builder.flush()
+    ]
+
+
+def speeds(*points: tuple[int, float | None]) -> list[Reading]:
+    return [Reading(t_ms, "speed_kmh", value) for t_ms, value in points]
+
+
+def at(samples: list[MotionSample], t_ms: int) -> MotionSample:
+    return next(sample for sample in samples if sample.t_ms == t_ms)
+
+
+def test_constant_deceleration_comes_out_as_its_slope():
+    braking = cells(speeds(*[(t, 100 - 3.6 * t / 1000 * 4) for t in range(0, 5_000, 200)]))
+    middle = at(braking, 2_500)
+    assert middle.accel_lon_cmps2 == -400
+    assert middle.speed_dkmh == 640
+    assert middle.quality == 0
+
+
+def test_slope_is_the_mean_over_two_seconds_of_an_uneven_recording():
+    samples = cells(speeds((0, 50), (900, 50), (1_800, 50), (2_700, 36.5), (3_600, 23), (4_500, 10), (5_400, 10)))
+    expected = (23 - 50) / 3.6 / 1.8 * 1.8 / 2 * 100  # between 1.8 s and 3.6 s the slope is linear
+    assert at(samples, 2_500).accel_lon_cmps2 is not None
+    assert abs((at(samples, 2_500).accel_lon_cmps2 or 0) - expected) < 60
+
+
+def test_short_speed_reply_decoded_as_zero_makes_no_braking():
+    spike = speeds(*[(t, 0 if t == 4_000 else 90) for t in range(0, 8_001, 500)])
+    samples = cells(spike)
+    near = [s for s in samples if 3_000 <= s.t_ms <= 5_000]
+    assert all(s.accel_lon_cmps2 is None and s.quality & QUALITY_JUMP for s in near)
+    assert at(samples, 1_500).accel_lon_cmps2 == 0
+
+
+def test_speed_is_null_across_a_gap_longer_than_the_bridge():
+    samples = cells(speeds((0, 52), (1_000, 52), (1_000 + BRIDGE_MS + 500, 3), (8_000, 3)))
+    assert at(samples, 3_000).speed_dkmh is None
+    assert all(s.accel_lon_cmps2 is None for s in samples if 500 <= s.t_ms <= 7_500)
+
+
+def test_speed_is_null_while_the_next_reading_is_later_than_the_lag():
+    """The lag is fixed: a cell does not wait for a reading that comes after it."""
+    samples = cells(speeds((0, 50), (4_000, 50), (4_500, 50)))
+    assert at(samples, 1_500).speed_dkmh is None
+    assert at(samples, 2_000).speed_dkmh == 500
+
+
+def test_coarse_readings_keep_speed_and_withhold_acceleration():
+    samples = cells(speeds(*[(t, 50 + t / 1_000) for t in range(0, 20_000, 3_000)]))
+    known = [s for s in samples if s.speed_dkmh is not None]
+    assert known
+    assert all(s.accel_lon_cmps2 is None and s.quality == QUALITY_COARSE for s in known)
+
+
+def test_null_reading_is_not_a_zero():
+    with_null = cells(speeds((0, 50), (500, None), (1_000, 50), (1_500, 50), (4_000, 50)))
+    assert [s.speed_dkmh for s in with_null if s.t_ms <= 1_500] == [500] * 4
+
+
+def test_engine_state_holds_three_seconds_and_no_longer():
+    readings = sorted([*speeds(*[(t, 0) for t in range(0, 10_000, 500)]), Reading(0, "rpm", 800.0)])
+    samples = cells(readings)
+    assert at(samples, 3_000).engine == 1
+    assert at(samples, 3_500).engine is None
+
+
+def test_engine_stopped_is_off_and_not_null():
+    readings = sorted([*speeds(*[(t, 0) for t in range(0, 5_000, 500)]), Reading(0, "rpm", 0.0)])
+    assert at(cells(readings), 1_000).engine == 0
+
+
+def test_readings_out_of_order_are_dropped_and_counted():
+    builder = MotionBuilder()
+    for reading in speeds((0, 10), (1_000, 10), (500, 90), (1_500, 10)):
+        builder.push(reading)
+    assert builder.late_readings == 1
+
+
+def test_a_long_silence_makes_no_endless_empty_cells():
+    samples = cells(speeds((0, 10), (1_000, 10), (86_400_000, 10), (86_401_000, 10)))
+    assert len(samples) < 400
+    assert samples[-1].t_ms == 86_401_000
+
+
+def test_advance_without_readings_gives_the_same_cells_as_readings_do():
+    readings = speeds(*[(t, 50) for t in range(0, 10_000, 700)])
+    ticked = MotionBuilder()
+    got = []
+    for reading in readings:
+        got += ticked.push(reading)
+        got += ticked.advance(reading.t_ms + 300)
+    got += ticked.flush()
+    assert [cell.sample for cell in got] == cells(readings)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4_000), st.integers(0, 200)), min_size=2, max_size=60), st.integers(0, 59))
+def test_saved_and_restored_anywhere_gives_the_same_cells(steps, cut):
+    t_ms, readings = 0, []
+    for step, value in steps:
+        t_ms += step
+        readings.append(Reading(t_ms, "speed_kmh", float(value)))
+    builder, got = MotionBuilder(), []
+    for index, reading in enumerate(readings):
+        got += builder.push(reading)
+        if index == cut:
+            builder = MotionBuilder.from_state(json.loads(json.dumps(builder.to_state())))
+    got += builder.flush()
+    assert [cell.sample for cell in got] == cells(readings)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3_000), st.integers(0, 250)), min_size=2, max_size=60))
+def test_cells_are_on_the_grid_without_holes_and_final_within_the_lag(steps):
+    t_ms, builder, emitted = 0, MotionBuilder(), []
+    for step, value in steps:
+        t_ms += step
+        new = builder.push(Reading(t_ms, "speed_kmh", float(value)))
+        assert all(cell.mono_ms + LAG_MS < t_ms for cell in new)
+        emitted += new
+    times = [cell.mono_ms for cell in emitted + builder.flush()]
+    assert all(b - a == PERIOD_MS for a, b in pairwise(times))
