@@ -4,80 +4,83 @@
 # source: device/contract/wire.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "device/contract/wire.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'device/contract/wire.proto'
 )
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x1a\x64\x65vice/contract/wire.proto\x12\x06ubi.v1"N\n\x08\x45nvelope\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x11\n\tbody_hash\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c"\xaa\x02\n\x06Header\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x11\n\tstream_id\x18\x03 \x01(\x0c\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x11\n\tprev_hash\x18\x05 \x01(\x0c\x12\x0f\n\x07\x62oot_id\x18\x06 \x01(\x0c\x12\x14\n\x0cqueued_at_ms\x18\x07 \x01(\x12\x12\x0f\n\x07mono_ms\x18\x08 \x01(\x04\x12+\n\rclock_quality\x18\t \x01(\x0e\x32\x14.ubi.v1.ClockQuality\x12#\n\tbody_kind\x18\n \x01(\x0e\x32\x10.ubi.v1.BodyKind\x12%\n\nbody_codec\x18\x0b \x01(\x0e\x32\x11.ubi.v1.BodyCodec\x12\x11\n\tbody_size\x18\x0c \x01(\r"\x84\x03\n\tTripStart\x12\x11\n\tperiod_ms\x18\x01 \x01(\r\x12\x15\n\rstarted_at_ms\x18\x02 \x01(\x12\x12\x1b\n\x0eutc_offset_min\x18\x03 \x01(\x11H\x00\x88\x01\x01\x12\x15\n\rrules_version\x18\x04 \x01(\r\x12)\n\x0csensor_grade\x18\x05 \x01(\x0e\x32\x13.ubi.v1.SensorGrade\x12\x11\n\trecording\x18\x06 \x01(\t\x12\x0f\n\x07vehicle\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x08 \x01(\t\x12\x17\n\nodometer_m\x18\t \x01(\x04H\x01\x88\x01\x01\x12#\n\x16\x64istance_since_clear_m\x18\n \x01(\x04H\x02\x88\x01\x01\x12\x10\n\x08vin_hash\x18\x0b \x01(\x0c\x12\x15\n\rstart_mono_ms\x18\x0c \x01(\x04\x12\x15\n\rrecorded_file\x18\r \x01(\tB\x11\n\x0f_utc_offset_minB\r\n\x0b_odometer_mB\x19\n\x17_distance_since_clear_m"\xae\x02\n\x05\x45vent\x12\x10\n\x08trip_seq\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\r\n\x05level\x18\x03 \x01(\r\x12\x10\n\x08onset_ms\x18\x04 \x01(\x04\x12\x0f\n\x07peak_ms\x18\x05 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x06 \x01(\x04\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\r\x12\x0c\n\x04peak\x18\x08 \x01(\r\x12\x1d\n\x10onset_speed_dkmh\x18\t \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0c\x64\x65lta_v_dkmh\x18\n \x01(\x11H\x01\x88\x01\x01\x12\x15\n\rrules_version\x18\x0b \x01(\r\x12)\n\x0csensor_grade\x18\x0c \x01(\x0e\x32\x13.ubi.v1.SensorGradeB\x13\n\x11_onset_speed_dkmhB\x0f\n\r_delta_v_dkmh"\xe8\x02\n\x06Motion\x12\x10\n\x08trip_seq\x18\x01 \x01(\x04\x12\x12\n\nfirst_t_ms\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12"\n\nspeed_dkmh\x18\x04 \x01(\x0b\x32\x0e.ubi.v1.Column\x12\'\n\x0f\x61\x63\x63\x65l_lon_cmps2\x18\x05 \x01(\x0b\x32\x0e.ubi.v1.Column\x12\'\n\x0f\x61\x63\x63\x65l_lat_cmps2\x18\x06 \x01(\x0b\x32\x0e.ubi.v1.Column\x12%\n\ryaw_rate_ddps\x18\x07 \x01(\x0b\x32\x0e.ubi.v1.Column\x12(\n\x10\x61\x63\x63\x65l_peak_cmps2\x18\x08 \x01(\x0b\x32\x0e.ubi.v1.Column\x12\x1e\n\x06\x65ngine\x18\t \x01(\x0b\x32\x0e.ubi.v1.Column\x12!\n\tlimit_kmh\x18\n \x01(\x0b\x32\x0e.ubi.v1.Column\x12\x1f\n\x07quality\x18\x0b \x01(\x0b\x32\x0e.ubi.v1.Column"&\n\x06\x43olumn\x12\x0c\n\x04runs\x18\x01 \x03(\r\x12\x0e\n\x06\x64\x65ltas\x18\x02 \x03(\x11"\xc8\x01\n\x07TripEnd\x12\x10\n\x08trip_seq\x18\x01 \x01(\x04\x12!\n\x06reason\x18\x02 \x01(\x0e\x32\x11.ubi.v1.EndReason\x12 \n\x07summary\x18\x03 \x01(\x0b\x32\x0f.ubi.v1.Summary\x12\x17\n\nodometer_m\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12#\n\x16\x64istance_since_clear_m\x18\x05 \x01(\x04H\x01\x88\x01\x01\x42\r\n\x0b_odometer_mB\x19\n\x17_distance_since_clear_m"\xbc\x04\n\x07Summary\x12\x13\n\x0b\x64uration_ms\x18\x01 \x01(\x04\x12\x0f\n\x07samples\x18\x02 \x01(\x04\x12\x13\n\x0b\x64istance_mm\x18\x03 \x01(\x04\x12\x13\n\x0bobserved_ms\x18\x04 \x01(\x04\x12\x15\n\runobserved_ms\x18\x05 \x01(\x04\x12\x11\n\tmoving_ms\x18\x06 \x01(\x04\x12\x13\n\x0bstanding_ms\x18\x07 \x01(\x04\x12\x0f\n\x07idle_ms\x18\x08 \x01(\x04\x12\x16\n\x0elimit_known_ms\x18\t \x01(\x04\x12\x13\n\x0bspeeding_ms\x18\n \x01(\x04\x12\x13\n\x0bover_130_ms\x18\x0b \x01(\x04\x12\x16\n\x0emax_speed_dkmh\x18\x0c \x01(\x04\x12\x1a\n\x12speed_null_samples\x18\r \x01(\x04\x12\x1a\n\x12\x61\x63\x63\x65l_null_samples\x18\x0e \x01(\x04\x12\x17\n\x0flateral_samples\x18\x0f \x01(\x04\x12\x14\n\x0cjump_samples\x18\x10 \x01(\x04\x12\x16\n\x0e\x63oarse_samples\x18\x11 \x01(\x04\x12*\n\x14\x64istance_by_speed_mm\x18\x12 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12)\n\x13\x64istance_by_hour_mm\x18\x13 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12\x1b\n\x05va_ms\x18\x14 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12 \n\nexcursions\x18\x15 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12"\n\x0c\x65vent_counts\x18\x16 \x01(\x0b\x32\x0c.ubi.v1.Hist"*\n\x04Hist\x12\x12\n\nkey_deltas\x18\x01 \x03(\r\x12\x0e\n\x06values\x18\x02 \x03(\x04"i\n\x06Health\x12.\n\x08\x63ounters\x18\x01 \x03(\x0b\x32\x1c.ubi.v1.Health.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01"X\n\x03\x41\x63k\x12\x11\n\tstream_id\x18\x01 \x01(\x0c\x12\x1d\n\x06stored\x18\x02 \x03(\x0b\x32\r.ubi.v1.Range\x12\x1f\n\x08rejected\x18\x03 \x03(\x0b\x32\r.ubi.v1.Range"$\n\x05Range\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04"Z\n\x0eRecordingFrame\x12#\n\x04head\x18\x01 \x01(\x0b\x32\x15.ubi.v1.RecordingHead\x12#\n\x06\x62locks\x18\x02 \x03(\x0b\x32\x13.ubi.v1.SignalBlock"\x8c\x03\n\rRecordingHead\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0f\n\x07vehicle\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x10\n\x08original\x18\x04 \x01(\t\x12\x1a\n\rstarted_at_ms\x18\x05 \x01(\x12H\x00\x88\x01\x01\x12\x1b\n\x0eutc_offset_min\x18\x06 \x01(\x11H\x01\x88\x01\x01\x12\x0e\n\x06\x64river\x18\x07 \x01(\t\x12\x33\n\x07repairs\x18\x08 \x03(\x0b\x32".ubi.v1.RecordingHead.RepairsEntry\x12/\n\x05notes\x18\t \x03(\x0b\x32 .ubi.v1.RecordingHead.NotesEntry\x1a.\n\x0cRepairsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a,\n\nNotesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_started_at_msB\x11\n\x0f_utc_offset_min"N\n\x0bSignalBlock\x12\x0e\n\x06signal\x18\x01 \x01(\r\x12\x10\n\x08times_ms\x18\x02 \x03(\x04\x12\r\n\x05nulls\x18\x03 \x03(\r\x12\x0e\n\x06values\x18\x04 \x03(\x12*T\n\x0c\x43lockQuality\x12\x11\n\rCLOCK_UNKNOWN\x10\x00\x12\x12\n\x0e\x43LOCK_RECORDED\x10\x01\x12\r\n\tCLOCK_NTP\x10\x02\x12\x0e\n\nCLOCK_GNSS\x10\x03*s\n\x08\x42odyKind\x12\r\n\tBODY_NONE\x10\x00\x12\x13\n\x0f\x42ODY_TRIP_START\x10\x01\x12\x0e\n\nBODY_EVENT\x10\x02\x12\x0f\n\x0b\x42ODY_MOTION\x10\x03\x12\x11\n\rBODY_TRIP_END\x10\x04\x12\x0f\n\x0b\x42ODY_HEALTH\x10\x05**\n\tBodyCodec\x12\r\n\tCODEC_RAW\x10\x00\x12\x0e\n\nCODEC_ZSTD\x10\x01*i\n\x0bSensorGrade\x12\x11\n\rGRADE_UNKNOWN\x10\x00\x12\x13\n\x0fGRADE_OBD_SPEED\x10\x01\x12\x0e\n\nGRADE_GNSS\x10\x02\x12\r\n\tGRADE_IMU\x10\x03\x12\x13\n\x0fGRADE_SIMULATED\x10\x04*T\n\tEndReason\x12\x0f\n\x0b\x45ND_UNKNOWN\x10\x00\x12\x10\n\x0c\x45ND_INACTIVE\x10\x01\x12\x14\n\x10\x45ND_OF_RECORDING\x10\x02\x12\x0e\n\nEND_REBOOT\x10\x03\x62\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65vice/contract/wire.proto\x12\x06ubi.v1\"N\n\x08\x45nvelope\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x11\n\tbody_hash\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\xaa\x02\n\x06Header\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x11\n\tstream_id\x18\x03 \x01(\x0c\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\x11\n\tprev_hash\x18\x05 \x01(\x0c\x12\x0f\n\x07\x62oot_id\x18\x06 \x01(\x0c\x12\x14\n\x0cqueued_at_ms\x18\x07 \x01(\x12\x12\x0f\n\x07mono_ms\x18\x08 \x01(\x04\x12+\n\rclock_quality\x18\t \x01(\x0e\x32\x14.ubi.v1.ClockQuality\x12#\n\tbody_kind\x18\n \x01(\x0e\x32\x10.ubi.v1.BodyKind\x12%\n\nbody_codec\x18\x0b \x01(\x0e\x32\x11.ubi.v1.BodyCodec\x12\x11\n\tbody_size\x18\x0c \x01(\r\"\x84\x03\n\tTripStart\x12\x11\n\tperiod_ms\x18\x01 \x01(\r\x12\x15\n\rstarted_at_ms\x18\x02 \x01(\x12\x12\x1b\n\x0eutc_offset_min\x18\x03 \x01(\x11H\x00\x88\x01\x01\x12\x15\n\rrules_version\x18\x04 \x01(\r\x12)\n\x0csensor_grade\x18\x05 \x01(\x0e\x32\x13.ubi.v1.SensorGrade\x12\x11\n\trecording\x18\x06 \x01(\t\x12\x0f\n\x07vehicle\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x08 \x01(\t\x12\x17\n\nodometer_m\x18\t \x01(\x04H\x01\x88\x01\x01\x12#\n\x16\x64istance_since_clear_m\x18\n \x01(\x04H\x02\x88\x01\x01\x12\x10\n\x08vin_hash\x18\x0b \x01(\x0c\x12\x15\n\rstart_mono_ms\x18\x0c \x01(\x04\x12\x15\n\rrecorded_file\x18\r \x01(\tB\x11\n\x0f_utc_offset_minB\r\n\x0b_odometer_mB\x19\n\x17_distance_since_clear_m\"\xae\x02\n\x05\x45vent\x12\x10\n\x08trip_seq\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\r\n\x05level\x18\x03 \x01(\r\x12\x10\n\x08onset_ms\x18\x04 \x01(\x04\x12\x0f\n\x07peak_ms\x18\x05 \x01(\x04\x12\x0e\n\x06\x65nd_ms\x18\x06 \x01(\x04\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\r\x12\x0c\n\x04peak\x18\x08 \x01(\r\x12\x1d\n\x10onset_speed_dkmh\x18\t \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0c\x64\x65lta_v_dkmh\x18\n \x01(\x11H\x01\x88\x01\x01\x12\x15\n\rrules_version\x18\x0b \x01(\r\x12)\n\x0csensor_grade\x18\x0c \x01(\x0e\x32\x13.ubi.v1.SensorGradeB\x13\n\x11_onset_speed_dkmhB\x0f\n\r_delta_v_dkmh\"\xe8\x02\n\x06Motion\x12\x10\n\x08trip_seq\x18\x01 \x01(\x04\x12\x12\n\nfirst_t_ms\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\"\n\nspeed_dkmh\x18\x04 \x01(\x0b\x32\x0e.ubi.v1.Column\x12\'\n\x0f\x61\x63\x63\x65l_lon_cmps2\x18\x05 \x01(\x0b\x32\x0e.ubi.v1.Column\x12\'\n\x0f\x61\x63\x63\x65l_lat_cmps2\x18\x06 \x01(\x0b\x32\x0e.ubi.v1.Column\x12%\n\ryaw_rate_ddps\x18\x07 \x01(\x0b\x32\x0e.ubi.v1.Column\x12(\n\x10\x61\x63\x63\x65l_peak_cmps2\x18\x08 \x01(\x0b\x32\x0e.ubi.v1.Column\x12\x1e\n\x06\x65ngine\x18\t \x01(\x0b\x32\x0e.ubi.v1.Column\x12!\n\tlimit_kmh\x18\n \x01(\x0b\x32\x0e.ubi.v1.Column\x12\x1f\n\x07quality\x18\x0b \x01(\x0b\x32\x0e.ubi.v1.Column\"&\n\x06\x43olumn\x12\x0c\n\x04runs\x18\x01 \x03(\r\x12\x0e\n\x06\x64\x65ltas\x18\x02 \x03(\x11\"\xc8\x01\n\x07TripEnd\x12\x10\n\x08trip_seq\x18\x01 \x01(\x04\x12!\n\x06reason\x18\x02 \x01(\x0e\x32\x11.ubi.v1.EndReason\x12 \n\x07summary\x18\x03 \x01(\x0b\x32\x0f.ubi.v1.Summary\x12\x17\n\nodometer_m\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12#\n\x16\x64istance_since_clear_m\x18\x05 \x01(\x04H\x01\x88\x01\x01\x42\r\n\x0b_odometer_mB\x19\n\x17_distance_since_clear_m\"\xbc\x04\n\x07Summary\x12\x13\n\x0b\x64uration_ms\x18\x01 \x01(\x04\x12\x0f\n\x07samples\x18\x02 \x01(\x04\x12\x13\n\x0b\x64istance_mm\x18\x03 \x01(\x04\x12\x13\n\x0bobserved_ms\x18\x04 \x01(\x04\x12\x15\n\runobserved_ms\x18\x05 \x01(\x04\x12\x11\n\tmoving_ms\x18\x06 \x01(\x04\x12\x13\n\x0bstanding_ms\x18\x07 \x01(\x04\x12\x0f\n\x07idle_ms\x18\x08 \x01(\x04\x12\x16\n\x0elimit_known_ms\x18\t \x01(\x04\x12\x13\n\x0bspeeding_ms\x18\n \x01(\x04\x12\x13\n\x0bover_130_ms\x18\x0b \x01(\x04\x12\x16\n\x0emax_speed_dkmh\x18\x0c \x01(\x04\x12\x1a\n\x12speed_null_samples\x18\r \x01(\x04\x12\x1a\n\x12\x61\x63\x63\x65l_null_samples\x18\x0e \x01(\x04\x12\x17\n\x0flateral_samples\x18\x0f \x01(\x04\x12\x14\n\x0cjump_samples\x18\x10 \x01(\x04\x12\x16\n\x0e\x63oarse_samples\x18\x11 \x01(\x04\x12*\n\x14\x64istance_by_speed_mm\x18\x12 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12)\n\x13\x64istance_by_hour_mm\x18\x13 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12\x1b\n\x05va_ms\x18\x14 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12 \n\nexcursions\x18\x15 \x01(\x0b\x32\x0c.ubi.v1.Hist\x12\"\n\x0c\x65vent_counts\x18\x16 \x01(\x0b\x32\x0c.ubi.v1.Hist\"*\n\x04Hist\x12\x12\n\nkey_deltas\x18\x01 \x03(\r\x12\x0e\n\x06values\x18\x02 \x03(\x04\"i\n\x06Health\x12.\n\x08\x63ounters\x18\x01 \x03(\x0b\x32\x1c.ubi.v1.Health.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"X\n\x03\x41\x63k\x12\x11\n\tstream_id\x18\x01 \x01(\x0c\x12\x1d\n\x06stored\x18\x02 \x03(\x0b\x32\r.ubi.v1.Range\x12\x1f\n\x08rejected\x18\x03 \x03(\x0b\x32\r.ubi.v1.Range\"$\n\x05Range\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"Z\n\x0eRecordingFrame\x12#\n\x04head\x18\x01 \x01(\x0b\x32\x15.ubi.v1.RecordingHead\x12#\n\x06\x62locks\x18\x02 \x03(\x0b\x32\x13.ubi.v1.SignalBlock\"\x8c\x03\n\rRecordingHead\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0f\n\x07vehicle\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x10\n\x08original\x18\x04 \x01(\t\x12\x1a\n\rstarted_at_ms\x18\x05 \x01(\x12H\x00\x88\x01\x01\x12\x1b\n\x0eutc_offset_min\x18\x06 \x01(\x11H\x01\x88\x01\x01\x12\x0e\n\x06\x64river\x18\x07 \x01(\t\x12\x33\n\x07repairs\x18\x08 \x03(\x0b\x32\".ubi.v1.RecordingHead.RepairsEntry\x12/\n\x05notes\x18\t \x03(\x0b\x32 .ubi.v1.RecordingHead.NotesEntry\x1a.\n\x0cRepairsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a,\n\nNotesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_started_at_msB\x11\n\x0f_utc_offset_min\"N\n\x0bSignalBlock\x12\x0e\n\x06signal\x18\x01 \x01(\r\x12\x10\n\x08times_ms\x18\x02 \x03(\x04\x12\r\n\x05nulls\x18\x03 \x03(\r\x12\x0e\n\x06values\x18\x04 \x03(\x12*T\n\x0c\x43lockQuality\x12\x11\n\rCLOCK_UNKNOWN\x10\x00\x12\x12\n\x0e\x43LOCK_RECORDED\x10\x01\x12\r\n\tCLOCK_NTP\x10\x02\x12\x0e\n\nCLOCK_GNSS\x10\x03*s\n\x08\x42odyKind\x12\r\n\tBODY_NONE\x10\x00\x12\x13\n\x0f\x42ODY_TRIP_START\x10\x01\x12\x0e\n\nBODY_EVENT\x10\x02\x12\x0f\n\x0b\x42ODY_MOTION\x10\x03\x12\x11\n\rBODY_TRIP_END\x10\x04\x12\x0f\n\x0b\x42ODY_HEALTH\x10\x05**\n\tBodyCodec\x12\r\n\tCODEC_RAW\x10\x00\x12\x0e\n\nCODEC_ZSTD\x10\x01*i\n\x0bSensorGrade\x12\x11\n\rGRADE_UNKNOWN\x10\x00\x12\x13\n\x0fGRADE_OBD_SPEED\x10\x01\x12\x0e\n\nGRADE_GNSS\x10\x02\x12\r\n\tGRADE_IMU\x10\x03\x12\x13\n\x0fGRADE_SIMULATED\x10\x04*T\n\tEndReason\x12\x0f\n\x0b\x45ND_UNKNOWN\x10\x00\x12\x10\n\x0c\x45ND_INACTIVE\x10\x01\x12\x14\n\x10\x45ND_OF_RECORDING\x10\x02\x12\x0e\n\nEND_REBOOT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "device.contract.wire_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'device.contract.wire_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_HEALTH_COUNTERSENTRY"]._loaded_options = None
-    _globals["_HEALTH_COUNTERSENTRY"]._serialized_options = b"8\001"
-    _globals["_RECORDINGHEAD_REPAIRSENTRY"]._loaded_options = None
-    _globals["_RECORDINGHEAD_REPAIRSENTRY"]._serialized_options = b"8\001"
-    _globals["_RECORDINGHEAD_NOTESENTRY"]._loaded_options = None
-    _globals["_RECORDINGHEAD_NOTESENTRY"]._serialized_options = b"8\001"
-    _globals["_CLOCKQUALITY"]._serialized_start = 3146
-    _globals["_CLOCKQUALITY"]._serialized_end = 3230
-    _globals["_BODYKIND"]._serialized_start = 3232
-    _globals["_BODYKIND"]._serialized_end = 3347
-    _globals["_BODYCODEC"]._serialized_start = 3349
-    _globals["_BODYCODEC"]._serialized_end = 3391
-    _globals["_SENSORGRADE"]._serialized_start = 3393
-    _globals["_SENSORGRADE"]._serialized_end = 3498
-    _globals["_ENDREASON"]._serialized_start = 3500
-    _globals["_ENDREASON"]._serialized_end = 3584
-    _globals["_ENVELOPE"]._serialized_start = 38
-    _globals["_ENVELOPE"]._serialized_end = 116
-    _globals["_HEADER"]._serialized_start = 119
-    _globals["_HEADER"]._serialized_end = 417
-    _globals["_TRIPSTART"]._serialized_start = 420
-    _globals["_TRIPSTART"]._serialized_end = 808
-    _globals["_EVENT"]._serialized_start = 811
-    _globals["_EVENT"]._serialized_end = 1113
-    _globals["_MOTION"]._serialized_start = 1116
-    _globals["_MOTION"]._serialized_end = 1476
-    _globals["_COLUMN"]._serialized_start = 1478
-    _globals["_COLUMN"]._serialized_end = 1516
-    _globals["_TRIPEND"]._serialized_start = 1519
-    _globals["_TRIPEND"]._serialized_end = 1719
-    _globals["_SUMMARY"]._serialized_start = 1722
-    _globals["_SUMMARY"]._serialized_end = 2294
-    _globals["_HIST"]._serialized_start = 2296
-    _globals["_HIST"]._serialized_end = 2338
-    _globals["_HEALTH"]._serialized_start = 2340
-    _globals["_HEALTH"]._serialized_end = 2445
-    _globals["_HEALTH_COUNTERSENTRY"]._serialized_start = 2398
-    _globals["_HEALTH_COUNTERSENTRY"]._serialized_end = 2445
-    _globals["_ACK"]._serialized_start = 2447
-    _globals["_ACK"]._serialized_end = 2535
-    _globals["_RANGE"]._serialized_start = 2537
-    _globals["_RANGE"]._serialized_end = 2573
-    _globals["_RECORDINGFRAME"]._serialized_start = 2575
-    _globals["_RECORDINGFRAME"]._serialized_end = 2665
-    _globals["_RECORDINGHEAD"]._serialized_start = 2668
-    _globals["_RECORDINGHEAD"]._serialized_end = 3064
-    _globals["_RECORDINGHEAD_REPAIRSENTRY"]._serialized_start = 2935
-    _globals["_RECORDINGHEAD_REPAIRSENTRY"]._serialized_end = 2981
-    _globals["_RECORDINGHEAD_NOTESENTRY"]._serialized_start = 2983
-    _globals["_RECORDINGHEAD_NOTESENTRY"]._serialized_end = 3027
-    _globals["_SIGNALBLOCK"]._serialized_start = 3066
-    _globals["_SIGNALBLOCK"]._serialized_end = 3144
+  DESCRIPTOR._loaded_options = None
+  _globals['_HEALTH_COUNTERSENTRY']._loaded_options = None
+  _globals['_HEALTH_COUNTERSENTRY']._serialized_options = b'8\001'
+  _globals['_RECORDINGHEAD_REPAIRSENTRY']._loaded_options = None
+  _globals['_RECORDINGHEAD_REPAIRSENTRY']._serialized_options = b'8\001'
+  _globals['_RECORDINGHEAD_NOTESENTRY']._loaded_options = None
+  _globals['_RECORDINGHEAD_NOTESENTRY']._serialized_options = b'8\001'
+  _globals['_CLOCKQUALITY']._serialized_start=3146
+  _globals['_CLOCKQUALITY']._serialized_end=3230
+  _globals['_BODYKIND']._serialized_start=3232
+  _globals['_BODYKIND']._serialized_end=3347
+  _globals['_BODYCODEC']._serialized_start=3349
+  _globals['_BODYCODEC']._serialized_end=3391
+  _globals['_SENSORGRADE']._serialized_start=3393
+  _globals['_SENSORGRADE']._serialized_end=3498
+  _globals['_ENDREASON']._serialized_start=3500
+  _globals['_ENDREASON']._serialized_end=3584
+  _globals['_ENVELOPE']._serialized_start=38
+  _globals['_ENVELOPE']._serialized_end=116
+  _globals['_HEADER']._serialized_start=119
+  _globals['_HEADER']._serialized_end=417
+  _globals['_TRIPSTART']._serialized_start=420
+  _globals['_TRIPSTART']._serialized_end=808
+  _globals['_EVENT']._serialized_start=811
+  _globals['_EVENT']._serialized_end=1113
+  _globals['_MOTION']._serialized_start=1116
+  _globals['_MOTION']._serialized_end=1476
+  _globals['_COLUMN']._serialized_start=1478
+  _globals['_COLUMN']._serialized_end=1516
+  _globals['_TRIPEND']._serialized_start=1519
+  _globals['_TRIPEND']._serialized_end=1719
+  _globals['_SUMMARY']._serialized_start=1722
+  _globals['_SUMMARY']._serialized_end=2294
+  _globals['_HIST']._serialized_start=2296
+  _globals['_HIST']._serialized_end=2338
+  _globals['_HEALTH']._serialized_start=2340
+  _globals['_HEALTH']._serialized_end=2445
+  _globals['_HEALTH_COUNTERSENTRY']._serialized_start=2398
+  _globals['_HEALTH_COUNTERSENTRY']._serialized_end=2445
+  _globals['_ACK']._serialized_start=2447
+  _globals['_ACK']._serialized_end=2535
+  _globals['_RANGE']._serialized_start=2537
+  _globals['_RANGE']._serialized_end=2573
+  _globals['_RECORDINGFRAME']._serialized_start=2575
+  _globals['_RECORDINGFRAME']._serialized_end=2665
+  _globals['_RECORDINGHEAD']._serialized_start=2668
+  _globals['_RECORDINGHEAD']._serialized_end=3064
+  _globals['_RECORDINGHEAD_REPAIRSENTRY']._serialized_start=2935
+  _globals['_RECORDINGHEAD_REPAIRSENTRY']._serialized_end=2981
+  _globals['_RECORDINGHEAD_NOTESENTRY']._serialized_start=2983
+  _globals['_RECORDINGHEAD_NOTESENTRY']._serialized_end=3027
+  _globals['_SIGNALBLOCK']._serialized_start=3066
+  _globals['_SIGNALBLOCK']._serialized_end=3144
 # @@protoc_insertion_point(module_scope)
