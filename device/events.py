@@ -1,4 +1,4 @@
-"""Events and excursions, sample by sample. The definition stands in `device/contract/rules/rules-1.toml`.
+"""Events and excursions, sample by sample. The definition stands in `device/contract/event_rules/rules-1.toml`.
 
 A run starts at the first sample at or over `entry` and lasts while samples stay at or over `exit` without a gap; runs
 of one kind merge when they are close; what is long and fast enough is an event. `features` derives the same from

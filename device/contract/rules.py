@@ -69,7 +69,7 @@ def load_rules(version: int = CURRENT_VERSION) -> Rules:
     ContractError
         If the version is not shipped or its file breaks the definition (entry below exit, levels not rising).
     """
-    file = resources.files("device.contract") / "rules" / f"rules-{version}.toml"
+    file = resources.files("device.contract") / "event_rules" / f"rules-{version}.toml"
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
