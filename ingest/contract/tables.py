@@ -9,6 +9,8 @@ import polars as pl
 
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
 
+_Kinds = dict[str, type[pl.DataType] | pl.DataType]
+
 HISTOGRAM: Final = pl.List(pl.Struct({"key": pl.Int32, "value": pl.Int64}))  # keys rise, no zero values
 
 # One row a message, as it came. date = received UTC date, in the path.
@@ -20,6 +22,7 @@ MESSAGES: Final = pl.Schema(
         "hash": pl.Binary,
         "prev_hash": pl.Binary,
         "body_kind": pl.Int16,
+        "trip_seq": pl.Int64,  # the trip it belongs to; null: none, or not told (tombstone)
         "tombstone": pl.Boolean,
         "queued_at_ms": pl.Int64,
         "mono_ms": pl.Int64,
@@ -44,6 +47,8 @@ REJECTS: Final = pl.Schema(
     }
 )
 
+_SUMMARY: Final[_Kinds] = {**dict.fromkeys(SCALAR_FIELDS, pl.Int64), **dict.fromkeys(HISTOGRAM_FIELDS, HISTOGRAM)}
+
 # One row a trip. trip_key = trip_key(trip_id): an integer that is cheap to compare in the motion table.
 TRIPS: Final = pl.Schema(
     {
@@ -67,10 +72,13 @@ TRIPS: Final = pl.Schema(
         "odometer_end_m": pl.Int64,
         "complete": pl.Boolean,  # the seq run from trip_start to trip_end is whole
         "chain_ok": pl.Boolean,  # every prev_hash of that run fits
-        "has_motion": pl.Boolean,
+        "has_motion": pl.Boolean,  # every sample that the summary counts is in the motion table
+        "clock_quality": pl.Int16,  # of the device's clock when the trip started
+        "clock_suspect": pl.Boolean,  # that clock cannot be right (a recording's is never suspect)
+        "tombstones": pl.Int32,  # messages of the run whose body was sacrificed in the car
+        "conflicts": pl.Int32,  # seqs of the run that also came with other content; the first received is kept
         "represents": pl.Int32,  # 1; in a simulated portfolio: how many trips of the year this one stands for
-        **dict.fromkeys(SCALAR_FIELDS, pl.Int64),
-        **dict.fromkeys(HISTOGRAM_FIELDS, HISTOGRAM),
+        **_SUMMARY,
     }
 )
 

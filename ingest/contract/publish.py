@@ -1,0 +1,228 @@
+"""Write sealed tables: chunk by chunk, each file whole before the manifest names it.
+
+add -> buffers by month and bucket -> Parquet bytes -> files named after their content -> manifest, by one rename
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from types import TracebackType
+from typing import Final, Self
+
+import polars as pl
+
+from device.contract.errors import ContractError, TryAgainError
+from ingest.contract import durable
+from ingest.contract.lake import MAX_UTC_MS, Group, Lake, Manifest, SealedFile, bucket_of, read_manifest
+from ingest.contract.tables import SEALED
+
+ROW_GROUP_ROWS: Final = 250_000
+ZSTD_LEVEL: Final = 1
+BUFFER_BYTES: Final = 512 * 2**20  # rows held in memory before the fullest buffers are written
+KEEP_SUPERSEDED_MS: Final = 24 * 3_600_000  # a reader may still use the manifest that was newest when it began
+
+_SORT: Final[dict[str, tuple[str, ...]]] = {
+    "trips": ("trip_key",),
+    "events": ("trip_key", "onset_ms", "kind", "peak_ms", "end_ms", "level"),
+    "motion": ("trip_key", "t_ms"),
+    "health": ("device_id", "stream_id", "seq", "counter"),
+}
+Place = tuple[str, int]  # month, bucket
+
+
+class SealWriter:
+    """Replaces the sealed files of one source; those of other sources stay.
+
+    Only as a context: leaving it commits (a manifest only if something changed), an exception leaves the lake as it
+    was. One writer at a time.
+
+    Parameters
+    ----------
+    lake : Lake
+    source : str
+        Who owns these files: "messages" is what sealing made, a demo publishes "simulated".
+    buffer_bytes : int
+        Memory for rows that wait for their file to fill. A file is cut only at the border of two `add` calls.
+
+    Raises
+    ------
+    TryAgainError
+        On entering, if another writer is at work.
+    """
+
+    def __init__(self, lake: Lake, source: str, buffer_bytes: int = BUFFER_BYTES) -> None:
+        self._lake = lake
+        self._source = source
+        self._buffer_bytes = buffer_bytes
+        self._lock = -1
+        self._before = Manifest(0, ())
+        self._kept: list[Group] = []
+        self._waiting: dict[tuple[str, Place], list[pl.DataFrame]] = {}
+        self._waiting_bytes = 0.0
+        self._written: dict[Place, list[SealedFile]] = {}
+        self._inputs: dict[Place, str] = {}
+
+    def __enter__(self) -> Self:
+        self._lock = _lock(self._lake)
+        self._before = self._lake.manifest()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            os.close(self._lock)
+
+    def groups(self) -> dict[Place, Group]:
+        """Groups of this source in the manifest that is now in force."""
+        return {(g.month, g.bucket): g for g in self._before.groups if g.source == self._source}
+
+    def keep(self, group: Group) -> None:
+        """Take over a group as it is."""
+        self._kept.append(group)
+
+    def add(self, tables: Mapping[str, pl.DataFrame], inputs: Mapping[Place, str] | None = None) -> None:
+        """Take rows; a column that is left out is null.
+
+        Parameters
+        ----------
+        tables : mapping of table name to DataFrame
+            `motion` and `events` belong to trips in `trips` of the same call, so a trip is never split.
+        inputs : mapping of (month, bucket) to str, optional
+            Fingerprints of what groups were made from.
+
+        Raises
+        ------
+        ContractError
+            If a column is not in the schema, or a row's trip is not in `trips`.
+        """
+        self._inputs.update(inputs or {})
+        frames = {name: conform(name, frame) for name, frame in tables.items()}
+        trips = frames.get("trips", pl.DataFrame(schema=SEALED["trips"]))
+        places = trips.select("trip_key", *_place(trips, "start_ms"))
+        if places["trip_key"].n_unique() != places.height:
+            raise ContractError("a trip_key comes twice in one chunk of trips; publish each trip once")
+        for name, frame in frames.items():
+            if name in ("trips", "health"):
+                placed = frame.with_columns(_place(frame, "start_ms" if name == "trips" else "queued_at_ms"))
+            else:
+                placed = frame.join(places, on="trip_key", how="left", maintain_order="left")
+                if placed["_month"].null_count():
+                    raise ContractError(f"{name} has rows of a trip that is not in trips of the same chunk")
+            for (month, bucket), part in placed.partition_by("_month", "_bucket", as_dict=True).items():
+                self._take(name, (str(month), int(bucket)), part.drop("_month", "_bucket"))
+
+    def sweep(self, now_ms: int) -> int:
+        """Delete what no reader can be using: files of manifests superseded a day ago, leftovers of a killed writer.
+
+        Returns
+        -------
+        int
+            Files deleted.
+        """
+        gone = [
+            path
+            for (_, path), (_, successor) in pairwise(self._lake.manifest_files())
+            if successor.stat().st_mtime * 1000 < now_ms - KEEP_SUPERSEDED_MS
+        ]
+        for path in gone:
+            path.unlink()
+        manifests = [read_manifest(*row) for row in self._lake.manifest_files()]
+        named = {file.path for manifest in manifests for group in manifest.groups for file in group.files}
+        every = {path for table in SEALED for path in (self._lake.sealed / table).rglob("*.parquet*")}
+        leftovers = [path for path in every if path.relative_to(self._lake.sealed).as_posix() not in named]
+        for path in leftovers:
+            path.unlink()
+        return len(gone) + len(leftovers)
+
+    def _commit(self) -> None:
+        for table, place in sorted(self._waiting):
+            self._write(table, place)
+        groups = [g for g in self._before.groups if g.source != self._source] + self._kept
+        for place, files in self._written.items():
+            ordered = tuple(sorted(files, key=lambda f: (f.table, f.path)))
+            groups.append(Group(self._source, *place, self._inputs.get(place, ""), ordered))
+        manifest = Manifest(self._before.number + 1, tuple(groups))
+        if manifest.to_bytes() != self._before.to_bytes():
+            durable.commit({self._lake.manifest_path(manifest.number): manifest.to_bytes()})
+
+    def _take(self, table: str, place: Place, part: pl.DataFrame) -> None:
+        self._waiting.setdefault((table, place), []).append(part)
+        self._waiting_bytes += part.estimated_size()
+        if self._waiting_bytes > self._buffer_bytes:
+            sizes = {key: sum(p.estimated_size() for p in parts) for key, parts in self._waiting.items()}
+            for key in sorted(sizes, key=lambda k: (-sizes[k], k)):
+                self._write(*key)
+                if self._waiting_bytes <= self._buffer_bytes // 2:
+                    break
+
+    def _write(self, table: str, place: Place) -> None:
+        parts = self._waiting.pop((table, place))
+        self._waiting_bytes -= sum(part.estimated_size() for part in parts)
+        frame = pl.concat(parts).sort(_SORT[table], maintain_order=True)
+        content = to_parquet(frame)
+        month, bucket = place
+        name = f"{table}/month={month}/bucket={bucket:02d}/{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+        durable.commit({self._lake.sealed / name: content})
+        self._written.setdefault(place, []).append(SealedFile(table, name, frame.height))
+
+
+def publish(lake: Lake, source: str, chunks: Iterable[Mapping[str, pl.DataFrame]]) -> Manifest:
+    """Write sealed tables of a source, replacing what it published before; see `SealWriter.add`."""
+    with SealWriter(lake, source) as writer:
+        for tables in chunks:
+            writer.add(tables)
+    return lake.manifest()
+
+
+def conform(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Cast to the table's schema; columns that are left out become null.
+
+    Raises
+    ------
+    ContractError
+        If a column is not in the schema.
+    """
+    schema = SEALED[table]
+    unknown = sorted(set(frame.columns) - set(schema))
+    if unknown:
+        raise ContractError(f"{table} has no column {', '.join(unknown)}; see ingest.contract.tables")
+    present = [
+        pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, kind).alias(name)
+        for name, kind in schema.items()
+    ]
+    return frame.select(present)
+
+
+def to_parquet(frame: pl.DataFrame) -> bytes:
+    """Parquet bytes, the same for the same frame."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=ROW_GROUP_ROWS)
+    return buffer.getvalue()
+
+
+def _place(frame: pl.DataFrame, time: str) -> list[pl.Expr]:
+    """Month and bucket of each row; a time out of range takes the nearest month."""
+    utc = pl.from_epoch(pl.col(time).fill_null(0).clip(0, MAX_UTC_MS), time_unit="ms")
+    devices = frame["device_id"].unique().to_list()
+    bucket = pl.col("device_id").replace_strict(
+        devices, [bucket_of(device) for device in devices], return_dtype=pl.Int64
+    )
+    return [utc.dt.strftime("%Y-%m").alias("_month"), bucket.alias("_bucket")]
+
+
+def _lock(lake: Lake) -> int:
+    durable.make_folder(lake.sealed)
+    descriptor = os.open(lake.sealed / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise TryAgainError(f"{lake.sealed}: another process is sealing; run again when it is done") from None
+    return descriptor
