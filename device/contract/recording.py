@@ -1,0 +1,263 @@
+"""The project's recording format: what a car said, reading by reading (`.ubirec`).
+
+    magic, then one zstd stream of frames: head | readings of up to 60 s | ... | length 0, the end mark
+
+A frame is a length and a `RecordingFrame` (wire.proto). Reading streams: one frame in memory, sizes checked before
+memory is taken. Damage gives one RecordingError, where reading meets it: a checksum and the end mark tell of any.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import zstandard
+from google.protobuf.message import DecodeError
+
+from device.contract import wire_pb2 as pb
+from device.contract.errors import ContractError, RecordingError
+from device.contract.frames import FrameError, from_frame, quantised, reading_order, to_frames
+from device.contract.signals import Reading
+
+__all__ = [
+    "SUFFIX",
+    "RecordingHead",
+    "is_recording",
+    "open_recording",
+    "quantised",
+    "reading_order",
+    "recording_sha256",
+    "write_recording",
+]
+
+SUFFIX: Final = ".ubirec"
+MAGIC: Final = b"UBIREC1\n"
+FORMAT_VERSION: Final = 1
+MAX_FRAME_BYTES: Final = 1_048_576  # 20,000 readings at their worst take half of it
+# Fixed: a recording's SHA-256 is its identity, and another level would give the same drive other bytes.
+ZSTD: Final = zstandard.ZstdCompressionParameters.from_level(12, window_log=20, write_checksum=1)
+MAX_WINDOW_BYTES: Final = 1 << 23
+LENGTH: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingHead:
+    """What is known of a recording beside its readings.
+
+    Attributes
+    ----------
+    source : str
+        Importer or recorder, such as "kit-obd2" or "simulated".
+    original : str
+        Base name of the file it was made from; empty if there was none.
+    vehicle : str
+        Make and model where known; never a registration.
+    driver : str
+        Label of the driver where the source tells it.
+    started_at_ms : int or None
+        UTC in ms since 1970 at `t_ms` = 0.
+    utc_offset_min : int or None
+        Local time minus UTC, minutes.
+    repairs : mapping of str to int
+        What the importer repaired or left out, counted.
+    notes : mapping of str to str
+        Labels of the source, such as the route.
+    """
+
+    source: str
+    original: str = ""
+    vehicle: str = ""
+    driver: str = ""
+    started_at_ms: int | None = None
+    utc_offset_min: int | None = None
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_recording(path: Path | str) -> tuple[RecordingHead, Iterator[Reading]]:
+    """Read the head now and the readings as they are asked for.
+
+    Parameters
+    ----------
+    path : Path or str
+
+    Returns
+    -------
+    head : RecordingHead
+    readings : iterator of Reading
+        Strictly rising by (t_ms, signal number). It holds the file open until it ends or is dropped.
+
+    Raises
+    ------
+    RecordingError
+        The file is missing, not a recording, or damaged; from the iterator as well, where reading meets the damage.
+    """
+    frames = _frames(str(path))
+    first = next(frames, None)
+    if first is None or not first.HasField("head"):
+        raise RecordingError(str(path), "frame 1: no head; the recording is damaged")
+    version = first.head.format_version
+    if version != FORMAT_VERSION:
+        raise RecordingError(str(path), f"format version {version}, known is {FORMAT_VERSION}; update ubi")
+    return _from_message(first.head), _readings(str(path), frames)
+
+
+def write_recording(path: Path | str, head: RecordingHead, readings: Iterable[Reading]) -> None:
+    """Write a recording whole or not at all. The same head, readings and zstd version give the same bytes.
+
+    Parameters
+    ----------
+    path : Path or str
+        Replaced in one step, once the new bytes are on the disk.
+    head : RecordingHead
+    readings : iterable of Reading
+        Strictly rising by `reading_order`; consumed as a stream. Values are kept in quanta of their signal.
+
+    Raises
+    ------
+    ContractError
+        A reading is out of order, of an unknown signal or not plausible, or the head is over 1 MB.
+    RecordingError
+        The folder cannot be written.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            _write(file, head, readings)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise RecordingError(str(path), f"cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def is_recording(first_bytes: bytes) -> bool:
+    """Tell whether a file that starts so is of this format."""
+    return first_bytes.startswith(MAGIC)
+
+
+def recording_sha256(path: Path | str) -> str:
+    """Hex SHA-256 of a file's bytes: the identity of a recording, whatever its format.
+
+    Raises
+    ------
+    RecordingError
+        The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RecordingError(str(path), f"cannot be read: {error.strerror}") from error
+
+
+def _write(file: BinaryIO, head: RecordingHead, readings: Iterable[Reading]) -> None:
+    file.write(MAGIC)
+    packer = zstandard.ZstdCompressor(compression_params=ZSTD).compressobj()
+    file.write(packer.compress(_framed(pb.RecordingFrame(head=_to_message(head)))))
+    file.writelines(packer.compress(_framed(frame)) for frame in to_frames(readings))
+    file.write(packer.compress(LENGTH.pack(0)) + packer.flush())
+
+
+def _framed(frame: pb.RecordingFrame) -> bytes:
+    data = frame.SerializeToString(deterministic=True)
+    if len(data) > MAX_FRAME_BYTES:
+        raise ContractError(f"a frame of {len(data)} bytes is over {MAX_FRAME_BYTES}; shorten the head")
+    return LENGTH.pack(len(data)) + data
+
+
+def _frames(path: str) -> Iterator[pb.RecordingFrame]:
+    """Frames up to the end mark; whatever is wrong with the bytes is a RecordingError."""
+    number, offset = 1, 0
+    try:
+        with Path(path).open("rb") as file:
+            for data in _unpacked(file):
+                yield pb.RecordingFrame.FromString(data)
+                number, offset = number + 1, offset + LENGTH.size + len(data)
+    except OSError as error:
+        raise RecordingError(path, f"cannot be read: {error.strerror}") from error
+    except (FrameError, DecodeError, zstandard.ZstdError) as error:
+        raise _damaged(path, f"frame {number}, unpacked byte {offset}", error) from error
+
+
+def _unpacked(file: BinaryIO) -> Iterator[bytes]:
+    if not is_recording(file.read(len(MAGIC))):
+        raise FrameError("does not begin with UBIREC1")
+    unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    stream = unpacker.stream_reader(file, read_across_frames=True)
+    while size := LENGTH.unpack(_exactly(stream, LENGTH.size))[0]:
+        if size > MAX_FRAME_BYTES:
+            raise FrameError(f"{size} bytes long, at most {MAX_FRAME_BYTES}")
+        yield _exactly(stream, size)
+    if stream.read(1):
+        raise FrameError("data after the end mark")
+
+
+def _exactly(stream: zstandard.ZstdDecompressionReader, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) != size:
+        raise FrameError("the file ends before its end mark")
+    return data
+
+
+def _readings(path: str, frames: Iterator[pb.RecordingFrame]) -> Iterator[Reading]:
+    before = (-1, 0)
+    for number, frame in enumerate(frames, start=2):
+        try:
+            batch = from_frame(frame)
+        except FrameError as error:
+            raise _damaged(path, f"frame {number}", error) from error
+        for reading in batch:
+            order = reading_order(reading)
+            if order <= before:
+                raise _damaged(path, f"frame {number}", "readings out of order")
+            before = order
+            yield reading
+
+
+def _damaged(path: str, where: str, fault: object) -> RecordingError:
+    return RecordingError(path, f"{where}: {fault}; the recording is damaged, copy or import it again")
+
+
+def _to_message(head: RecordingHead) -> pb.RecordingHead:
+    return pb.RecordingHead(
+        format_version=FORMAT_VERSION,
+        vehicle=head.vehicle,
+        source=head.source,
+        original=head.original,
+        started_at_ms=head.started_at_ms,
+        utc_offset_min=head.utc_offset_min,
+        driver=head.driver,
+        repairs=head.repairs,
+        notes=head.notes,
+    )
+
+
+def _from_message(message: pb.RecordingHead) -> RecordingHead:
+    return RecordingHead(
+        source=message.source,
+        original=message.original,
+        vehicle=message.vehicle,
+        driver=message.driver,
+        started_at_ms=message.started_at_ms if message.HasField("started_at_ms") else None,
+        utc_offset_min=message.utc_offset_min if message.HasField("utc_offset_min") else None,
+        repairs=dict(message.repairs),
+        notes=dict(message.notes),
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
