@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import getpass
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from device.contract import wire
+from device.contract.broker import BrokerAddress, parse_broker
+from device.contract.errors import UsageError
+from device.outbox import Outbox
+from device.uplink import RESEND_MS, WINDOW_ROWS, Uplink
+from tests.device.test_outbox import put, seqs
+from tests.insurer import Insurer, ack, until
+from tests.mosquitto import Mosquitto, find_mosquitto
+
+STREAM = bytes(range(16))
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    with Outbox(tmp_path / "outbox", STREAM) as outbox:
+        yield outbox
+
+
+@pytest.fixture
+def uplink(mosquitto, outbox):
+    uplink = Uplink("car", parse_broker(mosquitto.url))
+    uplink.add(outbox)
+    yield uplink
+    uplink.stop()
+
+
+def test_rows_leave_the_outbox_on_the_application_ack_alone(mosquitto, outbox, uplink):
+    put(outbox, 5)
+    with Insurer(mosquitto.port, takes=lambda message: message.header.seq != 3) as insurer:
+        until(lambda: seqs(outbox) == [3], lambda: uplink.step(0, 0.01))
+        assert [message.header.seq for message in insurer.messages] == [1, 2, 3, 4, 5]
+        assert insurer.statuses == [b"online"]
+
+
+def test_an_unacked_row_is_sent_again_byte_identical_after_60_s_then_after_twice_as_long(mosquitto, outbox, uplink):
+    put(outbox, 2)
+    with Insurer(mosquitto.port, takes=lambda _: False) as insurer:
+        sent = 0
+        for now_ms, count in [
+            (0, 2),
+            (RESEND_MS - 1, 2),
+            (RESEND_MS, 4),
+            (2 * RESEND_MS, 4),
+            (3 * RESEND_MS - 1, 4),
+            (3 * RESEND_MS, 6),
+        ]:
+            until(lambda count=count: len(insurer.payloads) >= count, lambda now=now_ms: uplink.step(now, 0.01))
+            uplink.step(now_ms, 0.1)
+            assert len(insurer.payloads) == count
+            sent = count
+        assert len({*insurer.payloads}) == 2
+        assert uplink.counters["resent"] == sent - 2
+        insurer.say("car", ack(STREAM, 1, 2))
+        until(lambda: outbox.waiting() == 0, lambda: uplink.step(0, 0.01))
+
+
+def test_a_rejected_row_is_deleted_and_counted(mosquitto, outbox, uplink):
+    put(outbox, 3)
+    with Insurer(mosquitto.port, takes=lambda _: False) as insurer:
+        until(lambda: len(insurer.payloads) == 3, lambda: uplink.step(0, 0.01))
+        insurer.say("car", ack(STREAM, 1, rejected=(2,)))
+        until(lambda: seqs(outbox) == [3], lambda: uplink.step(0, 0.01))
+    assert uplink.counters["rejected"] == outbox.rejected == 1
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff" * 50, ack(bytes(16), 1, 2, 3), ack(STREAM, 2**63, 2**64 - 1, 0)])
+def test_foreign_and_damaged_acks_delete_nothing(mosquitto, outbox, uplink, payload):
+    put(outbox, 3)
+    with Insurer(mosquitto.port, takes=lambda _: False) as insurer:
+        until(lambda: len(insurer.payloads) == 3, lambda: uplink.step(0, 0.01))
+        insurer.say("car", payload)
+        insurer.say("car", ack(STREAM, 3))
+        until(lambda: 3 not in seqs(outbox), lambda: uplink.step(0, 0.01))
+    assert seqs(outbox) == [1, 2]
+
+
+def test_a_broker_killed_before_the_ack_gets_everything_again(mosquitto, outbox, uplink):
+    put(outbox, 50)
+    with Insurer(mosquitto.port, takes=lambda _: False) as insurer:
+        until(lambda: len(insurer.payloads) == 50, lambda: uplink.step(0, 0.01))
+    mosquitto.kill9()
+    until(lambda: not uplink.is_ready, lambda: uplink.step(0, 0.01))
+    put(outbox, 5)
+    mosquitto.start()
+    with Insurer(mosquitto.port) as insurer:
+        until(lambda: outbox.waiting() == 0, lambda: uplink.step(10_000, 0.01))
+        assert len(insurer.stream) == 55
+    assert uplink.counters["connects"] == 2
+
+
+def test_a_silent_broker_does_not_block_the_caller(outbox):
+    """A listener that accepts and says nothing: `step` goes on at once, for the readings cannot wait."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uplink = Uplink("car", BrokerAddress("127.0.0.1", server.getsockname()[1], tls=False))
+        uplink.add(outbox)
+        began = time.perf_counter()
+        for _ in range(100):
+            uplink.step(0)
+        assert time.perf_counter() - began < 1.0
+        assert not uplink.is_ready
+    until(lambda: uplink.last_error, lambda: uplink.step(0, 0.01))
+    uplink.stop()
+
+
+def test_attempts_to_connect_wait_ever_longer(free_port, outbox):
+    uplink = Uplink("car", parse_broker(f"mqtt://localhost:{free_port}"))
+    now_ms = 0
+    for wait_ms in (1_000, 2_000, 4_000):
+        until(lambda: uplink._connection is None and uplink.last_error, lambda now=now_ms: uplink.step(now, 0.01))
+        assert "refused" in uplink.last_error
+        assert uplink._connect_at_ms == now_ms + wait_ms
+        uplink.last_error = ""
+        uplink.step(now_ms + wait_ms - 1)
+        assert uplink._connection is None
+        now_ms += wait_ms
+        uplink.step(now_ms)
+    uplink.stop()
+    assert threading.active_count() < 5
+
+
+def test_the_window_bounds_what_is_on_the_road(mosquitto, outbox, uplink):
+    put(outbox, WINDOW_ROWS + 20)
+    with Insurer(mosquitto.port, takes=lambda _: False) as insurer:
+        until(lambda: len(insurer.payloads) >= WINDOW_ROWS, lambda: uplink.step(0, 0.01))
+        uplink.step(0, 0.1)
+        assert len(insurer.payloads) == WINDOW_ROWS
+        insurer.say("car", ack(STREAM, *range(1, 21)))
+        until(lambda: len(insurer.payloads) == WINDOW_ROWS + 20, lambda: uplink.step(0, 0.01))
+
+
+def test_one_device_sends_several_streams(mosquitto, tmp_path, outbox, uplink):
+    put(outbox, 3)
+    with Outbox(tmp_path / "second") as second, Insurer(mosquitto.port) as insurer:
+        put(second, 4)
+        uplink.add(second)
+        until(lambda: outbox.waiting() + second.waiting() == 0, lambda: uplink.step(0, 0.01))
+        assert {message.header.stream_id for message in insurer.messages} == {STREAM, second.stream_id}
+        uplink.remove(second)
+
+
+def test_status_is_online_then_offline_also_for_who_is_cut_off(mosquitto, outbox, uplink):
+    with Insurer(mosquitto.port) as insurer:
+        until(lambda: uplink.is_ready, lambda: uplink.step(0, 0.01))
+        until(lambda: insurer.statuses == [b"online"])
+        uplink.stop()
+        until(lambda: insurer.statuses == [b"online", b"offline"])
+        until(lambda: uplink.is_ready, lambda: uplink.step(0, 0.01))
+        uplink._connection._client.socket().shutdown(socket.SHUT_RDWR)
+        until(lambda: insurer.statuses[2:] == [b"online", b"offline"], lambda: uplink.step(0, 0.01))
+    with Insurer(mosquitto.port) as late:
+        until(lambda: late.statuses == [b"offline"])
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate of localhost, and its key."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(encoding))
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(private)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def tls_broker(tmp_path):
+    """A broker with a plain and a TLS listener: (plain port, TLS port, certificate)."""
+    binary = find_mosquitto()
+    if binary is None:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
+    cert, key = certificate(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        plain, tls = first.getsockname()[1], second.getsockname()[1]
+    user = getpass.getuser()  # started by root, the broker would become a user who may not read the test's folder
+    extra = f"user {user}\nlistener {tls} 127.0.0.1\ncertfile {cert}\nkeyfile {key}\nallow_anonymous true"
+    broker = Mosquitto(binary, tmp_path / "tls", plain, extra)
+    broker.start()
+    yield plain, tls, cert
+    broker.stop()
+
+
+def test_tls_delivers_to_a_broker_we_trust(tls_broker, outbox):
+    plain, tls, cert = tls_broker
+    put(outbox, 3)
+    uplink = Uplink("car", parse_broker(f"mqtts://localhost:{tls}"), ca_file=cert)
+    uplink.add(outbox)
+    with Insurer(plain):
+        until(lambda: outbox.waiting() == 0, lambda: uplink.step(0, 0.01))
+    uplink.stop()
+
+
+# paho leaves a socket whose handshake failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_tls_says_nothing_to_a_broker_we_do_not_trust(tls_broker, outbox):
+    plain, tls, _ = tls_broker
+    put(outbox, 3)
+    uplink = Uplink("car", parse_broker(f"mqtts://localhost:{tls}"))
+    uplink.add(outbox)
+    with Insurer(plain) as insurer:
+        until(lambda: uplink.last_error, lambda: uplink.step(0, 0.01))
+        assert insurer.payloads == insurer.statuses == []
+    assert "certificate verify failed" in uplink.last_error
+    uplink.stop()
+
+
+def test_a_certificate_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "ca.pem").write_text("nonsense")
+    for name in ("ca.pem", "missing.pem"):
+        with pytest.raises(UsageError, match=name):
+            Uplink("car", BrokerAddress("broker.example", 8883, tls=True), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("mqtts://broker.example", ("broker.example", 8883, True)),
+        ("mqtts://broker.example:1234/", ("broker.example", 1234, True)),
+        ("mqtt://localhost", ("localhost", 1883, False)),
+        ("mqtt://127.0.0.9:5", ("127.0.0.9", 5, False)),
+        ("mqtt://[::1]:5", ("::1", 5, False)),
+    ],
+)
+def test_a_broker_address_is_read(url, address):
+    assert parse_broker(url) == address
+    assert parse_broker(str(parse_broker(url))) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "fix"),
+    [
+        ("mqtt://10.0.0.1", "use mqtts://, or say --insecure"),
+        ("mqtt://localhost.example", "use mqtts://, or say --insecure"),
+        ("localhost:1883", "write mqtts://HOST"),
+        ("http://localhost", "write mqtts://HOST"),
+        ("mqtts://", "write mqtts://HOST"),
+        ("mqtts://host:99999", "write mqtts://HOST"),
+        ("mqtts://host:x", "write mqtts://HOST"),
+        ("mqtts://user:secret@host", "more than a host and a port"),
+        ("mqtts://host/topic", "more than a host and a port"),
+        ("mqtts://[::1", "write mqtts://HOST"),
+        (f"mqtts://{'x' * 70}.example", "write mqtts://HOST"),
+        ("", "write mqtts://HOST"),
+    ],
+)
+def test_a_wrong_broker_address_is_one_line_with_the_fix(url, fix):
+    with pytest.raises(UsageError, match="broker") as caught:
+        parse_broker(url)
+    assert fix in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_plain_mqtt_over_the_network_only_when_insecure_is_said():
+    assert parse_broker("mqtt://10.0.0.1", insecure=True) == ("10.0.0.1", 1883, False)
+
+
+def test_what_was_sent_is_what_was_queued(mosquitto, outbox, uplink):
+    put(outbox, 3)
+    queued = [row.payload for row in outbox.unacked(3)]
+    with Insurer(mosquitto.port) as insurer:
+        until(lambda: outbox.waiting() == 0, lambda: uplink.step(0, 0.01))
+        assert insurer.payloads == queued
+        assert all(isinstance(wire.decode(payload, "car"), wire.Message) for payload in insurer.payloads)
