@@ -1,0 +1,175 @@
+"""Any file: recognised by its content and read with counted repairs, or refused with one clear line."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.contract.errors import RecordingError
+from device.contract.recording import RecordingHead, write_recording
+from device.contract.signals import Reading
+from replay_data.importers import FORMATS, load, recognise
+from tests.replay_data.tables import (
+    COL_HEADER,
+    COL_NAME,
+    KIT_HEADER,
+    KIT_NAME,
+    RAW_HEADER,
+    RAW_NAME,
+    KitLogger,
+    written,
+)
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(RecordingError) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(str(path), "FILE")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("imported")
+
+
+def test_values_no_car_can_have_become_null_and_are_counted(tmp_path):
+    rows = ["15:16:52,1.0", "15:16:53,655.35", "15:16:54,nan", "15:16:55,fast", "15:16:56,2.0"]
+    head, readings = load(written(tmp_path / COL_NAME, [COL_HEADER, *[f"{row},,,,4,,,4" for row in rows]]))
+    assert [r.value for r in readings] == [1.0, None, None, None, 2.0]
+    assert head.repairs == {"implausible_speed_kmh": 2, "unreadable_speed_kmh": 1}
+
+
+def test_a_file_cut_short_loses_its_last_row_only(tmp_path):
+    logger = KitLogger().rounds(4)
+    path = logger.write(tmp_path)
+    path.write_bytes(path.read_bytes()[:-30])
+    head, readings = load(path)
+    assert set(readings) <= set(logger.truth)
+    assert head.repairs["damaged_rows"] == 1
+
+
+def test_a_damaged_row_hides_whose_turn_it_was(tmp_path):
+    logger = KitLogger().rounds(40)
+    logger.lines[200] = "garbage"
+    head, readings = load(logger.write(tmp_path))
+    assert set(readings) <= set(logger.truth)
+    assert len(readings) > 370
+    assert head.repairs["damaged_rows"] == 1
+
+
+def test_a_stray_quote_swallows_no_rows(tmp_path):
+    logger = KitLogger().rounds(40)
+    logger.lines[200] = logger.lines[200].replace(",1,", ',"1,', 1)
+    head, readings = load(logger.write(tmp_path))
+    assert len(readings) > 370
+    assert head.repairs["damaged_rows"] == 1
+
+
+def test_ragged_rows_are_refused_with_the_first_line_and_why(tmp_path):
+    lines = KitLogger().rounds(4).lines
+    lines[7:] = [line.rpartition(",")[0] for line in lines[7:]]
+    expected = "FILE:8: 10 cells where the header has 11 (34 of 40 rows are damaged)"
+    assert refusal(written(tmp_path / KIT_NAME, lines)) == expected
+
+
+def test_a_time_that_is_none_is_refused_with_its_line(tmp_path):
+    lines = [line.replace(":", "h") for line in KitLogger().rounds(2).lines]
+    assert refusal(written(tmp_path / KIT_NAME, lines)).startswith("FILE:2: '07h16h30.444' is not a time HH:MM:SS")
+
+
+def test_another_delimiter_is_named(tmp_path):
+    lines = [line.replace(",", ";") for line in KitLogger().rounds(2).lines]
+    expected = "FILE: looks like KIT OBD-II CSV, but with ';' between the columns; save it with commas"
+    assert refusal(written(tmp_path / KIT_NAME, lines)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "speed", "called"),
+    [
+        (KIT_NAME, KIT_HEADER, "Vehicle Speed Sensor [km/h]", "Vehicle Speed Sensor [km/h]"),
+        (KIT_NAME, KIT_HEADER, "[km/h]", "Vehicle Speed Sensor [km/h]"),
+        (COL_NAME, COL_HEADER, "speed", "speed"),
+        (RAW_NAME, RAW_HEADER, "Vehicle speed (km/h)", "Vehicle speed (km/h)"),
+    ],
+)
+def test_a_missing_speed_column_is_named(tmp_path, name, header, speed, called):
+    lines = [header.replace(speed, "wind"), "10:00:00" + "," * header.count(",")]
+    assert refusal(written(tmp_path / name, lines)) == f"FILE:1: no column {called!r}, and a trip needs its speed"
+
+
+@pytest.mark.parametrize("header", [KIT_HEADER, COL_HEADER, RAW_HEADER])
+def test_a_header_alone_and_a_drive_without_speed_are_refused(tmp_path, header):
+    assert refusal(written(tmp_path / "a.csv", [header])) == "FILE:2: no rows after the header"
+    empty = [f"10:00:0{i}" + "," * header.count(",") for i in range(3)]
+    assert refusal(written(tmp_path / "b.csv", [header, *empty])).startswith("FILE: no speed reading in the file")
+
+
+def test_an_unknown_file_gets_one_line_that_lists_the_known_formats(tmp_path):
+    listed = "FILE: is of no known format; known are: ubi recording, KIT OBD-II CSV, POLIDriving consolidated CSV, "
+    for name, data in {
+        "notes.txt": b"hello\n",
+        "other.csv": b"a,b,c\n1,2,3\n",
+        "binary.bin": bytes(range(256)) * 300,
+        "one-long-line": b"time," * 100_000,
+        "utf16.csv": KIT_HEADER.encode("utf-16"),
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert recognise(path) is None
+        assert refusal(path).startswith(listed)
+        assert all(importer.TITLE in refusal(path) for importer in FORMATS)
+
+
+def test_what_is_no_readable_file_says_so(tmp_path):
+    assert refusal(tmp_path / "none.csv") == "FILE: cannot be read: No such file or directory"
+    assert refusal(tmp_path) == "FILE: is a folder; name the recordings in it"
+    (tmp_path / "empty.csv").touch()
+    assert refusal(tmp_path / "empty.csv") == "FILE: is empty"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_forbidden_file_says_so(tmp_path):
+    path = KitLogger().rounds(2).write(tmp_path)
+    path.chmod(0)
+    assert refusal(path) == "FILE: cannot be read: Permission denied"
+
+
+@given(header=st.sampled_from([KIT_HEADER, COL_HEADER, RAW_HEADER]), noise=st.binary(max_size=300))
+def test_any_rows_are_read_or_refused(folder, header, noise):
+    path = folder / "noise.csv"
+    path.write_bytes(header.encode() + b"\n" + noise)
+    try:
+        head, readings = load(path)
+    except RecordingError:
+        return
+    write_recording(folder / "noise.ubirec", head, readings)
+
+
+@given(
+    cells=st.lists(st.lists(st.sampled_from(["", "1", "2.5", "-7", "x", "1e9"]), min_size=8, max_size=8), max_size=20)
+)
+def test_rows_of_any_cells_make_a_lawful_recording(folder, cells):
+    rows = [",".join(["10:00:00", *row]) for row in cells]
+    path = written(folder / "cells.csv", [COL_HEADER, "09:59:59,5,,,,4,,,4", *rows])
+    head, readings = load(path)
+    write_recording(folder / "cells.ubirec", head, readings)
+    assert load(folder / "cells.ubirec") == (head, readings)
+
+
+def test_each_format_is_recognised_by_its_content(tmp_path):
+    write_recording(tmp_path / "drive", RecordingHead("simulated"), [Reading(0, "speed_kmh", 1.0)])
+    paths = [
+        tmp_path / "drive",
+        KitLogger().rounds(2).write(tmp_path, "k"),
+        written(tmp_path / "c", [COL_HEADER]),
+        written(tmp_path / "r", [RAW_HEADER]),
+    ]
+    names = [importer.NAME if (importer := recognise(path)) else None for path in paths]
+    assert names == ["ubirec", "kit-obd2", "polidriving", "car-scanner"]
+    assert Counter(names) == Counter(importer.NAME for importer in FORMATS)
