@@ -62,6 +62,7 @@ class Memory:
     late_readings: int = 0  # of the pipeline's, already counted
     counters: dict[str, int] = field(default_factory=dict)  # since the last health message
     odometers: dict[str, int] = field(default_factory=dict)  # last values since the last trip's end
+    totals: dict[str, int] = field(default_factory=lambda: {"trips": 0, "events": 0, "distance_mm": 0})
 
     def to_state(self) -> dict[str, Any]:
         """JSON form, to be written before the memory changes again."""
@@ -118,6 +119,11 @@ class Agent:
     def readings(self) -> int:
         """How many readings were taken, over all restarts: where in its recording a replay goes on."""
         return self._memory.readings
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What the stream holds: `trips`, `events` and `distance_mm` of the trips that ended."""
+        return dict(self._memory.totals)
 
     @property
     def finished(self) -> bool:
@@ -215,6 +221,7 @@ class Agent:
             self._queue_batch()
 
     def _event(self, event: DetectedEvent) -> None:
+        self._memory.totals["events"] += 1
         self._queue(
             bodies.Event(
                 trip_seq=self._memory.trip_seq,
@@ -225,6 +232,8 @@ class Agent:
         )
 
     def _trip_ended(self, trip: TripEnded) -> None:
+        self._memory.totals["trips"] += 1
+        self._memory.totals["distance_mm"] += trip.summary.distance_mm
         if self._memory.batch:
             self._queue_batch()
         self._queue_health()

@@ -1,0 +1,167 @@
+"""`ubi replay`: recorded trips through the device path to a broker, or into recordings of the project's own format."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from device.contract.errors import UbiError, UsageError
+from device.contract.signals import Reading
+
+EPILOG = """\
+An outbox keeps what the insurer has not acknowledged: a replay that was cut off goes on where it was, and replaying
+twice sends the same messages again, which add nothing. 'ubi replay import FILES... --out DIR' writes recordings of the
+project's own format (.ubirec) instead. A file called import is ./import.
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run `ubi replay` or `ubi replay import`."""
+    if argv[:1] == ["import"]:
+        return _import(_import_parser().parse_args(argv[1:]))
+    return _replay(_parser().parse_args(argv))
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from device.contract.broker import parse_broker
+    from device.contract.topics import checked_device_id
+    from replay_data.player import Player, read_recording
+
+    device_id = None if options.device is None else checked_device_id(options.device)
+    broker = parse_broker(options.broker, insecure=options.insecure)
+    check_known(options.files)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was queued is in the outbox, the rest can be replayed
+
+    def progress(readings: list[Reading], file: str) -> Iterable[Reading]:
+        bar: Iterable[Reading] = tqdm(readings, desc=file, unit=" readings", unit_scale=True, leave=False, disable=None)
+        return bar
+
+    player = Player(broker, options.outbox, options.ca_file, options.rate, options.until_acked)
+    try:
+        for path in options.files:
+            player.play(read_recording(path, device_id), progress)
+        with tqdm(total=player.waiting(), desc="acknowledged", unit=" messages", disable=None) as bar:
+            player.deliver(on_ack=bar.update)
+    finally:
+        player.close()
+        _tell([dataclasses.asdict(result) for result in player.results], as_json=options.json)
+    refused = [result for result in player.results if result.rejected]
+    if refused:
+        count = sum(result.rejected for result in refused)
+        raise UbiError(f"the insurer refused {count} messages, first of {refused[0].file}; see 'ubi ingest rejects'")
+    return 0
+
+
+def _tell(results: list[dict[str, str | int]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    width = max((len(str(result["file"])) for result in results), default=0)
+    for result in results:
+        refused = f", {result['rejected']} refused" if result["rejected"] else ""
+        print(
+            f"{result['file']:<{width}}  {result['format']}, device {result['device_id']}: trips {result['trips']}, "
+            f"{int(result['distance_m']) / 1_000:.2f} km, events {result['events']}, "
+            f"messages {result['messages']}, acked {result['acked']}{refused}"
+        )
+
+
+def _import(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from device.contract.recording import SUFFIX, write_recording
+    from replay_data.player import read_recording
+
+    check_known(options.files)
+    targets: dict[Path, Path] = {}
+    for path in options.files:
+        target = options.out / (path.stem + SUFFIX)
+        if targets.setdefault(target, path) != path:
+            raise UsageError(f"{path}: would write {target}, as {targets[target]} does; rename one of them")
+    options.out.mkdir(parents=True, exist_ok=True)
+    for target, path in tqdm(targets.items(), unit=" files", disable=None):
+        recording = read_recording(path)
+        write_recording(target, recording.head, recording.readings)
+        minutes = (recording.readings[-1].t_ms - recording.readings[0].t_ms) / 60_000 if recording.readings else 0
+        repairs = ", ".join(f"{name} {count}" for name, count in sorted(recording.head.repairs.items())) or "none"
+        print(
+            f"{target}  {recording.format}: readings {len(recording.readings)}, {minutes:.1f} min, repairs: {repairs}"
+        )
+    return 0
+
+
+def check_known(files: list[Path]) -> None:
+    """Raise RecordingError for the first file that is missing or of no known format, before anything is done."""
+    from replay_data.importers import load, recognise
+
+    for path in files:
+        if recognise(path) is None:
+            load(path)  # raises, and says which formats are known
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ubi replay",
+        description="Play recorded trips through the device path to a broker, and wait for the insurer's ack.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of any known format")
+    parser.add_argument(
+        "--broker", required=True, metavar="URL", help="mqtts://HOST[:PORT], or mqtt://localhost[:PORT]"
+    )
+    parser.add_argument("--device", metavar="ID", help="play as this device; default: named after the vehicle or file")
+    parser.add_argument(
+        "--rate", type=_rate, default=None, metavar="N|max", help="times real time; max (default): as fast as it goes"
+    )
+    parser.add_argument(
+        "--outbox", type=Path, default=_state_folder(), metavar="DIR", help="where messages wait (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--until-acked",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="give up, with status 75, when no ack came for this long (default: 60)",
+    )
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the system's")
+    parser.add_argument("--insecure", action="store_true", help="accept a plain mqtt:// address beyond this machine")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    return parser
+
+
+def _import_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ubi replay import", description="Write recordings of any known format as .ubirec files."
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of any known format")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the .ubirec files")
+    return parser
+
+
+def _rate(text: str) -> float | None:
+    return None if text == "max" else _seconds(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _state_folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "ubi" / "replay"
