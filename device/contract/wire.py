@@ -167,6 +167,17 @@ def decode(payload: bytes, topic_device: str | None = None) -> Message | Reject:
     return Message(header, body, digest, envelope.signature, body_hash)
 
 
+def body_bytes(payload: bytes) -> bytes:
+    """Bytes of the body, decompressed, of a message that `decode` has taken whole: for readers that decode columns
+    in their own way.
+    """
+    envelope = pb.Envelope.FromString(payload)
+    head = pb.Header.FromString(envelope.header)
+    if head.body_codec != pb.CODEC_ZSTD:
+        return envelope.body
+    return zstandard.ZstdDecompressor().decompress(envelope.body, max_output_size=head.body_size)
+
+
 def _header(head: pb.Header) -> Header:
     return Header(
         device_id=head.device_id,
@@ -192,6 +203,7 @@ def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
         (len(header.prev_hash) == (HASH_BYTES if header.seq > 1 else 0), "prev_hash has the wrong length"),
         (len(header.boot_id) <= 16, "boot_id is over 16 bytes"),
         (abs(header.queued_at_ms) < 2**53 and header.mono_ms < 2**53, "a time is out of range"),
+        (0 <= header.clock_quality < 256 and 0 <= header.body_kind < 256, "an enum is out of range"),
         (header.body_size <= MAX_BODY_BYTES, f"body of {header.body_size} bytes, at most {MAX_BODY_BYTES}"),
         (len(envelope.signature) in (0, 64), "signature is not 64 bytes"),
         (len(envelope.body_hash) in (0, HASH_BYTES), "body_hash is not 32 bytes"),

@@ -129,9 +129,15 @@ class Lake:
         """Read a sealed table lazily, with the schema of `tables`; an empty frame where none is sealed."""
         return scan_files(self.sealed_files(table, source), SEALED[table])
 
-    def scan_messages(self) -> pl.LazyFrame:
-        """Read all messages lazily, as received: duplicates are still in."""
-        return scan_files(self.message_files(), MESSAGES)
+    def scan_messages(self, files: list[Path] | None = None) -> pl.LazyFrame:
+        """Read messages lazily, as received: duplicates are still in. `file` tells where each row stands.
+
+        Parameters
+        ----------
+        files : list of Path, optional
+            Segments to read; all by default.
+        """
+        return scan_files(self.message_files() if files is None else files, MESSAGES, file_column="file")
 
     def scan_rejects(self) -> pl.LazyFrame:
         """Read all rejects lazily."""
@@ -149,12 +155,18 @@ def read_manifest(number: int, path: Path) -> Manifest:
         raise UbiError(f"{path}: not a manifest ({error!r}); delete it and seal again") from error
 
 
-def scan_files(files: list[Path], schema: pl.Schema) -> pl.LazyFrame:
+def scan_files(files: list[Path], schema: pl.Schema, file_column: str | None = None) -> pl.LazyFrame:
     """Read Parquet files lazily; a column that an older release did not write is null."""
     if not files:
-        return pl.LazyFrame(schema=schema)
+        return pl.LazyFrame(schema=schema if file_column is None else {**schema, file_column: pl.String()})
     return pl.scan_parquet(
-        files, schema=schema, hive_partitioning=False, glob=False, missing_columns="insert", extra_columns="ignore"
+        files,
+        schema=schema,
+        hive_partitioning=False,
+        glob=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+        include_file_paths=file_column,
     )
 
 

@@ -105,18 +105,18 @@ class SealWriter:
         self._inputs.update(inputs or {})
         frames = {name: conform(name, frame) for name, frame in tables.items()}
         trips = frames.get("trips", pl.DataFrame(schema=SEALED["trips"]))
-        places = trips.select("trip_key", *_place(trips, "start_ms"))
+        places = trips.select("trip_key", *place(trips, "start_ms"))
         if places["trip_key"].n_unique() != places.height:
             raise ContractError("a trip_key comes twice in one chunk of trips; publish each trip once")
         for name, frame in frames.items():
             if name in ("trips", "health"):
-                placed = frame.with_columns(_place(frame, "start_ms" if name == "trips" else "queued_at_ms"))
+                placed = frame.with_columns(place(frame, "start_ms" if name == "trips" else "queued_at_ms"))
             else:
                 placed = frame.join(places, on="trip_key", how="left", maintain_order="left")
-                if placed["_month"].null_count():
+                if placed["month"].null_count():
                     raise ContractError(f"{name} has rows of a trip that is not in trips of the same chunk")
-            for (month, bucket), part in placed.partition_by("_month", "_bucket", as_dict=True).items():
-                self._take(name, (str(month), int(bucket)), part.drop("_month", "_bucket"))
+            for (month, bucket), part in placed.partition_by("month", "bucket", as_dict=True).items():
+                self._take(name, (str(month), int(bucket)), part.drop("month", "bucket"))
 
     def sweep(self, now_ms: int) -> int:
         """Delete what no reader can be using: files of manifests superseded a day ago, leftovers of a killed writer.
@@ -207,14 +207,22 @@ def to_parquet(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _place(frame: pl.DataFrame, time: str) -> list[pl.Expr]:
-    """Month and bucket of each row; a time out of range takes the nearest month."""
+def place(frame: pl.DataFrame, time: str) -> list[pl.Expr]:
+    """Expressions for `month` and `bucket` of each row; a time out of range takes the nearest month.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With `device_id`.
+    time : str
+        Its column of UTC ms.
+    """
     utc = pl.from_epoch(pl.col(time).fill_null(0).clip(0, MAX_UTC_MS), time_unit="ms")
     devices = frame["device_id"].unique().to_list()
     bucket = pl.col("device_id").replace_strict(
         devices, [bucket_of(device) for device in devices], return_dtype=pl.Int64
     )
-    return [utc.dt.strftime("%Y-%m").alias("_month"), bucket.alias("_bucket")]
+    return [utc.dt.strftime("%Y-%m").alias("month"), bucket.alias("bucket")]
 
 
 def _lock(lake: Lake) -> int:

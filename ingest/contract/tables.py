@@ -23,6 +23,7 @@ MESSAGES: Final = pl.Schema(
         "prev_hash": pl.Binary,
         "body_kind": pl.Int16,
         "trip_seq": pl.Int64,  # the trip it belongs to; null: none, or not told (tombstone)
+        "started_at_ms": pl.Int64,  # of a trip_start: UTC as the device believed it; else null
         "tombstone": pl.Boolean,
         "queued_at_ms": pl.Int64,
         "mono_ms": pl.Int64,
@@ -72,7 +73,7 @@ TRIPS: Final = pl.Schema(
         "odometer_end_m": pl.Int64,
         "complete": pl.Boolean,  # the seq run from trip_start to trip_end is whole
         "chain_ok": pl.Boolean,  # every prev_hash of that run fits
-        "has_motion": pl.Boolean,  # every sample that the summary counts is in the motion table
+        "has_motion": pl.Boolean,  # all samples of the summary are in the motion table (no summary: any sample)
         "clock_quality": pl.Int16,  # of the device's clock when the trip started
         "clock_suspect": pl.Boolean,  # that clock cannot be right (a recording's is never suspect)
         "tombstones": pl.Int32,  # messages of the run whose body was sacrificed in the car
