@@ -1,0 +1,161 @@
+"""The boosted residual of the tariff: LightGBM, Poisson, trees of at most two features.
+
+The only file that imports lightgbm, and the only one that knows the offset: the model is trained with
+`init_score = offset(...)`, which LightGBM's predictions never contain; `expected_claims` puts it back.
+
+Same rows give the same text at any thread count: deterministic, column-wise histograms, fixed seed, no sampling of
+rows or columns, every row seen when bins are made, leaves limited by expected claims and never by row counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import lightgbm as lgb
+import numpy as np
+
+from pricing.arrays import Floats
+from pricing.errors import ModelError
+from pricing.plan import ModelPlan
+
+# LightGBM's Poisson second derivative is exp(score + 0.7), its poisson_max_delta_step: so many times expected claims.
+HESSIAN_PER_CLAIM: Final = float(np.exp(0.7))
+ALL_ROWS: Final = 2**31 - 1
+
+
+def offset(mu0: Floats, level: float) -> Floats:
+    """Log of expected claims before the score: log mu0 + level.
+
+    Parameters
+    ----------
+    mu0 : numpy.ndarray, shape (n_rows,)
+        Expected claims by the tariff.
+    level : float
+        Log of claims over tariff claims of the training rows.
+    """
+    return np.log(mu0) + level
+
+
+def expected_claims(mu0: Floats, level: float, score: Floats) -> Floats:
+    """Expected claims with telematics: exp(offset + score)."""
+    return np.exp(offset(mu0, level) + score)
+
+
+@dataclass(frozen=True, slots=True)
+class Boosted:
+    """A trained model: its text, without the parameters that name threads and files."""
+
+    text: str
+    features: tuple[str, ...]
+
+    def score(self, x: Floats) -> Floats:
+        """Raw score, the log of claims over the offset. Shape (n_rows, n_features) to (n_rows,)."""
+        return self.staged_scores(x, (self._trees(),))[:, 0]
+
+    def staged_scores(self, x: Floats, rounds: tuple[int, ...]) -> Floats:
+        """Raw score after each of these (rising) numbers of trees. Shape (n_rows, n_rounds)."""
+        stages = np.zeros((len(x), len(rounds)))
+        trees = self._trees()
+        if trees == 0 or len(x) == 0:
+            return stages
+        booster = self._booster()
+        done = 0
+        for k, wanted in enumerate(rounds):
+            stages[:, k] = stages[:, k - 1] if k else 0.0
+            more = min(wanted, trees) - done
+            if more > 0:
+                stages[:, k] += _predict(booster, x, start_iteration=done, num_iteration=more, raw_score=True)
+                done += more
+        return stages
+
+    def contributions(self, x: Floats) -> Floats:
+        """Exact Shapley contributions to the raw score.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_rows, n_features + 1)
+            The last column is the mean score of the training rows; a row sums to the score.
+        """
+        if self._trees() == 0 or len(x) == 0:
+            return np.zeros((len(x), len(self.features) + 1))
+        return _predict(self._booster(), x, pred_contrib=True)
+
+    def tree_features(self) -> list[set[str]]:
+        """Features of each tree."""
+        splits = (line for line in self.text.splitlines() if line.startswith("split_feature="))
+        return [{self.features[int(k)] for k in line.partition("=")[2].split()} for line in splits]
+
+    def _trees(self) -> int:
+        return self.text.count("\nTree=")
+
+    def _booster(self) -> lgb.Booster:
+        try:
+            return lgb.Booster(model_str=self.text)
+        except lgb.basic.LightGBMError as error:
+            raise ModelError(f"the model's text cannot be read: {error}") from error
+
+
+def fit(
+    x: Floats,
+    claims: Floats,
+    mu0: Floats,
+    level: float,
+    *,
+    features: tuple[str, ...],
+    directions: tuple[int, ...],
+    rounds: int,
+    plan: ModelPlan,
+    threads: int = 1,
+) -> Boosted:
+    """Train on rating rows, one a driver and rating date.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (n_rows, n_features)
+        Features, NaN where not known.
+    claims, mu0 : numpy.ndarray, shape (n_rows,)
+        Claims and expected claims by the tariff.
+    level : float
+        See `offset`.
+    features : tuple of str
+        Names, in the order of the columns.
+    directions : tuple of int
+        1: the score never falls as the feature grows; -1: never rises; 0: free.
+    rounds : int
+        Number of trees.
+    threads : int
+        0: all cores. Changes nothing but the time taken; more than are free slows down.
+    """
+    parameters: dict[str, Any] = {
+        "objective": "poisson",
+        "num_leaves": plan.leaves,
+        "max_depth": 2,
+        "learning_rate": plan.learning_rate,
+        "lambda_l2": plan.l2 * HESSIAN_PER_CLAIM,
+        "max_bin": plan.max_bin,
+        "min_data_in_bin": 1,
+        "min_data_in_leaf": 1,
+        "min_sum_hessian_in_leaf": plan.min_leaf_claims * HESSIAN_PER_CLAIM,
+        "bin_construct_sample_cnt": ALL_ROWS,
+        "feature_pre_filter": False,
+        "monotone_constraints": list(directions),
+        "monotone_constraints_method": "basic",
+        "boost_from_average": False,
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": threads,
+        "seed": plan.seed,
+        "verbosity": -1,
+    }
+    data = lgb.Dataset(x, claims, init_score=offset(mu0, level), feature_name=list(features), params=parameters)
+    booster = lgb.Booster(parameters, data)
+    for _ in range(rounds):
+        if booster.update():  # no split is left that the plan allows
+            break
+    return Boosted(booster.model_to_string().partition("\nparameters:\n")[0], features)
+
+
+def _predict(booster: lgb.Booster, x: Floats, **arguments: Any) -> Floats:
+    # One thread: on a busy machine LightGBM's threads wait for each other far longer than the work takes.
+    return np.asarray(booster.predict(x, num_threads=1, **arguments), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""What pricing publishes: the factor table."""

@@ -1,0 +1,39 @@
+"""The factor table, the one thing the insurer's policy system reads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+REASONS: Final = 3
+MICRO: Final = 6  # decimals of published factors, relativities, effects and expected claims
+NANO: Final = 9  # decimals of the score
+
+# One row a policy and driver of the book, sorted by (policy_id, driver_id).
+FACTORS: Final = pl.Schema(
+    {
+        "policy_id": pl.String,
+        "driver_id": pl.String,
+        "period_start": pl.Date,  # the rating date
+        "period_end": pl.Date,  # first day on which the factor no longer holds
+        "factor": pl.Float64,  # times the tariff premium
+        "score": pl.Float64,  # 100 x (1 - quantile of indicated_relativity in the reference book); 100 is safest
+        "tier": pl.Int32,  # 1 is best; null when not rateable
+        "indicated_relativity": pl.Float64,  # expected claims over tariff claims, the reference book's mean is 1
+        "credibility": pl.Float64,  # Z = km / (km + kappa)
+        "exposure_km": pl.Float64,  # recorded in the feature window
+        "exposure_days": pl.Float64,  # first trip in the feature window to the rating date
+        "trips": pl.Int64,
+        "capped": pl.Boolean,  # the profile's band changed the factor
+        "limited": pl.Boolean,  # the renewal limit changed the factor
+        "rateable": pl.Boolean,
+        "tariff_expected_claims": pl.Float64,  # mu0 of the period
+        **{f"reason_{k}": pl.String for k in range(1, REASONS + 1)},
+        **{f"effect_{k}": pl.Float64 for k in range(1, REASONS + 1)},  # multiplies the factor
+        "plan_version": pl.String,
+        "model_id": pl.String,
+        "features_id": pl.String,
+        "receipt": pl.String,
+    }
+)

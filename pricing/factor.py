@@ -1,0 +1,118 @@
+"""From relativity to factor: the profile's band, the renewal limit, and the one base factor B over the book.
+
+F(B) = clip(clip(B R, L, U), 0.85 F_prev, 1.15 F_prev); a driver who is not rateable keeps F_prev (1 if none).
+Where the two bands do not meet, the renewal limit wins: it is the outer clip. F(B) never falls as B grows, so B is
+found by bisection.
+
+The limits are moved inward to the published grid of 1e-6 first: so a rounded factor never leaves its band, and since
+rounding moves each factor by at most 5e-7, the book balances to 1e-6 as written.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pricing.arrays import Bools, Floats
+from pricing.contract.factors import MICRO
+from pricing.errors import BalanceError
+from pricing.plan import FactorPlan
+
+BALANCE: Final = 1e-9  # relative, before rounding
+GRID: Final = 10**MICRO
+_HALVINGS: Final = 200  # more than a float has bits: the loop ends where no float is left between the ends
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the factors of a book are made of.
+
+    Attributes
+    ----------
+    relativity : numpy.ndarray, shape (n_rows,)
+        Indicated relativity R.
+    previous : numpy.ndarray, shape (n_rows,)
+        F_prev, NaN where there is none.
+    rateable : numpy.ndarray of bool, shape (n_rows,)
+    weight : numpy.ndarray, shape (n_rows,)
+        What is balanced: expected claims, or premium.
+    """
+
+    relativity: Floats
+    previous: Floats
+    rateable: Bools
+    weight: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The factor of each row, step by step; all of shape (n_rows,)."""
+
+    based: Floats  # B R
+    banded: Floats  # within the profile's band
+    factor: Floats  # within the renewal limit; not rounded
+
+    @property
+    def published(self) -> Floats:
+        """The factor, rounded as it is written."""
+        return np.round(self.factor, MICRO)
+
+
+def factors(book: Book, base: float, plan: FactorPlan) -> Steps:
+    """Apply B, the band and the renewal limit."""
+    based = base * book.relativity
+    banded = np.clip(based, math.ceil(_grid(plan.lower)) / GRID, math.floor(_grid(plan.upper)) / GRID)
+    first = np.isnan(book.previous)
+    low = np.where(first, 0.0, np.ceil(_grid(book.previous * plan.renewal_lower)) / GRID)
+    high = np.where(first, np.inf, np.floor(_grid(book.previous * plan.renewal_upper)) / GRID)
+    limited = np.clip(banded, low, high)
+    kept = np.where(first, 1.0, book.previous)
+    return Steps(based, banded, np.where(book.rateable, limited, kept))
+
+
+def balanced_base(book: Book, plan: FactorPlan) -> float:
+    """B with sum(w F(B)) = sum(w) to 1e-9; 1 where the plan balances nothing.
+
+    Raises
+    ------
+    BalanceError
+        If the bands leave no such B, with the shortfall at the nearest end.
+    """
+    if plan.balance == "none":
+        return 1.0
+    total = math.fsum(book.weight)
+
+    def excess(base: float) -> float:
+        return (math.fsum(book.weight * factors(book, base, plan).factor) - total) / total
+
+    # Below and above these every rateable factor stands at an end of its band.
+    low = plan.lower / float(book.relativity.max()) / 2
+    high = plan.upper / float(book.relativity.min()) * 2
+    if abs(excess(1.0)) <= BALANCE:
+        return 1.0
+    at_low, at_high = excess(low), excess(high)
+    if at_low > BALANCE:
+        raise BalanceError(_unbalanced("even the lowest", at_low, "too much"), at_low)
+    if at_high < -BALANCE:
+        raise BalanceError(_unbalanced("even the highest", -at_high, "too little"), at_high)
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        if not low < middle < high:
+            break
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return low if abs(excess(low)) < abs(excess(high)) else high
+
+
+def _grid(value: Floats | float) -> Floats:
+    """In units of the published grid, cleaned of the float's last bits (0.7 x 1e6 is 699999.9999...)."""
+    return np.round(np.asarray(value) * GRID, 3)
+
+
+def _unbalanced(which: str, shortfall: float, direction: str) -> str:
+    return (
+        f"no base factor balances the book: {which} factors that band and renewal limit allow collect "
+        f"{100 * shortfall:.3f} % {direction}; widen factor.lower/upper or the renewal limit of the plan"
+    )

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pricing.errors import BalanceError
+from pricing.factor import Book, balanced_base, factors
+from pricing.plan import load_plan
+
+PLANS = [load_plan(name).factor for name in ("default", "china", "china_nev")]
+DEFAULT = PLANS[0]
+
+
+@st.composite
+def books(draw):
+    n = draw(st.integers(2, 40))
+
+    def numbers(low, high):
+        return draw(arrays(float, n, elements=st.floats(low, high)))
+
+    previous = np.round(numbers(0.8, 1.2), 6)
+    previous[draw(arrays(bool, n))] = np.nan
+    return Book(numbers(0.2, 5.0), previous, draw(arrays(bool, n)), numbers(0.001, 10.0))
+
+
+def first_book(relativity, weight=None):
+    r = np.asarray(relativity, dtype=float)
+    return Book(r, np.full(len(r), np.nan), np.ones(len(r), bool), np.ones(len(r)) if weight is None else weight)
+
+
+@given(book=books(), plan=st.sampled_from(PLANS))
+def test_the_book_gets_its_total_back_or_says_what_is_missing(book, plan):
+    try:
+        base = balanced_base(book, plan)
+    except BalanceError as error:
+        ends = [factors(book, b, plan).factor for b in (1e-9, 1e9)]
+        shortfalls = [math.fsum(book.weight * f) / math.fsum(book.weight) - 1 for f in ends]
+        assert any(error.shortfall == pytest.approx(s) for s in shortfalls)
+        assert shortfalls[0] > 0 or shortfalls[1] < 0
+        return
+    steps = factors(book, base, plan)
+    total = math.fsum(book.weight)
+    assert abs(math.fsum(book.weight * steps.factor) / total - 1) <= 1e-9
+    assert abs(math.fsum(book.weight * steps.published) / total - 1) <= 1e-6
+
+
+@given(book=books(), plan=st.sampled_from(PLANS), base=st.floats(0.05, 20))
+def test_factors_as_written_keep_to_band_and_renewal_limit(book, plan, base):
+    written = factors(book, base, plan).published
+    for k, factor in enumerate(written):
+        previous = book.previous[k]
+        if not book.rateable[k]:
+            assert factor == (1.0 if np.isnan(previous) else previous)
+        elif np.isnan(previous):
+            assert plan.lower <= factor <= plan.upper
+        else:
+            assert 0.85 * previous - 1e-12 <= factor <= 1.15 * previous + 1e-12
+            low, high = 0.85 * previous, 1.15 * previous
+            if low <= plan.upper and high >= plan.lower:
+                assert plan.lower - 1e-6 <= factor <= plan.upper + 1e-6
+
+
+@given(book=books(), plan=st.sampled_from(PLANS), low=st.floats(0.05, 20), high=st.floats(0.05, 20))
+def test_no_factor_falls_as_the_base_grows(book, plan, low, high):
+    low, high = sorted((low, high))
+    assert (factors(book, high, plan).factor >= factors(book, low, plan).factor).all()
+
+
+@given(book=books(), plan=st.sampled_from(PLANS), worse=st.floats(1.0, 3.0), at=st.integers(0, 39))
+def test_no_factor_falls_as_the_risk_grows(book, plan, worse, at):
+    relativity = book.relativity.copy()
+    relativity[at % len(relativity)] *= worse
+    riskier = dataclasses.replace(book, relativity=relativity)
+    assert (factors(riskier, 1.0, plan).factor >= factors(book, 1.0, plan).factor).all()
+
+
+@given(books(), st.randoms())
+def test_the_base_does_not_depend_on_the_order_of_the_book(book, random):
+    order = list(range(len(book.weight)))
+    random.shuffle(order)
+    shuffled = Book(*(getattr(book, field.name)[order] for field in dataclasses.fields(Book)))
+    try:
+        base = balanced_base(book, DEFAULT)
+    except BalanceError:
+        with pytest.raises(BalanceError):
+            balanced_base(shuffled, DEFAULT)
+        return
+    assert balanced_base(shuffled, DEFAULT) == base
+
+
+def test_the_renewal_limit_wins_where_the_bands_do_not_meet():
+    book = Book(np.array([1.0, 1.0]), np.array([2.0, 0.5]), np.array([True, True]), np.ones(2))
+    assert factors(book, 1.0, DEFAULT).factor.tolist() == [1.7, 0.575]
+
+
+def test_unplugging_does_not_launder_a_bad_factor():
+    book = Book(np.array([0.7, 0.7]), np.array([1.28, np.nan]), np.array([False, False]), np.ones(2))
+    assert factors(book, 1.0, DEFAULT).factor.tolist() == [1.28, 1.0]
+
+
+def test_a_balanced_book_needs_no_base():
+    assert balanced_base(first_book([0.9, 1.1]), DEFAULT) == 1.0
+
+
+def test_clipping_is_paid_by_the_base():
+    book = first_book([0.5, 0.9, 3.0])
+    base = balanced_base(book, DEFAULT)
+    steps = factors(book, base, DEFAULT)
+    assert steps.factor[2] == 1.3
+    assert steps.factor.sum() == pytest.approx(3.0, abs=1e-9)
+    assert steps.based.tolist() == (base * book.relativity).tolist()
+
+
+def test_a_book_that_cannot_be_balanced_tells_the_shortfall():
+    book = Book(np.ones(4), np.full(4, 0.5), np.ones(4, bool), np.ones(4))
+    with pytest.raises(BalanceError, match=r"collect 42.500 % too little; widen") as error:
+        balanced_base(book, DEFAULT)
+    assert error.value.shortfall == pytest.approx(-0.425)
+
+
+def test_discounts_alone_are_not_balanced():
+    book = first_book([0.5, 1.0, 2.0])
+    plan = load_plan("discount_only").factor
+    assert balanced_base(book, plan) == 1.0
+    assert factors(book, 1.0, plan).factor.tolist() == [0.7, 1.0, 1.0]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from pricing.errors import PlanError
+from pricing.plan import FOLDER, from_dict, load_plan
+
+PROFILES = sorted(file.stem for file in FOLDER.glob("*.toml"))
+
+
+def written(tmp_path, text):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_the_profiles_have_the_bands_of_the_design():
+    bands = {name: (load_plan(name).factor.lower, load_plan(name).factor.upper) for name in PROFILES}
+    assert bands == {
+        "china": (0.5, 1.5),
+        "china_nev": (0.55, 1.45),
+        "default": (0.7, 1.3),
+        "discount_only": (0.7, 1.0),
+    }
+    assert load_plan("discount_only").factor.balance == "none"
+
+
+def test_every_profile_has_a_version_of_its_own():
+    assert len({load_plan(name).plan_version for name in PROFILES}) == len(PROFILES)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_plan_survives_its_json_form(name):
+    plan = load_plan(name)
+    assert from_dict(plan.to_dict(), "json") == plan
+
+
+def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
+    same = load_plan(written(tmp_path, 'plan_version = "default-1" # a comment\nbase = "default"\n'))
+    other = load_plan(written(tmp_path, 'plan_version = "default-1"\nbase = "default"\n[factor]\nupper = 1.4\n'))
+    assert same.content_hash() == load_plan().content_hash()
+    assert other.content_hash() != load_plan().content_hash()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[factor]\nuper = 1.4\n", "factor.uper is not a key of the plan; did you mean factor.upper?"),
+        ("colour = 1\n", "colour is not a key of the plan"),
+        ("[factor]\nupper = '1.4'\n", "factor.upper = '1.4' has to be of type float"),
+        ("[model]\nfolds = true\n", "model.folds = True has to be of type int"),
+        ("[model]\nrounds = 5\n", "model.rounds = 5 has to be a list"),
+        ("factor = 3\n", "factor has to be a table [factor]"),
+        ("[factor]\nupper = 0.9\n", "factor: 0 < lower <= 1 <= upper"),
+        ("[factor]\nupper = nan\n", "factor: 0 < lower <= 1 <= upper"),
+        ("[model]\nleaves = 8\n", "a tree has at most two features"),
+        ("[model]\nrounds = [0, 50, 20]\n", "model.rounds have to rise from 0"),
+        ("[factor]\nbalance = 'both'\n", "factor.balance has to be"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_file(tmp_path, text, message):
+    top = 'base = "default"\nplan_version = "x"\n'
+    with pytest.raises(PlanError) as error:
+        load_plan(written(tmp_path, top + text))
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(tmp_path / "mine.toml"))
+    assert error.value.exit_code == 2
+
+
+def test_a_variant_needs_a_version_of_its_own(tmp_path):
+    with pytest.raises(PlanError, match="plan_version is missing"):
+        load_plan(written(tmp_path, 'base = "default"\n[factor]\nupper = 1.4\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("= 3", "not TOML"), ('base = "nowhere"', "is not the name of a profile"), ("", "plan_version is missing")],
+)
+def test_a_file_that_is_no_plan(tmp_path, text, message):
+    with pytest.raises(PlanError, match=message):
+        load_plan(written(tmp_path, text))
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(PlanError, match="china, china_nev, default, discount_only"):
+        load_plan("chine")
