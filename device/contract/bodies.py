@@ -10,12 +10,16 @@ from typing import Any, Final
 from device.contract import wire_pb2 as pb
 from device.contract.errors import ContractError
 from device.contract.motion import COLUMNS
-from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS, TripSummary
+from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS, TripSummary
 
 Sign = Callable[[bytes], bytes]
 MAX_BATCH_SAMPLES: Final = 5_000
 MAX_HIST_BINS: Final = 20_000
+MAX_TRIP_MS: Final = 1_800_000_000  # 20 days; with a whole batch more a time still has 31 bits, as in the lake
+MAX_COUNTERS: Final = 1_000
+MAX_TEXT: Final = 256
 _INT32: Final = 2**31
+_ABSURD: Final = 2**53  # JSON and floats lose integers from here on
 
 # Plausible bounds of the motion columns, in their integers. Values outside are refused, not clipped.
 BOUNDS: Final[dict[str, tuple[int, int]]] = {
@@ -27,6 +31,27 @@ BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "engine": (0, 1),
     "limit_kmh": (0, 400),
     "quality": (0, 255),
+}
+
+# The same for the fields of bodies, so that whatever is taken fits the lake. Enums leave room for later numbers.
+FIELD_BOUNDS: Final[dict[str, tuple[int, int]]] = {
+    "trip_seq": (1, _ABSURD),
+    "period_ms": (10, 60_000),
+    "utc_offset_min": (-16 * 60, 16 * 60),
+    "rules_version": (0, _INT32 - 1),
+    "sensor_grade": (0, 255),
+    "reason": (0, 255),
+    "kind": (0, 255),
+    "level": (0, LEVELS - 1),
+    "onset_ms": (0, MAX_TRIP_MS),
+    "peak_ms": (0, MAX_TRIP_MS),
+    "end_ms": (0, MAX_TRIP_MS),
+    "duration_ms": (0, MAX_TRIP_MS),
+    "first_t_ms": (0, MAX_TRIP_MS),
+    "count": (1, MAX_BATCH_SAMPLES),
+    "peak": (0, 32_000),
+    "onset_speed_dkmh": (0, 4_000),
+    "delta_v_dkmh": (-4_000, 4_000),
 }
 
 
@@ -216,14 +241,17 @@ def summary_from_pb(message: pb.Summary) -> TripSummary:
             key += delta
             if (position and not delta) or key >= _INT32:
                 raise ContractError(f"{name} has keys that do not rise")
+            if not value:
+                raise ContractError(f"{name} has an empty bin")
             histogram[key] = _bounded(name, value)
         setattr(summary, name, histogram)
     return summary
 
 
 def _bounded(name: str, value: int) -> int:
-    if value >= 2**53:
-        raise ContractError(f"{name} of {value} is absurd")
+    low, high = FIELD_BOUNDS.get(name, (-_ABSURD, _ABSURD))
+    if not low <= value <= high:
+        raise ContractError(f"{name} of {value} is outside {low} to {high}")
     return value
 
 
@@ -243,20 +271,16 @@ def _fields(message: Any, cls: type[Any], skip: tuple[str, ...] = ()) -> dict[st
             continue
         absent = presence[name].has_presence and not message.HasField(name)
         value = None if absent else getattr(message, name)
-        if isinstance(value, int) and abs(value) >= 2**53:
-            raise ContractError(f"{name} of {value} is absurd")
-        if isinstance(value, str) and len(value) > 256:
-            raise ContractError(f"{name} has {len(value)} characters, at most 256")
+        if isinstance(value, int):
+            _bounded(name, value)
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise ContractError(f"{name} has {len(value)} characters, at most {MAX_TEXT}")
         values[name] = value
     return values
 
 
 def _trip_start(message: pb.TripStart) -> TripStart:
     start = TripStart(**_fields(message, TripStart))
-    if not 10 <= start.period_ms <= 60_000:
-        raise ContractError(f"period_ms of {start.period_ms} is absurd")
-    if start.utc_offset_min is not None and abs(start.utc_offset_min) > 16 * 60:
-        raise ContractError(f"utc_offset_min of {start.utc_offset_min} is absurd")
     if len(start.vin_hash) > 32:
         raise ContractError("vin_hash is over 32 bytes")
     return start
@@ -264,15 +288,17 @@ def _trip_start(message: pb.TripStart) -> TripStart:
 
 def _event(message: pb.Event) -> Event:
     event = Event(**_fields(message, Event))
-    if not event.onset_ms <= event.peak_ms <= event.end_ms or event.level > 7 or event.kind > 255:
-        raise ContractError("an event's times, level or kind make no sense")
+    if not event.onset_ms <= event.peak_ms <= event.end_ms:
+        raise ContractError("an event's onset, peak and end are out of order")
     return event
 
 
 def _motion(message: pb.Motion) -> Motion:
-    if not 0 < message.count <= MAX_BATCH_SAMPLES or message.first_t_ms >= 2**40:
-        raise ContractError(f"a batch of {message.count} samples from {message.first_t_ms} ms is absurd")
+    for name in ("trip_seq", "first_t_ms", "count"):
+        _bounded(name, getattr(message, name))
     columns = {name: unpack_column(getattr(message, name), message.count, BOUNDS[name]) for name in COLUMNS}
+    if None in columns["quality"]:
+        raise ContractError("quality is never null")
     return Motion(message.trip_seq, message.first_t_ms, message.count, columns)
 
 
@@ -281,9 +307,9 @@ def _trip_end(message: pb.TripEnd) -> TripEnd:
 
 
 def _health(message: pb.Health) -> Health:
-    if len(message.counters) > 1_000:
-        raise ContractError(f"{len(message.counters)} counters, at most 1000")
-    return Health({str(name): _bounded(name, value) for name, value in message.counters.items()})
+    if len(message.counters) > MAX_COUNTERS or any(len(name) > MAX_TEXT for name in message.counters):
+        raise ContractError(f"more than {MAX_COUNTERS} counters, or a name of over {MAX_TEXT} characters")
+    return Health({name: _bounded("counter", value) for name, value in sorted(message.counters.items())})
 
 
 _READERS: Final[dict[type, Callable[[Any], Body]]] = {

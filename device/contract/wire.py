@@ -68,7 +68,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A message that could not be taken, why, and the header where it could be read (so that it can be acked)."""
+    """A message that could not be taken, and why; with its header where that says which message it is.
+
+    A reject with a header can be acknowledged, so that the device does not send it for ever.
+    """
 
     reason: Reason
     detail: str
@@ -148,15 +151,19 @@ def decode(payload: bytes, topic_device: str | None = None) -> Message | Reject:
     try:
         envelope = pb.Envelope.FromString(payload)
         header = _header(pb.Header.FromString(envelope.header))
-    except (DecodeError, UnicodeDecodeError):
+    except DecodeError:
         return Reject(Reason.GARBAGE, "not an envelope of this contract")
+    if not envelope.header:
+        return Reject(Reason.GARBAGE, "an envelope without a header")
+    known = header if _identity_fault(header) is None else None
     if header.schema_version != SCHEMA_VERSION:
-        return Reject(Reason.UNKNOWN_VERSION, f"schema version {header.schema_version}, known is {SCHEMA_VERSION}")
-    fault = _header_fault(header, envelope)
+        detail = f"schema version {header.schema_version}, known is {SCHEMA_VERSION}"
+        return Reject(Reason.UNKNOWN_VERSION, detail, known)
+    fault = _identity_fault(header) or _header_fault(header, envelope)
     if fault:
-        return Reject(Reason.BAD_HEADER, fault)
+        return Reject(Reason.BAD_HEADER, fault, known)
     if topic_device is not None and header.device_id != topic_device:
-        return Reject(Reason.WRONG_DEVICE, f"header says {header.device_id}, topic says {topic_device}")
+        return Reject(Reason.WRONG_DEVICE, f"header says {header.device_id}, topic says {topic_device}", known)
     body_hash = envelope.body_hash or hashlib.sha256(envelope.body).digest()
     digest = chain_hash(envelope.header, body_hash)
     if envelope.body_hash:
@@ -195,11 +202,17 @@ def _header(head: pb.Header) -> Header:
     )
 
 
+def _identity_fault(header: Header) -> str | None:
+    """What is wrong with the fields that say which message it is."""
+    if not topics.DEVICE_ID.fullmatch(header.device_id):
+        return "device_id is not an id"
+    if len(header.stream_id) != STREAM_ID_BYTES:
+        return "stream_id is not 16 bytes"
+    return None if 1 <= header.seq < 2**63 else "seq is out of range"
+
+
 def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
     checks = (
-        (topics.DEVICE_ID.fullmatch(header.device_id) is not None, "device_id is not an id"),
-        (len(header.stream_id) == STREAM_ID_BYTES, "stream_id is not 16 bytes"),
-        (1 <= header.seq < 2**63, "seq is out of range"),
         (len(header.prev_hash) == (HASH_BYTES if header.seq > 1 else 0), "prev_hash has the wrong length"),
         (len(header.boot_id) <= 16, "boot_id is over 16 bytes"),
         (abs(header.queued_at_ms) < 2**53 and header.mono_ms < 2**53, "a time is out of range"),
@@ -218,7 +231,7 @@ def _body(header: Header, sent: bytes) -> bodies.Body | Reject:
         try:
             if zstandard.frame_content_size(sent) != header.body_size:
                 return Reject(Reason.BAD_BODY, "compressed size differs from the header", header)
-            raw = zstandard.ZstdDecompressor().decompress(sent, max_output_size=header.body_size)
+            raw = zstandard.ZstdDecompressor().decompress(sent, header.body_size, allow_extra_data=False)
         except zstandard.ZstdError as error:
             return Reject(Reason.BAD_BODY, f"not zstd: {error}", header)
     elif header.body_codec != pb.CODEC_RAW:
