@@ -14,6 +14,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -24,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from device.contract import topics, wire
 from device.contract.broker import BrokerAddress
-from device.contract.errors import TryAgainError, UbiError
+from device.contract.errors import TryAgainError, UbiError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,19 @@ class Broker:
     address : BrokerAddress
     on_message : callable
         Receives topic and payload, called by `step`.
+    ca_file : Path or None
+        Certificates of the authorities to trust; None = the system's.
+
+    Raises
+    ------
+    UsageError
+        If `ca_file` cannot be read.
     """
 
-    def __init__(self, address: BrokerAddress, on_message: OnMessage) -> None:
+    def __init__(self, address: BrokerAddress, on_message: OnMessage, ca_file: Path | None = None) -> None:
         self._address = address
         self._on_message = on_message
+        self._tls = _tls_context(ca_file) if address.tls else None
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._filter = topics.UP_FILTER
         self._refusal: ReasonCode | None = None
@@ -82,6 +91,11 @@ class Broker:
         self._subscribe()
         version = "5" if self._client.protocol == mqtt.MQTTv5 else "3.1.1"
         log.info("connected to %s, MQTT %s, filter %s", self._address, version, self._filter)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker can be heard now."""
+        return self._client.is_connected()
 
     def step(self, timeout_s: float) -> None:
         """Wait up to `timeout_s` for the network and handle what came; reconnect when that is due.
@@ -119,7 +133,9 @@ class Broker:
         try:
             self._dial()
         except OSError as error:
-            raise TryAgainError(f"{self._address}: no broker there ({error}); start it, or correct --broker") from error
+            raise TryAgainError(
+                f"{self._address}: no broker there ({error.strerror or error}); start it, or correct --broker"
+            ) from error
         within_s = MQTT5_WITHIN_S if protocol == mqtt.MQTTv5 else CONNECT_WITHIN_S
         connected = self._until(self._client.is_connected, within_s)
         if self._refusal is not None and self._refusal.getName() != "Unsupported protocol version":
@@ -182,8 +198,8 @@ class Broker:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol, reconnect_on_failure=False)
         client.connect_timeout = CONNECT_WITHIN_S
         client.max_queued_messages_set(QUEUED_ACKS)
-        if self._address.tls:
-            client.tls_set_context(ssl.create_default_context())
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
         client.on_connect = self._connected
         client.on_message = self._came
         client.on_publish = self._confirmed
@@ -209,3 +225,10 @@ class Broker:
 
     def _subscribed(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         self._granted = reasons[0]
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{ca_file}: cannot be read as PEM certificates: {error}") from error

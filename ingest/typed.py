@@ -15,8 +15,10 @@ from device.contract.motion import COLUMNS
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
 from ingest.contract.tables import EVENTS, HEALTH, MOTION, TRIPS, trip_id, trip_key
 
-MAX_T_MS: Final = 2**31 - 1  # of the motion table's Int32: 24 days
 _EVENT_FIELDS: Final = tuple(name for name in bodies.Event.__dataclass_fields__ if name != "trip_seq")
+
+
+_Column = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]
 
 
 class Stored(NamedTuple):
@@ -77,12 +79,12 @@ class Rows:
         self._health.extend(head | {"counter": name, "value": value} for name, value in body.counters.items())
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """All rows as typed tables. A value that its column cannot hold is null: the wire allows what no car has."""
+        """All rows as typed tables; the wire's bounds are such that every value fits its column."""
         return {
-            "trips": pl.DataFrame(_columns(self._trips, TRIPS), schema=TRIPS, strict=False),
-            "events": pl.DataFrame(_columns(self._events, EVENTS), schema=EVENTS, strict=False),
+            "trips": pl.DataFrame(_columns(self._trips, TRIPS), schema=TRIPS),
+            "events": pl.DataFrame(_columns(self._events, EVENTS), schema=EVENTS),
             "motion": _motion_frame(self._motion),
-            "health": pl.DataFrame(_columns(self._health, HEALTH), schema=HEALTH, strict=False),
+            "health": pl.DataFrame(_columns(self._health, HEALTH), schema=HEALTH),
         }
 
 
@@ -91,22 +93,16 @@ class _Block(NamedTuple):
 
     key: int
     t_ms: npt.NDArray[np.int64]
-    values: dict[str, npt.NDArray[np.int32]]
-    valid: dict[str, npt.NDArray[np.bool_]]
+    columns: dict[str, _Column]
 
 
 def _block(key: int, period_ms: int, payload: bytes) -> _Block:
     message = pb.Motion.FromString(wire.body_bytes(payload))
     t_ms = message.first_t_ms + period_ms * np.arange(message.count, dtype=np.int64)
-    fits = int(np.searchsorted(t_ms, MAX_T_MS, side="right"))
-    values, valid = {}, {}
-    for name in COLUMNS:
-        column, known = unpack(getattr(message, name), message.count)
-        values[name], valid[name] = column[:fits], known[:fits]
-    return _Block(key, t_ms[:fits], values, valid)
+    return _Block(key, t_ms, {name: unpack(getattr(message, name), message.count) for name in COLUMNS})
 
 
-def unpack(column: pb.Column, count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+def unpack(column: pb.Column, count: int) -> _Column:
     """Values and validity of a column that `wire.decode` has taken; the fast twin of `bodies.unpack_column`."""
     values = np.cumsum(np.fromiter(column.deltas, np.int32, len(column.deltas)), dtype=np.int32)
     if values.size == count:
@@ -126,8 +122,8 @@ def _motion_frame(blocks: list[_Block]) -> pl.DataFrame:
     keys = np.repeat(np.array([b.key for b in blocks], dtype=np.uint64), [b.t_ms.size for b in blocks])
     columns = {"trip_key": pl.Series(keys), "t_ms": pl.Series(np.concatenate([b.t_ms for b in blocks]))}
     for name in COLUMNS:
-        known = pl.Series(np.concatenate([b.valid[name] for b in blocks]))
-        columns[name] = pl.Series(np.concatenate([b.values[name] for b in blocks])).set(~known, None)
+        values, valid = zip(*(b.columns[name] for b in blocks), strict=True)
+        columns[name] = pl.Series(np.concatenate(values)).set(pl.Series(~np.concatenate(valid)), None)
     return pl.DataFrame(columns).cast(MOTION)
 
 

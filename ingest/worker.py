@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from ingest.segments import MESSAGES, REJECTS, Segment, message_row, reject_row
 log = logging.getLogger(__name__)
 
 Publish = Callable[[str, bytes], None]
+RANGES_PER_ACK: Final = 2_000  # at most 44 kB; a device takes 64 kB
 RECENT: Final = 100_000  # hashes remembered to drop duplicates early, about 15 MB; sealing drops the rest
 
 
@@ -65,11 +66,13 @@ class Worker:
         self._refused: _Acks = {}
         self._recent = _Recent(RECENT)
         self._oldest_ms: int | None = None
+        self._waiting = 0
         self.counters: Counter[str] = Counter()
 
     def take(self, topic: str, payload: bytes, received_ms: int) -> None:
         """Judge one payload by itself and hold it. Never raises on bytes."""
         self.counters["received"] += 1
+        self._waiting += 1
         if self._oldest_ms is None:
             self._oldest_ms = received_ms
         device_id = topics.device_of(topic)
@@ -85,11 +88,10 @@ class Worker:
         """Whether what is held should be flushed now."""
         if self._oldest_ms is None:
             return False
-        held = (self._messages, self._rejects)
         return (
             not 0 <= now_ms - self._oldest_ms < self._limits.age_ms
-            or sum(len(segment.rows) for segment in held) >= self._limits.messages
-            or sum(segment.payload_bytes for segment in held) >= self._limits.payload_bytes
+            or self._waiting >= self._limits.messages
+            or self._messages.payload_bytes + self._rejects.payload_bytes >= self._limits.payload_bytes
         )
 
     def flush(self, now_ms: int) -> None:
@@ -112,7 +114,7 @@ class Worker:
         self.counters["segments"] += len(files)
         self._messages.clear()
         self._rejects.clear()
-        self._oldest_ms = None
+        self._oldest_ms, self._waiting = None, 0
 
     def _keep(self, message: wire.Message, payload: bytes, received_ms: int) -> None:
         header = message.header
@@ -134,15 +136,11 @@ class Worker:
             self._refused.setdefault((header.device_id, header.stream_id), set()).add(header.seq)
 
     def _acknowledge(self) -> None:
-        for device_id, stream_id in sorted(self._stored.keys() | self._refused.keys()):
-            key = (device_id, stream_id)
-            ack = pb.Ack(
-                stream_id=stream_id,
-                stored=ranges(self._stored.get(key, ())),
-                rejected=ranges(self._refused.get(key, ())),
-            )
-            self._publish(topics.ack(device_id), ack.SerializeToString(deterministic=True))
-            self.counters["acks"] += 1
+        for key in sorted(self._stored.keys() | self._refused.keys()):
+            device_id, stream_id = key
+            for ack in _acks(stream_id, ranges(self._stored.get(key, ())), ranges(self._refused.get(key, ()))):
+                self._publish(topics.ack(device_id), ack.SerializeToString(deterministic=True))
+                self.counters["acks"] += 1
         self._stored.clear()
         self._refused.clear()
 
@@ -159,6 +157,13 @@ def ranges(seqs: Iterable[int]) -> list[pb.Range]:
         else:
             joined.append(pb.Range(first=seq, last=seq))
     return joined
+
+
+def _acks(stream_id: bytes, stored: list[pb.Range], rejected: list[pb.Range]) -> Iterator[pb.Ack]:
+    for start in range(0, len(stored), RANGES_PER_ACK):
+        yield pb.Ack(stream_id=stream_id, stored=stored[start : start + RANGES_PER_ACK])
+    for start in range(0, len(rejected), RANGES_PER_ACK):
+        yield pb.Ack(stream_id=stream_id, rejected=rejected[start : start + RANGES_PER_ACK])
 
 
 class _Recent:

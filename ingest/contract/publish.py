@@ -207,8 +207,8 @@ def to_parquet(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def place(frame: pl.DataFrame, time: str) -> list[pl.Expr]:
-    """Expressions for `month` and `bucket` of each row; a time out of range takes the nearest month.
+def place(frame: pl.DataFrame, time: str) -> list[pl.Series]:
+    """Columns `month` and `bucket` of each row; a time out of range takes the nearest month.
 
     Parameters
     ----------
@@ -217,12 +217,10 @@ def place(frame: pl.DataFrame, time: str) -> list[pl.Expr]:
     time : str
         Its column of UTC ms.
     """
-    utc = pl.from_epoch(pl.col(time).fill_null(0).clip(0, MAX_UTC_MS), time_unit="ms")
-    devices = frame["device_id"].unique().to_list()
-    bucket = pl.col("device_id").replace_strict(
-        devices, [bucket_of(device) for device in devices], return_dtype=pl.Int64
-    )
-    return [utc.dt.strftime("%Y-%m").alias("month"), bucket.alias("bucket")]
+    utc = pl.from_epoch(frame[time].fill_null(0).clip(0, MAX_UTC_MS), time_unit="ms")
+    buckets = {device: bucket_of(device) for device in frame["device_id"].unique()}
+    bucket = pl.Series("bucket", [buckets[device] for device in frame["device_id"]], dtype=pl.Int64)
+    return [utc.dt.strftime("%Y-%m").alias("month"), bucket]
 
 
 def _lock(lake: Lake) -> int:

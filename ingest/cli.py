@@ -1,0 +1,204 @@
+"""`ubi ingest`: messages from a broker to the lake, sealing, and what the lake says about itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from device.contract.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+EPILOG = """\
+A worker acknowledges a message only when it is on disk, so it may be killed at
+any time: devices send again what was not acknowledged, and sealing counts each
+message once. Start with:
+  ubi ingest run --embedded-broker 1883 --lake LAKE --until-idle 30
+  ubi ingest seal --lake LAKE
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run one `ubi ingest` command line."""
+    options = _parser().parse_args(argv)
+    action: Callable[[argparse.Namespace], None] = options.action
+    action(options)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from device.contract.broker import parse_broker
+    from ingest.contract.lake import Lake
+    from ingest.serve import serve
+
+    with _stop_signals() as stop, _broker(options) as url:
+        counters = serve(
+            Lake(options.lake),
+            parse_broker(url, insecure=options.insecure),
+            stop,
+            until_idle_s=options.until_idle,
+            insecure=options.insecure,
+            ca_file=options.ca_file,
+        )
+    names = ("received", "stored", "duplicates", "rejected", "segments", "acks")
+    _tell({name: counters[name] for name in names} | dict(sorted(counters.items())), as_json=options.json)
+
+
+def _seal(options: argparse.Namespace) -> None:
+    from ingest.contract.lake import Lake
+    from ingest.seal import seal
+
+    report = seal(Lake.existing(options.lake), time.time_ns() // 1_000_000, progress=not options.json)
+    _tell(report._asdict(), as_json=options.json)
+
+
+def _ask(question: str) -> Callable[[argparse.Namespace], None]:
+    def ask(options: argparse.Namespace) -> None:
+        from ingest import query
+        from ingest.contract.lake import Lake
+
+        _tell_rows(getattr(query, question)(Lake.existing(options.lake)), as_json=options.json)
+
+    return ask
+
+
+def _export(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from ingest.export import export_recording, targets
+
+    chosen = targets(options.files, options.out)
+    done = [export_recording(path, target) for path, target in tqdm(chosen.items(), unit=" files", disable=None)]
+    _tell_rows([row._asdict() for row in done], as_json=options.json)
+
+
+@contextmanager
+def _broker(options: argparse.Namespace) -> Iterator[str]:
+    """Address of the broker to read from, which runs in here if asked for."""
+    if (options.broker is None) == (options.embedded_broker is None):
+        raise UsageError("ubi ingest run: name a broker with --broker URL, or start one with --embedded-broker PORT")
+    if options.broker is not None:
+        yield options.broker
+        return
+    from ingest.embedded import EmbeddedBroker
+
+    with EmbeddedBroker(options.embedded_broker) as broker:
+        log.info("embedded broker at %s", broker.url)
+        yield broker.url
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and the first Ctrl-C set; a second Ctrl-C interrupts as usual."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def _tell_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        print("none")
+        return
+    cells = [[_cell(name, value) for name, value in row.items()] for row in rows]
+    head = [name.removesuffix("_ms") for name in rows[0]]
+    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+    numeric = [all(isinstance(row[name], (int, float)) for row in rows) and "_at" not in name for name in rows[0]]
+    for line in [head, *cells]:
+        aligned = (f"{c:>{w}}" if n else f"{c:<{w}}" for c, w, n in zip(line, widths, numeric, strict=True))
+        print("  ".join(aligned).rstrip())
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name.endswith("_at_ms"):
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(value)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds")
+    return seconds
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65_536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return port
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ubi ingest",
+        description="MQTT messages to the lake: checked, on disk, then acknowledged.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
+        added.set_defaults(action=action)
+        if name != "export":
+            added.add_argument("--lake", type=Path, required=True, metavar="DIR", help="folder of the lake")
+        added.add_argument("--json", action="store_true", help="print JSON for machines")
+        return added
+
+    run = command("run", _run, "take messages from a broker until told to stop; SIGTERM writes what is held")
+    run.add_argument("--broker", metavar="URL", help="mqtts://HOST[:PORT], or mqtt://localhost[:PORT]")
+    run.add_argument(
+        "--embedded-broker",
+        type=_port,
+        metavar="PORT",
+        help="start a small broker here instead, on the loopback (0: any free port); for trying out",
+    )
+    run.add_argument("--until-idle", type=_seconds, metavar="SECONDS", help="stop when nothing came for so long")
+    run.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust (PEM); default: the system's")
+    run.add_argument(
+        "--insecure",
+        action="store_true",
+        help="accept a plain connection that leaves this machine, and unregistered devices from there",
+    )
+    command("seal", _seal, "turn messages into typed tables of whole trips; safe to kill and to repeat")
+    command("status", _ask("status"), "tell of each device what has come, what is missing and when it was last heard")
+    command("gaps", _ask("gaps"), "list the sequence numbers that have not come")
+    command("rejects", _ask("rejects"), "tell what could not be taken, by device and reason")
+    export = command("export", _export, "write recordings (.ubirec) as Parquet tables of readings")
+    export.add_argument("files", nargs="+", type=Path, metavar="RECORDING")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the Parquet files")
+    return parser

@@ -1,0 +1,115 @@
+"""The running worker: reads from a broker, flushes when due, until it is told to stop or nothing comes any more."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from device.contract.broker import BrokerAddress
+from device.contract.errors import UbiError, UsageError
+from ingest.broker import Broker
+from ingest.contract import durable
+from ingest.contract.lake import Lake
+from ingest.worker import Limits, Worker
+
+log = logging.getLogger(__name__)
+
+TURN_S: Final = 0.1  # longest wait for the network before the clock and the stop sign are looked at
+
+
+def serve(
+    lake: Lake,
+    address: BrokerAddress,
+    stop: threading.Event,
+    *,
+    until_idle_s: float | None = None,
+    insecure: bool = False,
+    ca_file: Path | None = None,
+    limits: Limits | None = None,
+) -> Counter[str]:
+    """Run one worker until `stop` is set; what it holds then is written and acknowledged.
+
+    Parameters
+    ----------
+    lake : Lake
+    address : BrokerAddress
+    stop : threading.Event
+    until_idle_s : float or None
+        Also stop when connected and nothing came for this long.
+    insecure : bool
+        Accept unregistered devices from beyond this machine.
+    ca_file : Path or None
+        Certificates of the authorities to trust; None = the system's.
+    limits : Limits or None
+
+    Returns
+    -------
+    Counter
+        The worker's counters.
+
+    Raises
+    ------
+    UsageError
+        If devices from beyond this machine would be accepted without `insecure`.
+    UbiError
+        If the lake cannot be written, or the broker refuses.
+    TryAgainError
+        If no broker answers, or the disk refuses while running.
+    """
+    _check_devices(address, insecure=insecure)
+    name = os.urandom(4).hex()
+    _check_writable(lake, name)
+    received = 0
+
+    def take(topic: str, payload: bytes) -> None:
+        nonlocal received
+        received += 1
+        worker.take(topic, payload, _utc_ms())
+
+    broker = Broker(address, take, ca_file)
+    worker = Worker(lake, name, broker.publish, limits)
+    broker.connect()
+    heard, heard_at_s = 0, time.monotonic()
+    try:
+        while not stop.is_set():
+            broker.step(TURN_S)
+            if worker.due(_utc_ms()):
+                worker.flush(_utc_ms())
+            if received != heard or not broker.is_connected:
+                heard, heard_at_s = received, time.monotonic()
+            elif until_idle_s is not None and time.monotonic() - heard_at_s >= until_idle_s:
+                break
+        worker.flush(_utc_ms())
+    finally:
+        broker.close()
+    log.info("stopped: %s", ", ".join(f"{key} {value}" for key, value in sorted(worker.counters.items())))
+    return worker.counters
+
+
+def _check_devices(address: BrokerAddress, *, insecure: bool) -> None:
+    if not address.is_loopback and not insecure:
+        raise UsageError(
+            f"{address}: without a registry, unknown devices are accepted from a broker on this machine only; "
+            "say --insecure to accept every device that this broker lets in"
+        )
+    log.warning("no registry: every device that %s lets in is accepted", address)
+
+
+def _check_writable(lake: Lake, name: str) -> None:
+    probe = lake.root / "messages" / f".{name}.probe"
+    try:
+        durable.commit({probe: b""})
+        probe.unlink()
+    except OSError as error:
+        raise UbiError(
+            f"{lake.root}: cannot be written ({error.strerror}); nothing was taken from the broker"
+        ) from error
+
+
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000
