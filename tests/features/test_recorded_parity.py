@@ -1,0 +1,79 @@
+"""The law of parity on every recorded trip: readings through the device, its motion through the batch."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.contract.motion import PERIOD_MS, MotionSample
+from device.contract.signals import Reading
+from device.events import DetectedEvent
+from device.pipeline import Output, Pipeline, TripEnded, TripStarted
+from replay_data.importers import load, recognise
+from tests.features.outcome import Outcome, by_batch, by_definition, event_row, summary_row
+from tests.features.trips import Trip
+
+OWN_TRIPS = sorted((Path(__file__).resolve().parents[2] / "replay_data" / "trips").glob("*.ubirec"))
+START_MS = 1_700_000_000_000
+
+
+def wall_time(mono_ms: int) -> tuple[int, int]:
+    return START_MS + mono_ms, 60
+
+
+def drive(readings: list[Reading], seed: int) -> tuple[list[Trip], list[Outcome]]:
+    """Push readings through a pipeline that is now and then saved to JSON and restored."""
+    chance = random.Random(seed)
+    pipeline = Pipeline(wall_time)
+    outputs: list[Output] = []
+    while readings:
+        cut = chance.choice([1, 2, 50, 5_000])
+        for reading in readings[:cut]:
+            outputs += pipeline.push(reading)
+        readings = readings[cut:]
+        if chance.random() < 0.3:
+            pipeline = Pipeline.from_state(json.loads(json.dumps(pipeline.to_state())), wall_time)
+    outputs += pipeline.finish()
+    trips: list[Trip] = []
+    outcomes: list[Outcome] = []
+    events: list[tuple[Any, ...]] = []
+    for output in outputs:
+        match output:
+            case TripStarted():
+                trips.append(Trip(len(trips), output.started_at_ms, output.utc_offset_min, []))
+                events = []
+            case MotionSample():
+                trips[-1].samples.append(output)
+            case DetectedEvent():
+                events.append(event_row(output))
+            case TripEnded():
+                outcomes.append((summary_row(output.summary), sorted(events, key=lambda e: (e[2], e[0]))))
+    return trips, outcomes
+
+
+def assert_parity(file: Path) -> int:
+    _, readings = load(file)
+    trips, by_device = drive(readings, seed=len(readings))
+    assert trips
+    assert len(trips) == len(by_device)
+    assert {trip.period_ms for trip in trips} == {PERIOD_MS}
+    batch = by_batch(trips)
+    assert batch == dict(enumerate(by_device))
+    assert batch == {trip.key: by_definition(trip) for trip in trips}
+    return sum(len(events) for _, events in by_device)
+
+
+@pytest.mark.parametrize("file", OWN_TRIPS, ids=lambda file: file.stem)
+def test_own_recordings(file):
+    assert_parity(file)
+
+
+@pytest.mark.parametrize("folder", ["kit-obd2", "polidriving"])
+def test_every_recording_of_others(shared_data, folder):
+    files = [file for file in sorted((shared_data / folder).rglob("*.csv")) if recognise(file)]
+    assert len(files) >= 4
+    assert sum(assert_parity(file) for file in files) > 0
