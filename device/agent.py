@@ -87,11 +87,17 @@ class Agent:
         Its monotonic time is that of the readings.
     now_ms : int
         Monotonic time at the start.
+
+    Attributes
+    ----------
+    adapter : str
+        What the next trip says of its adapter.
     """
 
     def __init__(
         self, settings: AgentSettings, outbox: Outbox, sign: bodies.Sign, clock: Clock, now_ms: int = 0
     ) -> None:
+        self.adapter = settings.adapter
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -202,7 +208,7 @@ class Agent:
                 sensor_grade=settings.sensor_grade,
                 recording=settings.recording,
                 vehicle=settings.vehicle,
-                adapter=settings.adapter,
+                adapter=self.adapter[: bodies.MAX_TEXT],
                 start_mono_ms=trip.start_mono_ms,
                 recorded_file=settings.recorded_file,
                 odometer_m=self._memory.odometers.get("odometer_m"),

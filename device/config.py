@@ -1,0 +1,193 @@
+"""The device's configuration: one TOML file, every key a row of KEYS, nothing else accepted.
+
+    device_id = "car-1"
+    zone = "Europe/Berlin"
+    broker = "mqtts://broker.example"
+    obd_port = "/dev/ttyUSB0"
+
+Relative paths count from the folder of the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from device.contract.bodies import MAX_TEXT
+from device.contract.broker import BrokerAddress, parse_broker
+from device.contract.errors import UsageError
+from device.contract.topics import checked_device_id
+
+Parse = Callable[[Any], Any]  # raises UsageError with the fix
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """Settings of one device. A field is a key of the file; one without a default is required.
+
+    Attributes
+    ----------
+    device_id : str
+        Name at the insurer, part of every topic.
+    zone : ZoneInfo
+        Where the car lives (IANA name): its local time decides what is night. Never the computer's own zone.
+    broker : BrokerAddress
+    obd_port : str
+        Serial port of the ELM327 adapter.
+    obd_baudrate : int or None
+        None tries the usual ones.
+    obd_protocol : str or None
+        ELM327 protocol number; None lets the adapter search.
+    outbox, key_file : Path
+        Made where they do not exist.
+    ca_file : Path or None
+        Certificates to trust; None = the system's.
+    insecure : bool
+        Accept a plain mqtt:// address beyond this machine.
+    vehicle : str
+        Make and model, told to the insurer; never a registration.
+    location : str
+        "off": this release never sends a position.
+    motion : str
+        "off" or "full": whether speed and acceleration leave the car. The price is the same.
+    batch_s : int
+        A motion batch is sent after this much driving, seconds.
+    commit_s : int
+        State is synced to the disk after this much driving, seconds, and at every event.
+    """
+
+    device_id: str
+    zone: ZoneInfo
+    broker: BrokerAddress
+    obd_port: str
+    obd_baudrate: int | None = None
+    obd_protocol: str | None = None
+    outbox: Path = Path("ubi.outbox")
+    key_file: Path = Path("ubi.key")
+    ca_file: Path | None = None
+    insecure: bool = False
+    vehicle: str = ""
+    location: str = "off"
+    motion: str = "off"
+    batch_s: int = 60
+    commit_s: int = 10
+
+
+def load_config(path: Path) -> DeviceConfig:
+    """Read a configuration.
+
+    Raises
+    ------
+    UsageError
+        The file is missing or no TOML, a key is unknown, missing or has a wrong value: one line with file, key and fix.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; name the device's configuration with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    for key in table:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(KEYS)}"
+            raise UsageError(f"{path}: key '{key}' is not known; {hint}")
+    values = {field.name: _value(path, table, field) for field in fields(DeviceConfig)}
+    return DeviceConfig(**values)
+
+
+def _value(path: Path, table: dict[str, Any], field: Field[Any]) -> Any:
+    key = field.name
+    if key not in table:
+        if field.default is MISSING:
+            raise UsageError(f"{path}: key '{key}' is missing, for example {key} = {EXAMPLES[key]}")
+        value = field.default
+    else:
+        try:
+            value = KEYS[key](table[key])
+            if key == "broker":
+                value = parse_broker(value, insecure=table.get("insecure") is True)
+        except UsageError as error:
+            raise UsageError(f"{path}: key '{key}': {error}") from None
+    return path.parent / value if isinstance(value, Path) else value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
+        raise UsageError(f"{value!r} is not a text of 1 to {MAX_TEXT} characters")
+    return value
+
+
+def _device_id(value: Any) -> str:
+    return checked_device_id(_text(value))
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(value))
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _zone(value: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(_text(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(f'{value!r} is not an IANA time zone; write one such as "Europe/Berlin"') from None
+
+
+def _number(low: int, high: int) -> Parse:
+    def parse(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise UsageError(f"{value!r} is not a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _one_of(*choices: str) -> Parse:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise UsageError(f"{value!r} is not one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _location(value: Any) -> str:
+    if value != "off":
+        raise UsageError(f'{value!r}: this release never sends a position; write "off" or leave the key out')
+    return "off"
+
+
+KEYS: Final[dict[str, Parse]] = {
+    "device_id": _device_id,
+    "zone": _zone,
+    "broker": _text,
+    "obd_port": _text,
+    "obd_baudrate": _number(300, 4_000_000),
+    "obd_protocol": _one_of(*"123456789ABC"),
+    "outbox": _path,
+    "key_file": _path,
+    "ca_file": _path,
+    "insecure": _flag,
+    "vehicle": _text,
+    "location": _location,
+    "motion": _one_of("off", "full"),
+    "batch_s": _number(1, 240),
+    "commit_s": _number(1, 3_600),
+}
+EXAMPLES: Final = {
+    "device_id": '"car-1"',
+    "zone": '"Europe/Berlin"',
+    "broker": '"mqtts://broker.example"',
+    "obd_port": '"/dev/ttyUSB0"',
+}
