@@ -140,6 +140,8 @@ class Broker:
         connected = self._until(self._client.is_connected, within_s)
         if self._refusal is not None and self._refusal.getName() != "Unsupported protocol version":
             raise UbiError(f"{self._address}: the broker refuses the connection: {self._refusal}")
+        if not connected:
+            self._client.disconnect()
         return connected
 
     def _dial(self) -> None:

@@ -85,11 +85,31 @@ class EmbeddedBroker:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         # amqtt lets the error of a client that leaves in its greeting go unhandled
         self._loop.set_exception_handler(lambda _loop, context: log.debug("%s", context))
-        broker = Broker(_config(self._port))
+        broker = _Broker(_config(self._port))
         await broker.start()
         self._ready.set()
         await self._stop.wait()
         await broker.shutdown()
+
+
+class _Broker(Broker):  # type: ignore[misc]
+    """amqtt forgets connections that never got past their greeting, and their sockets."""
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        finally:
+            writer.close()
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        leftovers = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in leftovers:
+            task.cancel()
+        await asyncio.gather(*leftovers, return_exceptions=True)
+        await asyncio.sleep(0)  # the turn of the loop in which their sockets close
 
 
 def free_port(port: int = 0) -> int:
