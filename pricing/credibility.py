@@ -3,9 +3,13 @@
 log lambda = offset + a + b Z s, Z = km / (km + kappa)
 
 b says whether the score is too bold (below 1) or too timid; Z says how much of it a driver's distance earns.
-kappa = 0 (Z = 1) is a valid result, since event rates are shrunk before. The rounds of boosting and kappa are
-chosen on the same out-of-fold scores, which flatters b a little; the choice is of two numbers against thousands of
-claims.
+
+Judgements:
+
+1. kappa = 0 (Z = 1) is a valid result, since event rates are shrunk before. The smallest kappa is taken that the data
+   do not reject, by the likelihood ratio at 90 %: a kappa that is only luck makes Z small for all and b large.
+2. The rounds of boosting and kappa are chosen on the same out-of-fold scores, which flatters b a little; the choice
+   is of two numbers against thousands of claims.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from pricing.errors import ModelError
 from pricing.evaluate import poisson_deviance
 
 Z_90: Final = 1.6448536269514722  # two-sided 90 % of the normal distribution
+CHI2_90: Final = 2.705543454095404  # 90 % of chi-squared with one degree of freedom
 ITERATIONS: Final = 50
 TOLERANCE: Final = 1e-12
 
@@ -48,7 +53,7 @@ def credibility(km: Floats, kappa_km: float) -> Floats:
 
 
 def fit(claims: Floats, expected: Floats, km: Floats, score: Floats, kappas_km: tuple[float, ...]) -> Calibration:
-    """Choose kappa by out-of-fold deviance and estimate a and b.
+    """Choose kappa by out-of-fold deviance, and estimate a and b.
 
     Parameters
     ----------
@@ -59,14 +64,15 @@ def fit(claims: Floats, expected: Floats, km: Floats, score: Floats, kappas_km: 
     score : numpy.ndarray, shape (n_rows,)
         Score of a model that has not seen the row's driver, centred.
     kappas_km : tuple of float
-        Grid, rising; the smallest wins a tie.
+        Grid, rising.
     """
     fits = {kappa: _slope(claims, expected, credibility(km, kappa) * score) for kappa in kappas_km}
     deviances = {
         kappa: poisson_deviance(claims, expected * np.exp(a + b * credibility(km, kappa) * score))
         for kappa, (a, b, _) in fits.items()
     }
-    kappa = min(deviances, key=lambda k: deviances[k])
+    worst_not_rejected = min(deviances.values()) + 100 * CHI2_90 / len(claims)  # mean deviance x 100
+    kappa = next(k for k in kappas_km if deviances[k] <= worst_not_rejected)
     a, b, error = fits[kappa]
     return Calibration(a, b, b - Z_90 * error, b + Z_90 * error, kappa, deviances[kappa], deviances)
 

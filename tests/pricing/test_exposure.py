@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -87,7 +88,7 @@ def test_a_claim_follows_the_driver_of_the_day():
 )
 def test_splitting_the_rows_of_a_policy_changes_no_bit(cuts, days, months):
     edges = [date(2024, 6, 1), *sorted(cuts), date(2026, 6, 1)]
-    split = policies(*(("p", "d", low, high) for low, high in zip(edges, edges[1:], strict=False)))
+    split = policies(*(("p", "d", low, high) for low, high in pairwise(edges)))
     whole = policies(("p", "d", edges[0], edges[-1]))
     incidents = claims(*(("p", day) for day in days))
     assert label(split, incidents, months).equals(label(whole, incidents, months))

@@ -105,7 +105,7 @@ def test_a_wrong_claim_is_named(tmp_path, before, after, message):
 def test_previous_factors_are_checked(tmp_path):
     good = "policy_id,driver_id,factor,tier\np1,d1,0.9,3\n"
     assert read_previous(written(tmp_path, good, "factors.csv")).rows() == [("p1", "d1", 0.9)]
-    with pytest.raises(PortfolioError, match="row 2, column policy_id: 'p1' stands there twice|row 1"):
+    with pytest.raises(PortfolioError, match="row 1, column policy_id: 'p1' stands there twice"):
         read_previous(written(tmp_path, good + "p1,d1,1.1,4\n", "factors.csv"))
     with pytest.raises(PortfolioError, match="has to be above 0"):
         read_previous(written(tmp_path, good.replace("0.9", "0"), "factors.csv"))

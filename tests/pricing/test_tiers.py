@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_cuts_are_the_best_of_all(blocks, max_tiers, min_claims):
 
     def likelihood(cuts):
         edges = [0, *cuts, len(n)]
-        parts = [(n[a:b].sum(), mu[a:b].sum()) for a, b in zip(edges, edges[1:], strict=False)]
+        parts = [(n[a:b].sum(), mu[a:b].sum()) for a, b in pairwise(edges)]
         if min(p[0] for p in parts) < min_claims:
             return -np.inf
         return sum(xlogy(p[0], p[0] / p[1]) for p in parts)

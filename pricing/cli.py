@@ -1,0 +1,218 @@
+"""`ubi pricing`: train a model, score a book, explain and verify a factor, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pricing.errors import PortfolioError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pricing.rebuild import Rebuilt
+
+log = logging.getLogger(__name__)
+
+_LANGUAGES = ("en", "zh")
+
+
+def main(argv: list[str]) -> int:
+    """Run one `ubi pricing` command line and return its exit status."""
+    options = _parser().parse_args(argv)
+    status: int = options.run(options)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ubi pricing", description="From risk to premium factors.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="learn from claims after a rating date and driving before it")
+    train.set_defaults(run=_train)
+    _add_features(train)
+    _add_policies(train)
+    train.add_argument("--claims", required=True, type=Path, metavar="FILE", help="claims, Parquet or CSV")
+    train.add_argument("--model", required=True, type=Path, metavar="DIR", help="folder to write the model to")
+    train.add_argument(
+        "--plan",
+        default="default",
+        metavar="NAME|FILE",
+        help="default, china, china_nev, discount_only, or a TOML file (default: default)",
+    )
+    _add_rating_date(
+        train, "repeat for more; default: 12 months before the end of the last claim's month", action="append"
+    )
+    train.add_argument("--threads", type=int, default=1, metavar="N", help="0: all; changes only the time (default: 1)")
+    _add_json(train)
+
+    score = commands.add_parser("score", help="rate every policy in force: factors.parquet and factors.csv")
+    score.set_defaults(run=_score)
+    _add_features(score)
+    _add_policies(score)
+    _add_model(score)
+    score.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write the factors to")
+    _add_rating_date(score, "default: the day after the last month with trips")
+    score.add_argument(
+        "--previous", type=Path, metavar="FILE", help="factors of the last rating, for the renewal limit"
+    )
+    _add_language(score)
+    _add_json(score)
+
+    explain = commands.add_parser("explain", help="one factor as the product of all its parts")
+    explain.set_defaults(run=_explain)
+    explain.add_argument("policy", metavar="POLICY_ID")
+    verify = commands.add_parser("verify", help="rebuild one factor and say, layer by layer, what came out as it was")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("policy", metavar="RECEIPT|POLICY_ID")
+    for command in (explain, verify):
+        command.add_argument("--factors", required=True, type=Path, metavar="DIR", help="output of ubi pricing score")
+        _add_features(command)
+        _add_model(command)
+    _add_language(explain)
+    _add_json(verify)
+
+    report = commands.add_parser("report", help="lift by tier as a table; with --factors a page in HTML")
+    report.set_defaults(run=_report)
+    _add_model(report)
+    report.add_argument("--factors", type=Path, metavar="DIR", help="output of ubi pricing score")
+    report.add_argument("--html", type=Path, metavar="FILE", help="where to write the page; needs --factors")
+    _add_json(report)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from features.contract.catalogue import load_catalogue
+    from pricing.plan import load_plan
+    from pricing.portfolio import read_claims, read_policies
+    from pricing.summary import trained
+    from pricing.train import train
+
+    plan = load_plan(options.plan)
+    policies = read_policies(options.policies)
+    claims = read_claims(options.claims, plan.tariff.covers)
+    dates = tuple(options.rating_date or ())
+    model = train(policies, claims, _periods(options.features), load_catalogue(), plan, dates, options.threads)
+    model.save(options.model)
+    summary = {"model_id": model.model_id, "calibration": asdict(model.calibration)} | model.diagnostics
+    print(json.dumps(summary) if options.json else trained(model))
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    from features.contract.catalogue import load_catalogue
+    from pricing.model import load_model
+    from pricing.portfolio import read_policies, read_previous
+    from pricing.score import score_book
+    from pricing.summary import table
+
+    model = load_model(options.model)
+    policies = read_policies(options.policies)
+    previous = read_previous(options.previous) if options.previous else None
+    scored = score_book(
+        policies, _periods(options.features), load_catalogue(), model, options.rating_date, previous, options.lang
+    )
+    scored.save(options.out)
+    print(json.dumps(scored.book) if options.json else table(scored.factors, scored.book))
+    log.info("factors written to %s", options.out / "factors.parquet")
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from features.contract.catalogue import load_catalogue
+    from pricing.rebuild import explain
+
+    print(explain(_rebuild(options), load_catalogue(), options.lang))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    layers = _rebuild(options).layers()
+    if options.json:
+        print(json.dumps([{"layer": name, "rebuilt": same, "now": now} for name, same, now in layers]))
+    else:
+        for name, same, now in layers:
+            print(f"{name:<11}{'rebuilt' if same else 'CHANGED':<9}{now}")
+    return 0 if all(same for _, same, _ in layers) else 1
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pricing.model import load_model
+    from pricing.summary import trained
+
+    model = load_model(options.model)
+    if options.html is not None:
+        from pricing.report import Report, render
+
+        if options.factors is None:
+            raise PortfolioError(options.html, "the page shows a rated book: give --factors DIR as well")
+        factors, book = _book(options.factors)
+        options.html.write_text(render(Report("Premium factors", "", factors, book, model)), encoding="utf-8")
+        log.info("page written to %s", options.html)
+    print(json.dumps(model.diagnostics) if options.json else trained(model))
+    return 0
+
+
+def _rebuild(options: argparse.Namespace) -> Rebuilt:
+    from features.contract.catalogue import load_catalogue
+    from pricing.model import load_model
+    from pricing.rebuild import rebuild
+
+    periods = _periods(options.features)
+    return rebuild(options.factors, options.policy, periods, load_catalogue(), load_model(options.model))
+
+
+def _periods(folder: Path) -> pl.DataFrame:
+    from pricing.portfolio import read_table
+
+    file = folder / "driver_periods.parquet"
+    if not file.is_file():
+        raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
+    return read_table(file)
+
+
+def _book(folder: Path) -> tuple[pl.DataFrame, dict[str, object]]:
+    from pricing.portfolio import read_table
+
+    file = folder / "book.json"
+    if not file.is_file():
+        raise PortfolioError(file, "no such file; --factors has to name the output folder of ubi pricing score")
+    return read_table(folder / "factors.parquet"), json.loads(file.read_text(encoding="utf-8"))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a date (YYYY-MM-DD)") from error
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--features", required=True, type=Path, metavar="DIR", help="output of ubi features build")
+
+
+def _add_policies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--policies", required=True, type=Path, metavar="FILE", help="policies, Parquet or CSV")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="output of ubi pricing train")
+
+
+def _add_rating_date(parser: argparse.ArgumentParser, told: str, action: str = "store") -> None:
+    parser.add_argument(
+        "--rating-date", type=_day, action=action, metavar="YYYY-MM-DD", help=f"first day of the new period; {told}"
+    )
+
+
+def _add_language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lang", choices=_LANGUAGES, default="en", help="language of the reasons (default: en)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="result for machines")

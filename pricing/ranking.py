@@ -1,0 +1,82 @@
+"""How much better telematics ranks drivers than the tariff alone, on drivers the model has not seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from features.contract.catalogue import Catalogue
+from pricing.evaluate import gini, poisson_deviance
+from pricing.fit import fit, fold_of
+from pricing.matrix import rateable, read_inputs
+from pricing.plan import Plan
+from pricing.tariff import Tariff
+
+HELD_OUT: Final = 3  # one part of so many
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Measures on held-out drivers; Gini by the predicted yearly rate, against earned years.
+
+    Attributes
+    ----------
+    gini_tariff, gini_telematics, gini_truth : float
+        Of observed claims, ranked by the tariff, by tariff x relativity, and by the true rate (None: not known).
+    sure_tariff, sure_telematics, sure_truth : float or None
+        The same with true expected claims in place of observed ones: free of the luck of who had the claim.
+    deviance_tariff, deviance_telematics : float
+        Mean Poisson deviance x 100, both levelled to the claims of the training part.
+    """
+
+    drivers: int
+    claims: int
+    gini_tariff: float
+    gini_telematics: float
+    gini_truth: float | None
+    sure_tariff: float | None
+    sure_telematics: float | None
+    sure_truth: float | None
+    deviance_tariff: float
+    deviance_telematics: float
+
+
+def held_out_ranking(
+    rows: pl.DataFrame, catalogue: Catalogue, plan: Plan, *, truth: str | None = None, threads: int = 1
+) -> Ranking:
+    """Train on two thirds of the drivers, rank the other third.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        `pricing.train.rating_rows`: features, claims, years, expected_claims.
+    truth : str or None
+        Column with true expected claims of the label window, in simulated books; no model sees it.
+    """
+    plan = dataclasses.replace(plan, credibility=dataclasses.replace(plan.credibility, accept_miscalibrated=True))
+    enough = rows.filter(rateable(rows, plan.rateable))
+    out = fold_of(tuple(enough["driver_id"].to_list()), HELD_OUT, plan.model.seed + 1) == 0
+    unseen = enough.filter(out)
+    model = fit(enough.filter(~out), catalogue, plan, Tariff("frequency", 1.0), threads=threads)
+    relativity = model.rate(read_inputs(unseen, catalogue)).relativity
+    claims, years, mu0 = (unseen[name].cast(pl.Float64).to_numpy() for name in ("claims", "years", "expected_claims"))
+    true = None if truth is None else unseen[truth].to_numpy()
+    by_tariff, by_telematics = mu0 / years, mu0 / years * relativity
+    level = np.exp(model.level)
+    calibrated = mu0 * level * np.exp(model.calibration.a) * relativity
+    return Ranking(
+        drivers=unseen.height,
+        claims=int(claims.sum()),
+        gini_tariff=gini(claims, years, by_tariff),
+        gini_telematics=gini(claims, years, by_telematics),
+        gini_truth=None if true is None else gini(claims, years, true / years),
+        sure_tariff=None if true is None else gini(true, years, by_tariff),
+        sure_telematics=None if true is None else gini(true, years, by_telematics),
+        sure_truth=None if true is None else gini(true, years, true / years),
+        deviance_tariff=poisson_deviance(claims, mu0 * level),
+        deviance_telematics=poisson_deviance(claims, calibrated),
+    )

@@ -1,0 +1,81 @@
+"""Why a factor is what it is: factor = B x base x product of all effects x adjustments.
+
+An effect is exp(b Z x contribution) of one feature, with exact Shapley contributions that sum to the score; `base` is
+what the mean driver of the reference book would have. The adjustments are the profile's band and the renewal limit.
+Effects are told before the adjustments; where those act, `capped` and `limited` say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from features.contract.catalogue import Catalogue
+from pricing.arrays import Floats
+from pricing.contract.factors import REASONS
+from pricing.errors import ModelError
+from pricing.matrix import Inputs
+from pricing.model import Rated, RiskModel
+
+EXACT: Final = 1e-9  # contributions have to sum to the score
+LEAST_LOG_EFFECT: Final = 5e-4  # an effect below 0.05 % is no reason
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Multiplicative effects of some drivers.
+
+    Attributes
+    ----------
+    base : numpy.ndarray, shape (n_rows,)
+    effects : numpy.ndarray, shape (n_rows, n_features)
+        base x product of a row's effects is the indicated relativity.
+    """
+
+    names: tuple[str, ...]
+    base: Floats
+    effects: Floats
+
+
+def effects(model: RiskModel, rated: Rated) -> Effects:
+    """Split indicated relativities into one effect a feature.
+
+    Raises
+    ------
+    ModelError
+        If the contributions do not sum to the score: the library broke its promise.
+    """
+    contributions = model.boosted.contributions(rated.matrix)
+    error = np.abs(contributions.sum(axis=1) - model.s_bar - rated.score).max(initial=0.0)
+    if error > EXACT:
+        raise ModelError(f"contributions miss the score by {error:g}: another LightGBM? check the installed version")
+    strength = (model.calibration.b * rated.credibility)[:, None]
+    base = np.exp(strength[:, 0] * (contributions[:, -1] - model.s_bar))
+    return Effects(model.boosted.features, base, np.exp(strength * contributions[:, :-1]))
+
+
+def top_reasons(
+    split: Effects, inputs: Inputs, catalogue: Catalogue, language: str = "en"
+) -> tuple[list[list[str | None]], Floats]:
+    """Tell the strongest effects of each driver, in the driver's own units.
+
+    Returns
+    -------
+    tuple
+        Texts as `REASONS` lists of n_rows (None where there is no such effect), and their effects, shape
+        (n_rows, REASONS), NaN where there is none.
+    """
+    by_name = {feature.name: feature for feature in catalogue.features}
+    features = [by_name[name] for name in split.names]
+    logs = np.abs(np.log(split.effects))
+    order = np.argsort(-logs, axis=1, kind="stable")[:, :REASONS]
+    strongest = np.full((len(order), REASONS), np.nan)
+    texts: list[list[str | None]] = [[None] * len(order) for _ in range(REASONS)]
+    for row, chosen in enumerate(order):
+        for k, column in enumerate(chosen):
+            if logs[row, column] >= LEAST_LOG_EFFECT:
+                strongest[row, k] = split.effects[row, column]
+                texts[k][row] = features[column].tell(float(inputs.values[row, column]), language)
+    return texts, strongest

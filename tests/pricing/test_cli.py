@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+import ubi
+from tests.pricing.book import SmallBook
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Features, policies and claims as files, and a model and a book made of them."""
+    root = tmp_path_factory.mktemp("book")
+    book = SmallBook(3_000, seed=3)
+    (root / "features").mkdir()
+    book.periods.write_parquet(root / "features" / "driver_periods.parquet")
+    book.policies.write_csv(root / "policies.csv")
+    book.claims.write_csv(root / "claims.csv")
+    assert ubi.main([*train(root), "--model", str(root / "model")]) == 0
+    assert ubi.main([*score(root), "--out", str(root / "out")]) == 0
+    return root
+
+
+def train(root, **changed):
+    files = {"features": root / "features", "policies": root / "policies.csv", "claims": root / "claims.csv"} | changed
+    return ["pricing", "train", *(part for name, file in files.items() for part in (f"--{name}", str(file)))]
+
+
+def score(root):
+    return [
+        *("pricing", "score", "--features", str(root / "features"), "--policies", str(root / "policies.csv")),
+        *("--model", str(root / "model"), "--rating-date", "2025-01-01"),
+    ]
+
+
+def rebuilt(command, root, key):
+    out, features, model = (str(root / name) for name in ("out", "features", "model"))
+    return ["pricing", command, key, "--factors", out, "--features", features, "--model", model]
+
+
+def test_files_of_training_and_scoring(inputs):
+    assert sorted(file.name for file in (inputs / "model").iterdir()) == ["manifest.json", "model.txt"]
+    table = pl.read_parquet(inputs / "out" / "factors.parquet")
+    assert table.height == 3_000
+    assert table.equals(pl.read_csv(inputs / "out" / "factors.csv", schema=table.schema))
+
+
+def test_running_again_writes_the_same_bytes(inputs, tmp_path):
+    assert ubi.main([*train(inputs), "--model", str(tmp_path / "model"), "--threads", "2"]) == 0
+    assert ubi.main([*score(inputs), "--out", str(tmp_path / "out")]) == 0
+    for folder in ("model", "out"):
+        for file in (inputs / folder).iterdir():
+            assert (tmp_path / folder / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_scoring_prints_the_ends_the_middle_and_the_totals(inputs, capsys, tmp_path):
+    assert ubi.main([*score(inputs), "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert all(place in out for place in ("best", "middle", "worst"))
+    assert "expected claims with factors over without: 1.0000" in out
+    assert max(map(len, out.splitlines())) <= 150
+
+
+def test_json_for_machines(inputs, capsys, tmp_path):
+    assert ubi.main([*score(inputs), "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["totals"]["policies"] == 3_000
+    assert ubi.main(["pricing", "report", "--model", str(inputs / "model"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lift"][0]["group"] == 1
+
+
+def test_reasons_in_chinese(inputs, tmp_path):
+    assert ubi.main([*score(inputs), "--out", str(tmp_path), "--lang", "zh"]) == 0
+    reasons = pl.read_parquet(tmp_path / "factors.parquet")["reason_1"].drop_nulls()
+    assert reasons.str.contains(r"\p{Han}").all()
+
+
+def test_explain_and_verify(inputs, capsys):
+    assert ubi.main(rebuilt("explain", inputs, "p00042")) == 0
+    assert "factor, the product of:" in capsys.readouterr().out
+    assert ubi.main(rebuilt("verify", inputs, "p00042")) == 0
+    assert capsys.readouterr().out.count("rebuilt") == 6
+
+
+def test_verify_fails_where_a_layer_changed(inputs, capsys, tmp_path):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "features" / "driver_periods.parquet"
+    pl.read_parquet(file).with_columns(trips=pl.col("trips") * 2).write_parquet(file)
+    assert ubi.main(rebuilt("verify", tmp_path, "p00042")) == 1
+    assert "features   CHANGED" in capsys.readouterr().out
+
+
+def test_previous_factors_limit_the_next_ones(inputs, tmp_path):
+    previous = ["--previous", str(inputs / "out" / "factors.csv")]
+    assert ubi.main([*score(inputs), "--out", str(tmp_path), *previous]) == 0
+    before, after = (pl.read_parquet(d / "factors.parquet")["factor"] for d in (inputs / "out", tmp_path))
+    assert (after / before).is_between(0.85 - 1e-12, 1.15 + 1e-12).all()
+
+
+def test_the_report_is_a_page(inputs, capsys, tmp_path):
+    page = tmp_path / "report.html"
+    arguments = ["--model", str(inputs / "model"), "--factors", str(inputs / "out"), "--html", str(page)]
+    assert ubi.main(["pricing", "report", *arguments]) == 0
+    assert "Lift by tier" in page.read_text()
+    assert "observed/expected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "score", "explain", "verify", "report"])
+def test_every_command_has_a_help(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        ubi.main(["pricing", command, "--help"])
+    assert end.value.code == 0
+    assert f"usage: ubi pricing {command}" in capsys.readouterr().out
+
+
+def test_wrong_inputs_are_one_line_with_file_and_fix(inputs, capsys, tmp_path):
+    """Each line: the command, its exit status, and what the user reads."""
+    bad = tmp_path / "bad.csv"
+    bad.write_text((inputs / "policies.csv").read_text().replace("p00001,d00001,2", "p00001,d00001,x2", 1))
+    model = ["--model", str(tmp_path / "model")]
+    mistakes = [
+        ([*train(inputs, features=tmp_path / "nowhere"), *model], 1, "output folder of ubi features build"),
+        ([*train(inputs, policies=bad), *model], 1, f"{bad}, row 2, column start: 'x2"),
+        ([*train(inputs, claims=inputs / "policies.csv"), *model], 1, "column occurred_on: is missing"),
+        ([*train(inputs), *model, "--plan", "chna"], 2, "there is no such plan"),
+        ([*train(inputs), *model, "--rating-date", "2031-01-01"], 1, "no policy covers 2031-01-01"),
+        ([*score(inputs)[:-4], "--model", str(tmp_path), "--out", str(tmp_path)], 1, "no model there"),
+        (rebuilt("explain", inputs, "p99999"), 1, "holds no policy or receipt 'p99999'"),
+    ]
+    for arguments, status, told in mistakes:
+        assert ubi.main(arguments) == status, arguments
+        error = capsys.readouterr().err
+        lines = [line for line in error.splitlines() if line.startswith("ubi: error:")]
+        assert len(lines) == 1, error
+        assert told in lines[0]
+        assert "Traceback" not in error
+
+
+def test_a_wrong_date_is_a_usage_error(inputs, capsys):
+    with pytest.raises(SystemExit) as end:
+        ubi.main([*score(inputs), "--out", "x", "--rating-date", "1.1.2025"])
+    assert end.value.code == 2
+    assert "'1.1.2025' is not a date (YYYY-MM-DD)" in capsys.readouterr().err

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from device.contract.rules import KIND_NUMBERS
+from device.contract.trip import LEVELS
+from features.contract.catalogue import load_catalogue
+from pricing.contract.factors import FACTORS
+from pricing.errors import ModelError
+from pricing.exposure import DAYS_PER_YEAR
+from pricing.plan import load_plan
+from pricing.rebuild import explain, rebuild
+from pricing.score import score_book
+from pricing.train import train
+from tests.pricing.book import RATING_DATE, SmallBook, entries
+
+PLAN = load_plan()
+CATALOGUE = load_catalogue()
+
+
+@pytest.fixture(scope="module")
+def book():
+    return SmallBook(6_000)
+
+
+@pytest.fixture(scope="module")
+def model(book):
+    return train(yearly(book.policies), book.claims, book.periods, CATALOGUE, PLAN)
+
+
+@pytest.fixture(scope="module")
+def scored(book, model):
+    return score(book, model)
+
+
+def yearly(policies):
+    """As `portfolio.read_policies` would give them."""
+    days = (pl.col("end") - pl.col("start")).dt.total_days()
+    return policies.with_columns(premium_per_year=pl.col("tariff_premium") * DAYS_PER_YEAR / days).sort("policy_id")
+
+
+def score(book, model, **changed):
+    arguments = {"policies": yearly(book.policies), "periods": book.periods, "rating_date": RATING_DATE} | changed
+    return score_book(catalogue=CATALOGUE, model=model, **arguments)
+
+
+def test_the_default_rating_dates_are_the_two_sides_of_the_driving(book, model, scored):
+    assert model.diagnostics["rating_dates"] == [str(RATING_DATE)]
+    assert score(book, model, rating_date=None).book["rating_date"] == "2024-10-01"  # trips end in September
+    assert scored.book["rating_date"] == "2025-01-01"
+
+
+def test_the_table_has_the_columns_of_the_design_in_order_of_policies(scored, book):
+    assert scored.factors.schema == FACTORS
+    assert scored.factors["policy_id"].to_list() == sorted(book.policies["policy_id"])
+    required = [name for name in FACTORS if not name.startswith(("reason", "effect", "tier"))]
+    assert sum(scored.factors.select(required).null_count().row(0)) == 0
+
+
+def test_the_book_balances_before_rounding_and_as_written(scored, tmp_path):
+    totals = scored.book["totals"]
+    assert abs(totals["balance_before_rounding"] - 1) <= 1e-9
+    scored.save(tmp_path)
+    written = pl.read_csv(tmp_path / "factors.csv")
+    mu0 = written["tariff_expected_claims"].to_numpy()
+    assert abs(math.fsum(mu0 * written["factor"].to_numpy()) / math.fsum(mu0) - 1) <= 1e-6
+    assert written["factor"].is_between(0.7, 1.3).all()
+
+
+def test_the_factors_follow_the_true_risk(scored, book):
+    true = np.log(book.true_frequency / book.policies["tariff_frequency"].to_numpy())
+    indicated = np.log(scored.factors.sort("driver_id")["indicated_relativity"].to_numpy())
+    assert np.corrcoef(true, indicated)[0, 1] > 0.8
+    tiers = scored.factors.group_by("tier").agg(pl.col("indicated_relativity").mean()).sort("tier")
+    assert tiers["indicated_relativity"].is_sorted()
+    assert tiers.height > 1
+
+
+def test_expected_claims_are_those_of_the_period(scored, book):
+    row = scored.factors.row(0, named=True)
+    policy = book.policies.row(by_predicate=pl.col("policy_id") == row["policy_id"], named=True)
+    assert row["period_start"] == RATING_DATE
+    assert row["period_end"] == min(policy["end"], date(2026, 1, 1))
+    years = (row["period_end"] - row["period_start"]).days / 365
+    assert row["tariff_expected_claims"] == pytest.approx(policy["tariff_frequency"] * years, abs=1e-6)
+
+
+def test_same_bytes_in_any_order_of_the_inputs(book, model, scored, tmp_path):
+    mixed = score(
+        book,
+        model,
+        policies=yearly(book.policies).sample(fraction=1.0, shuffle=True, seed=1),
+        periods=book.periods.sample(fraction=1.0, shuffle=True, seed=2),
+    )
+    scored.save(tmp_path / "a")
+    mixed.save(tmp_path / "b")
+    for name in ("factors.parquet", "factors.csv", "receipts.parquet", "book.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_splitting_the_rows_of_policies_changes_no_factor(book, model, scored):
+    first = book.policies.with_columns(end=pl.lit(date(2025, 4, 1)))
+    second = book.policies.with_columns(start=pl.lit(date(2025, 4, 1)))
+    days = (pl.col("end") - pl.col("start")).dt.total_days()
+    premium = (pl.col("tariff_frequency") * 3_000 * days / 365).alias("tariff_premium")
+    split = yearly(pl.concat([first, second]).with_columns(premium))
+    again = train(split, book.claims, book.periods, CATALOGUE, PLAN)
+    assert again.model_id == model.model_id
+    assert score(book, again, policies=split).factors.equals(scored.factors)
+
+
+def test_an_event_more_or_a_level_higher_never_lowers_the_relativity(book, model, scored):
+    kind = KIND_NUMBERS["harsh_braking"] * LEVELS
+
+    def worse(histogram):
+        counts = {entry["key"]: entry["value"] for entry in histogram}
+        counts[kind + 1] = counts.get(kind + 1, 0) + 3
+        counts[kind + 2] = counts.get(kind + 2, 0) + 1
+        return entries(counts)
+
+    events = [worse(row) for row in book.periods["event_counts"].to_list()]
+    periods = book.periods.with_columns(pl.Series("event_counts", events, dtype=book.periods.schema["event_counts"]))
+    after = score(book, model, periods=periods).factors
+    assert (after["indicated_relativity"] >= scored.factors["indicated_relativity"]).all()
+    assert (after["indicated_relativity"] > scored.factors["indicated_relativity"]).mean() > 0.1
+
+
+def test_a_driver_with_little_driving_keeps_the_previous_factor(book, model):
+    silent = book.drivers[:3]
+    periods = book.periods.filter(~pl.col("driver_id").is_in(silent))
+    previous = pl.DataFrame(
+        {"policy_id": ["p00000", "old"], "driver_id": ["d00000", "d00001"], "factor": [1.25, 1.111111]}
+    )
+    rows = score(book, model, periods=periods, previous=previous).factors.head(3)
+    assert rows["rateable"].to_list() == [False] * 3
+    assert rows["factor"].to_list() == [1.25, 1.111111, 1.0]
+    assert rows["tier"].to_list() == [None] * 3
+    assert rows["indicated_relativity"].to_list() == [1.0] * 3
+    assert rows["trips"].to_list() == [0] * 3
+
+
+def test_the_renewal_limit_holds_against_the_last_table(book, model, scored):
+    table = scored.factors
+    flipped = table.select("policy_id", "driver_id", factor=pl.col("factor").reverse())
+    renewed = score(book, model, previous=flipped)
+    ratio = renewed.factors["factor"].to_numpy() / flipped["factor"].to_numpy()
+    assert ratio.min() >= 0.85 - 1e-12
+    assert ratio.max() <= 1.15 + 1e-12
+    assert renewed.factors["limited"].mean() > 0.3
+    assert abs(renewed.book["totals"]["balance_as_written"] - 1) <= 1e-6
+
+
+def test_balance_by_premium_and_discounts_alone(book):
+    changed = dataclasses.replace(PLAN.factor, balance="premium")
+    by_premium = train(
+        yearly(book.policies), book.claims, book.periods, CATALOGUE, dataclasses.replace(PLAN, factor=changed)
+    )
+    totals = score(book, by_premium).book["totals"]
+    assert totals["premium_ratio"] == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ModelError, match="no tariff_premium"):
+        score(book, by_premium, policies=book.policies)
+    discounts = train(yearly(book.policies), book.claims, book.periods, CATALOGUE, load_plan("discount_only"))
+    only = score(book, discounts)
+    assert only.factors["factor"].max() == 1.0
+    assert only.book["totals"]["base_rate_load"] > 1.02
+
+
+def test_reasons_multiply_to_the_factor_and_the_row_is_rebuilt(book, model, scored, tmp_path):
+    scored.save(tmp_path)
+    for policy in ("p00000", "p04321"):
+        again = rebuild(tmp_path, policy, book.periods, CATALOGUE, model)
+        product = scored.book["constants"]["base_factor"] * again.split.base[0] * again.split.effects[0].prod()
+        product *= math.prod(again.adjustments.values())
+        assert product == pytest.approx(again.factor, abs=5e-7)
+        assert [same for _, same, _ in again.layers()] == [True] * 6
+        assert again.published["reason_1"] in explain(again, CATALOGUE)
+    assert rebuild(tmp_path, again.published["receipt"], book.periods, CATALOGUE, model).published == again.published
+
+
+def test_verify_names_the_layer_that_changed(book, model, scored, tmp_path):
+    scored.save(tmp_path)
+    fewer = book.periods.with_columns(trips=pl.col("trips") + 1)
+    layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", fewer, CATALOGUE, model).layers()}
+    assert (layers["features"], layers["model"], layers["receipt"]) == (False, True, False)
+    other = dataclasses.replace(model, s_bar=model.s_bar + 0.1)
+    layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", book.periods, CATALOGUE, other).layers()}
+    assert (layers["features"], layers["model"], layers["relativity"], layers["receipt"]) == (True, False, False, False)
+
+
+def test_a_date_that_no_policy_covers_is_refused(book, model):
+    with pytest.raises(ModelError, match="no policy covers the rating date 2031-01-01"):
+        score(book, model, rating_date=date(2031, 1, 1))
+
+
+def test_the_book_file_holds_nothing_personal(scored, book, tmp_path):
+    scored.save(tmp_path)
+    text = (tmp_path / "book.json").read_text()
+    assert not any(driver in text for driver in book.drivers)
+    assert json.loads(text)["totals"]["policies"] == len(book.drivers)
