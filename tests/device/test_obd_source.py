@@ -1,0 +1,197 @@
+"""The supervised OBD source: real python-OBD in a real process on a real pseudo-terminal, against our responder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from device.contract.recording import open_recording
+from device.contract.signals import Reading
+from device.events import DetectedEvent
+from device.pipeline import Pipeline, TripEnded
+from device.sources.obd import SILENT_S, ObdSource
+from replay_data.elm327 import Elm327, PlayedAdapter
+
+pytestmark = pytest.mark.timeout(60)
+
+TRIPS = Path(__file__).resolve().parents[2] / "replay_data" / "trips"
+NIGHT_DRIVE = TRIPS / "sim-reckless-1_2025-11-08_0233_city-night.ubirec"
+RATE = 4  # a machine that stalls for 50 ms moves a time stamp by 0.2 s of the recording
+FAST = {"speed_kmh": 5, "rpm": 20}
+CAN = "6"  # named protocol: saves the two seconds of searching
+
+
+class ListeningElm(Elm327):
+    """Remembers what it was asked."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.commands = []
+
+    def respond(self, command, now_ms):
+        self.commands.append(command)
+        return super().respond(command, now_ms)
+
+
+def steady(speed_kmh=50, rpm=1500):
+    """A car that keeps its speed for an hour."""
+    times = range(0, 3_600_000, 1_000)
+    return [Reading(t, "speed_kmh", speed_kmh) for t in times] + [Reading(t, "rpm", rpm) for t in times]
+
+
+def next_reading(source, timeout_s=20.0):
+    reading = source.read(timeout_s)
+    assert reading is not None, f"no reading within {timeout_s} s: {source.health}"
+    return reading
+
+
+def through_pipeline(readings):
+    pipeline = Pipeline(lambda mono_ms: (mono_ms, None))
+    outputs = [output for reading in readings for output in pipeline.push(reading)] + pipeline.finish()
+    (summary,) = [output.summary for output in outputs if isinstance(output, TripEnded)]
+    return summary, [output for output in outputs if isinstance(output, DetectedEvent)]
+
+
+def test_speed_and_rpm_come_out_as_the_same_trip():
+    start_ms, end_ms = 155_500, 198_500  # from one red light to the next, with a hard braking
+    window = [
+        r for r in open_recording(NIGHT_DRIVE)[1] if r.signal in FAST and start_ms - 2_000 < r.t_ms < end_ms + 2_000
+    ]
+
+    elm = ListeningElm(window)
+    periods_ms = {"speed_kmh": 200 // RATE, "rpm": 1_000 // RATE}
+    polled = []
+    with (
+        PlayedAdapter(elm, start_ms, RATE) as adapter,
+        ObdSource(adapter.port, protocol=CAN, periods_ms=periods_ms) as source,
+    ):
+        t_ms = 0
+        while t_ms < end_ms:
+            reading = next_reading(source)
+            t_ms = round(adapter.play_ms(reading.t_ms * 1_000_000))
+            polled.append(reading._replace(t_ms=t_ms))
+        assert source.health.refused == {}
+
+    # Every polled value is one that was recorded just before, within what a stalled machine makes of "just"; one
+    # millisecond of the source's stamps is `RATE` of them.
+    for signal in FAST:
+        track = [(r.t_ms, r.value) for r in window if r.signal == signal]
+        values = [r for r in polled if r.signal == signal]
+        assert len(values) > 0.4 * len(track)
+        for r in values:
+            assert any(value == r.value for t, value in track if r.t_ms - 2_000 <= t <= r.t_ms + RATE), r
+
+    summary, events = through_pipeline(sorted(polled, key=lambda r: r.t_ms))
+    expected, expected_events = through_pipeline([r for r in window if start_ms <= r.t_ms <= end_ms])
+    assert summary.distance_mm == pytest.approx(expected.distance_mm, rel=0.01)
+    hardest, expected_hardest = (max(found, key=lambda e: e.peak) for found in (events, expected_events))
+    assert hardest.kind == expected_hardest.kind
+    assert hardest.peak == pytest.approx(expected_hardest.peak, rel=0.15)
+    assert hardest.onset_speed_dkmh == pytest.approx(expected_hardest.onset_speed_dkmh, rel=0.1)
+
+    # Nothing but the adapter's own settings and services 01 and 09 was ever asked.
+    assert {c for c in elm.commands if not re.fullmatch(r"AT.*|0[19][0-9A-F]{2,3}", c)} == set()
+
+
+def test_short_reply_and_foreign_reply_are_null_not_a_value():
+    replies = iter(
+        [
+            b"7E8 03 41 0D 32 AA AA AA AA \r\r>",
+            b"7E8 02 41 0D AA AA AA AA AA \r\r>",  # python-OBD's own decoder makes 0 km/h of it
+            b"7E8 03 41 05 5A AA AA AA AA \r\r>",  # coolant, which it makes 90 km/h of
+            b"7E8 04 41 0D 32 32 AA AA AA \r\r>",
+            b"NO DATA\r\r>",
+            b"7E8 03 4\r\r>",
+            b"BUFFER FULL\r\r>",
+            b"\x00\xff\x80?!\r\r>",
+        ]
+    )
+    last = b"7E8 03 41 0D 33 AA AA AA AA \r\r>"
+    elm = Elm327(steady(), lambda _: next(replies, last))
+    with PlayedAdapter(elm) as adapter, ObdSource(adapter.port, protocol=CAN, periods_ms={"speed_kmh": 5}) as source:
+        values = [next_reading(source).value for _ in range(9)]
+        assert values == [50, None, None, None, None, None, None, None, 51]
+        assert source.health.refused == Counter(length=2, foreign=1, no_data=4)
+
+
+def test_silent_adapter_is_killed_within_five_seconds_and_comes_back(caplog):
+    silent = []
+    elm = Elm327(steady(), lambda reply: b"" if silent else reply)
+    with PlayedAdapter(elm) as adapter, ObdSource(adapter.port, protocol=CAN, periods_ms=FAST) as source:
+        next_reading(source)
+        child = source._process.pid
+        silent.append(True)
+        last = time.monotonic()
+        while source.health.silent == 0:
+            if source.read(0.1) is not None:
+                last = time.monotonic()
+            assert time.monotonic() - last < SILENT_S + 1, "a silent adapter was not noticed"
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+        assert "no reply for 5 s" in caplog.text
+        silent.clear()
+        assert next_reading(source).value is not None
+        assert source.health.connected == 2
+
+
+def test_vanished_port_is_noticed_and_said_in_one_line(caplog):
+    with (
+        PlayedAdapter(Elm327(steady())) as adapter,
+        ObdSource(adapter.port, protocol=CAN, periods_ms=FAST) as source,
+    ):
+        next_reading(source)
+        adapter.unplug()
+        deadline = time.monotonic() + 5
+        while source.health.failed == 0:
+            source.read(0.1)
+            assert time.monotonic() < deadline
+        assert source.health.adapter is None
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
+        f"{adapter.port}: the port has gone; next try in 1 s"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("port", "reason"), [("/dev/ttyNothing", "there is no such port"), ("/dev/null", "Could not configure port")]
+)
+def test_a_port_without_adapter_is_one_line_and_no_exception(port, reason, caplog):
+    with ObdSource(port) as source:
+        deadline = time.monotonic() + 15
+        while source.health.failed == 0:
+            assert source.read(0.1) is None
+            assert time.monotonic() < deadline
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.startswith(f"{port}: {reason}")
+    assert warning.endswith("next try in 1 s")
+
+
+def test_the_polling_process_leaves_with_its_parent_even_when_stuck():
+    options = '{"port": "%s", "baudrate": null, "protocol": "6", "periods_ms": {"speed_kmh": 5}}'
+    elm = Elm327(steady(), lambda _: b"")
+    with PlayedAdapter(elm) as adapter:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "device.sources.obd_poll", options % adapter.port],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with child:
+            assert b"ELM327" in child.stdout.readline()  # connected; now it waits for a reply that never comes
+            child.stdin.close()
+            assert child.wait(timeout=5) == 1
+
+
+def test_a_service_that_does_more_than_listen_is_not_sent():
+    from device.sources.obd_poll import Adapter
+
+    adapter = Adapter.__new__(Adapter)  # no port: it has to refuse before it would need one
+    for service in set(range(0x10)) - {0x01, 0x09}:
+        with pytest.raises(ValueError, match="only listen"):
+            adapter.request(service, 0x00)
