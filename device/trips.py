@@ -7,7 +7,6 @@ the sums.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Final
 
 from device.contract.motion import BRIDGE_MS, ENGINE_ON, QUALITY_COARSE, QUALITY_JUMP, MotionSample
@@ -15,6 +14,7 @@ from device.contract.trip import (
     HISTOGRAM_FIELDS,
     LEVELS,
     OVER_130_DKMH,
+    SCALAR_FIELDS,
     SPEED_BANDS,
     STANDING_DKMH,
     Histogram,
@@ -147,11 +147,11 @@ class SummaryBuilder:
                 _add(total.distance_by_hour_mm, hour, distance_mm)
 
     def to_state(self) -> dict[str, Any]:
-        """JSON form of the summary so far."""
+        """JSON form of the summary so far, to be written before the next sample."""
         return {
             "start": [self._started_at_ms, self._utc_offset_min, self._period_ms],
             "known": self._known,
-            "summary": asdict(self.summary),
+            "summary": {name: getattr(self.summary, name) for name in (*SCALAR_FIELDS, *HISTOGRAM_FIELDS)},
         }
 
     @classmethod
