@@ -166,6 +166,7 @@ def _endings(luck: _Luck, road: Ints, cruise: Floats, brake: Floats, lateral: Fl
     turn_speed = np.minimum(np.sqrt(lateral * radius), 0.8 * cruise)
     # Two to four seconds of braking: shorter ones would not show their strength in a slope over 2 s.
     slow_speed = np.maximum(cruise - brake * (2.0 + 2.0 * luck.extent), 0.0)
+    slow_speed[:, :, :-1] = np.minimum(slow_speed[:, :, :-1], LIMIT_KMH[road[:, :, 1:]] / 3.6)  # of the next road
     end = np.where(stops, 0.0, np.where(turns, turn_speed, slow_speed))
     wait_s = np.minimum(2.0 - 10.0 * np.log(luck.hold), _LONGEST_STOP_S)
     quarter_s = np.pi / 2 * radius / turn_speed
