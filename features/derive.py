@@ -17,8 +17,8 @@ import polars as pl
 from device.contract.errors import ContractError
 from device.contract.rules import load_rules
 from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS
+from features.contract.histograms import as_lists
 from features.events import find
-from features.histograms import as_lists
 from features.summaries import summarise
 from ingest.contract.tables import EVENTS, MOTION, TRIPS
 

@@ -17,7 +17,7 @@ from device.contract.trip import (
     SPEED_BANDS,
     STANDING_DKMH,
 )
-from features.histograms import Integers, as_lists, tally
+from features.contract.histograms import Integers, as_lists, tally
 
 HOUR_MS: Final = 3_600_000
 _EPOCH_HOUR_OF_WEEK: Final = 72  # the epoch was a Thursday, Monday 00:00 = 0

@@ -1,0 +1,66 @@
+"""docs/features.md, made from the catalogue: `python -m features.catalogue_page > docs/features.md`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from features.contract.catalogue import Catalogue, Feature, load_catalogue
+from features.contract.tables import QUALITY_FLAGS
+
+_DIRECTION: Final = {1: "riskier when larger", -1: "riskier when smaller", 0: "open"}
+
+
+def markdown(catalogue: Catalogue) -> str:
+    """Page of the whole catalogue."""
+    flags = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in QUALITY_FLAGS.items())
+    in_model = sum(feature.model for feature in catalogue.features)
+    return f"""# Features
+
+Made from `features/contract/catalogue.toml` by `ubi features list --markdown`; change the catalogue, not this page.
+Version {catalogue.version}: {len(catalogue.features)} features, {in_model} of them in the model.
+
+A feature describes a driver in a window of months. It is one division of two integers: sums over trips that do not
+depend on order, batching or machine. Null means not known. Rates enter the model shrunk by their count
+(empirical Bayes), all else as it is. The reason is what a driver is told; shares are told in per cent.
+
+Order of worse driving, in which the factor must not fall:
+
+> {catalogue.order}
+
+A monotone feature never moves against its direction in such a step, and the model is held to that direction.
+
+| feature | unit | what it is | risk | in the model |
+|---|---|---|---|---|
+{chr(10).join(_row(feature) for feature in catalogue.features)}
+
+## Definitions
+
+{chr(10).join(_section(feature) for feature in catalogue.features)}
+## Quality flags of trips
+
+| flag | a trip carries it when |
+|---|---|
+{flags}
+"""
+
+
+def _row(feature: Feature) -> str:
+    held = {(True, True): "yes, monotone", (True, False): "yes", (False, True): "no", (False, False): "no"}
+    unit = "share" if feature.kind == "share" else feature.unit
+    risk = _DIRECTION[feature.direction]
+    return f"| `{feature.name}` | {unit} | {feature.definition} | {risk} | {held[feature.model, feature.monotone]} |"
+
+
+def _section(feature: Feature) -> str:
+    lines = [
+        f"**{feature.name}** = `{feature.formula}`",
+        f"- {feature.source}",
+        f"- known from {feature.min_exposure_km:g} km in the window" if feature.min_exposure_km else "",
+        f"- {feature.reason_en} / {feature.reason_zh}",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown(load_catalogue()))

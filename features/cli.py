@@ -1,0 +1,126 @@
+"""`ubi features`: the lake to trips, events and driver periods; the check of the device's events; the catalogue."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+EPILOG = """\
+Start with:
+  ubi ingest seal --lake LAKE
+  ubi features build --lake LAKE --out FEATURES --policies policies.csv
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run one `ubi features` command line."""
+    options = _parser().parse_args(argv)
+    action: Callable[[argparse.Namespace], int] = options.action
+    return action(options)
+
+
+def _build(options: argparse.Namespace) -> int:
+    from features.build import build
+    from features.policies import read_policies
+    from ingest.contract.lake import Lake
+
+    policies = read_policies(options.policies) if options.policies else None
+    report = build(Lake.existing(options.lake), options.out, policies, progress=_shows_progress(options))
+    if options.json:
+        print(json.dumps(report._asdict()))
+    else:
+        print(f"{report.trips} trips, {report.distance_km:,.1f} km, {report.events} events")
+        print(f"{report.driver_periods} driver periods of {report.drivers} drivers")
+        if report.uncovered_trips:
+            print(f"{report.uncovered_trips} trips are covered by no policy and count for no driver")
+        if report.incomplete_trips:
+            print(f"{report.incomplete_trips} trips are incomplete")
+    log.info("tables written to %s", options.out)
+    return 0
+
+
+def _derive(options: argparse.Namespace) -> int:
+    from features.rederive import AGREES, DIFFERS, NOT_COMPARED, rederive
+    from ingest.contract.lake import Lake
+
+    rows = rederive(Lake.existing(options.lake), progress=_shows_progress(options)).to_dicts()
+    if options.json:
+        print(json.dumps(rows))
+    else:
+        for row in rows:
+            differs = f": {', '.join(row['differs'])}" if row["verdict"] == DIFFERS else ""
+            name = row["recorded_file"] or row["trip_id"]
+            print(f"{row['verdict']:<13}{row['samples']:>8} samples {row['events']:>4} events  {name}{differs}")
+        counts = {
+            verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (AGREES, DIFFERS, NOT_COMPARED)
+        }
+        print(f"device and batch: {counts[AGREES]} trips agree, {counts[DIFFERS]} differ", end="")
+        print(f", {counts[NOT_COMPARED]} not compared (messages are missing)" if counts[NOT_COMPARED] else "")
+    return 1 if any(row["verdict"] == DIFFERS for row in rows) else 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from features.catalogue_page import markdown
+    from features.contract.catalogue import as_table, load_catalogue
+
+    catalogue = load_catalogue()
+    if options.markdown:
+        print(markdown(catalogue), end="")
+    elif options.json:
+        print(json.dumps(as_table(catalogue), ensure_ascii=False, indent=1))
+    else:
+        for feature in catalogue.features:
+            print(f"{feature.name:<32}{feature.unit:<12}{'model' if feature.model else '-':<7}{feature.definition}")
+        print(f"{len(catalogue.features)} features, version {catalogue.version}")
+    return 0
+
+
+def _shows_progress(options: argparse.Namespace) -> bool:
+    return sys.stderr.isatty() and not options.json
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ubi features",
+        description="Sealed trips to trips, events and driver periods; the feature catalogue.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    build = commands.add_parser("build", help="write trips, events and driver_periods as Parquet")
+    build.set_defaults(action=_build)
+    _add_lake(build)
+    build.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write the three tables")
+    build.add_argument(
+        "--policies",
+        type=Path,
+        metavar="FILE",
+        help="Parquet or CSV with policy_id, driver_id, device_id, start, end; "
+        "without it each device is its own driver",
+    )
+
+    derive = commands.add_parser(
+        "derive",
+        help="derive sealed motion again and compare with what the devices said; exit 1 if a trip differs",
+    )
+    derive.set_defaults(action=_derive)
+    _add_lake(derive)
+
+    catalogue = commands.add_parser("list", help="the feature catalogue")
+    catalogue.set_defaults(action=_list)
+    catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")
+
+    for command in (build, derive, catalogue):
+        command.add_argument("--json", action="store_true", help="print JSON for machines")
+    return parser
+
+
+def _add_lake(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--lake", required=True, type=Path, metavar="DIR", help="folder that ubi ingest run wrote")

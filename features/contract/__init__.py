@@ -1,0 +1,1 @@
+"""Driver periods, the feature catalogue, and features as they were known on a rating date."""

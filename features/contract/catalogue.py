@@ -1,0 +1,183 @@
+"""The feature catalogue: read from its TOML, checked to be a definition, and able to tell a value to a driver."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from device.contract.errors import ContractError
+from features.contract.measures import MEASURES, NAMES
+
+KINDS: Final = ("rate", "share", "level")
+SIDES: Final = ("braking", "acceleration")
+LANGUAGES: Final = {"en": "not known", "zh": "无数据"}
+# What a step in the catalogue's order moves; see `order` in the TOML.
+TOUCHED: Final = frozenset({"event_counts", "excursions", "va_ms", "speeding_ms", "over_130_ms"})
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """Strength of braking or acceleration that a share `exceeded` of the driving time reaches."""
+
+    side: str
+    exceeded: float
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature of a driver in a window.
+
+    Attributes
+    ----------
+    kind : str
+        "rate" (a count per distance, shrunk in pricing by its count), "share" (in [0, 1]) or "level".
+    direction : int
+        +1 riskier when larger, -1 riskier when smaller, 0 not known before looking.
+    monotone : bool
+        The model is held to the direction.
+    model : bool
+        The feature enters the model.
+    min_exposure_km : float
+        Below this distance in the window the value is null.
+    numerator, denominator : str or None
+        Measures or sums of driver periods; several are joined by " + ". None for a quantile.
+    reason_en, reason_zh : str
+        What a driver is told, with {value}.
+    scale : float
+        value = scale x numerator / denominator.
+    known : str or None
+        Null where this sum is 0, besides where the denominator is.
+    """
+
+    name: str
+    unit: str
+    definition: str
+    formula: str
+    source: str
+    kind: str
+    direction: int
+    monotone: bool
+    model: bool
+    min_exposure_km: float
+    numerator: str | None
+    denominator: str | None
+    reason_en: str
+    reason_zh: str
+    scale: float = 1.0
+    known: str | None = None
+    quantile: Quantile | None = None
+
+    @property
+    def touched(self) -> bool:
+        """Whether a step in the catalogue's order moves it."""
+        if self.quantile is not None:
+            return True
+        read = {MEASURES[name].histogram if name in MEASURES else name for name in terms(self.numerator)}
+        return bool(read & TOUCHED)
+
+    def tell(self, value: float | None, language: str = "en") -> str:
+        """Tell a value to a driver; a share is told in per cent, None and NaN as not known."""
+        text = self.reason_zh if language == "zh" else self.reason_en
+        if value is None or math.isnan(value):
+            return text.format(value="?") + f" ({LANGUAGES[language]})"
+        return text.format(value=_shown(100 * value if self.kind == "share" else value))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A version of the catalogue: its features in order, and the order in which worse driving is directed."""
+
+    version: str
+    features: tuple[Feature, ...]
+    order: str = ""
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """Read the catalogue that ships with this release.
+
+    Raises
+    ------
+    ContractError
+        If a feature is not a definition, named with what is wrong.
+    """
+    text = (resources.files("features.contract") / "catalogue.toml").read_text(encoding="utf-8")
+    return parse_catalogue(tomllib.loads(text))
+
+
+def parse_catalogue(table: dict[str, Any]) -> Catalogue:
+    """Turn a catalogue table into features, checking each."""
+    features = tuple(_feature(row) for row in table["feature"])
+    names = [feature.name for feature in features]
+    if len(set(names)) < len(names):
+        raise ContractError(f"feature {max(names, key=names.count)} stands twice in the catalogue")
+    for feature in features:
+        fault = _fault(feature)
+        if fault:
+            raise ContractError(f"feature {feature.name} of the catalogue: {fault}")
+    return Catalogue(str(table["version"]), features, table["order"])
+
+
+def as_table(catalogue: Catalogue) -> dict[str, Any]:
+    """Form for JSON."""
+    return asdict(catalogue)
+
+
+def terms(sum_: str | None) -> tuple[str, ...]:
+    """Measures that a numerator or denominator adds up."""
+    return tuple(sum_.split(" + ")) if sum_ else ()
+
+
+def _feature(row: dict[str, Any]) -> Feature:
+    row = dict(row)
+    for side in ("numerator", "denominator"):
+        value = row.setdefault(side, None)
+        row[side] = " + ".join(value) if isinstance(value, list) else value
+    if "quantile" in row:
+        row["quantile"] = Quantile(**row["quantile"])
+        row["formula"] = (
+            f"quantile of {row['quantile'].side} over va_ms at 10 km/h and more, {row['quantile'].exceeded:g} exceed it"
+        )
+    else:
+        scale = "" if row.get("scale", 1.0) == 1.0 else f"{row['scale']:g} x "
+        bottom = row["denominator"] if " + " not in str(row["denominator"]) else f"({row['denominator']})"
+        row["formula"] = f"{scale}{row['numerator']} / {bottom}"
+    try:
+        return Feature(**row)
+    except TypeError as error:
+        raise ContractError(f"feature {row.get('name')} of the catalogue: {error}") from None
+
+
+def _fault(feature: Feature) -> str | None:
+    """What keeps a feature from being a definition, or None."""
+    used = {*terms(feature.numerator), *terms(feature.denominator), *terms(feature.known)}
+    checks = {
+        f"kind {feature.kind!r} is none of {', '.join(KINDS)}": feature.kind not in KINDS,
+        "direction has to be -1, 0 or 1": feature.direction not in (-1, 0, 1),
+        "monotone needs a direction": feature.monotone and feature.direction == 0,
+        "a step of the order moves it, so in the model it has to be monotone": (
+            feature.touched and feature.model and not feature.monotone
+        ),
+        f"there is no measure {', '.join(sorted(used - NAMES))}": not used <= NAMES,
+        "needs numerator and denominator, or a quantile": (
+            feature.quantile is None and not (feature.numerator and feature.denominator)
+        ),
+        f"quantile side has to be one of {', '.join(SIDES)}": (
+            feature.quantile is not None and feature.quantile.side not in SIDES
+        ),
+        "the reasons have to tell {value}": not all("{value}" in r for r in (feature.reason_en, feature.reason_zh)),
+    }
+    return next((fault for fault, wrong in checks.items() if wrong), None)
+
+
+def _shown(value: float) -> str:
+    """Three significant digits, without exponent."""
+    if value == 0:
+        return "0"
+    digits = min(max(2 - math.floor(math.log10(abs(value))), 0), 6)
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

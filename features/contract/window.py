@@ -1,0 +1,213 @@
+"""Features of drivers as they were known on a rating date: sums over the months before it, then one division each.
+
+    rating rows -> windows (driver, rating date) -> months of each -> integer measures -> features
+
+A window has the whole months that end on or before the rating date, and nothing after it is read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from device.contract.errors import ContractError
+from device.contract.trip import ACCEL_BINS, ACCEL_STEP_CMPS2, ACCEL_ZERO_BIN, SPEED_BANDS
+from features.contract.catalogue import Catalogue, Feature, Quantile, load_catalogue, terms
+from features.contract.histograms import sum_lists
+from features.contract.measures import EXPOSURE, MEASURES
+from features.contract.periods import BINS, DRIVER_PERIODS, SUMS
+
+MM_PER_KM: Final = 1_000_000
+MS_PER_DAY: Final = 86_400_000
+PER_100_KM: Final = 1e8  # mm
+WINDOWS_AT_ONCE: Final = 4_000  # bounds the memory that the histograms of their months take
+
+_WINDOW: Final = ("driver_id", "rating_date")
+_MOVING: Final = slice(1, SPEED_BANDS)  # speed bands of 10 km/h and more
+Integers = npt.NDArray[np.int64]
+
+
+def rating_features(
+    periods: pl.DataFrame, rating: pl.DataFrame, months: int = 12, catalogue: Catalogue | None = None
+) -> pl.DataFrame:
+    """Features of every rating row.
+
+    Parameters
+    ----------
+    periods : pl.DataFrame
+        Schema DRIVER_PERIODS, in any order; all policies of a driver count.
+    rating : pl.DataFrame
+        driver_id String, rating_date Date, and any other columns.
+    months : int
+        Length of the window, which ends with the last month that ended by the rating date.
+    catalogue : Catalogue, optional
+        The one of this release.
+
+    Returns
+    -------
+    pl.DataFrame
+        The rating rows in their order, plus
+
+        exposure_km Float64, exposure_days Float64, trips Int64
+            Distance, days from the first trip in the window to the window's end (null without a trip), trips.
+        each feature's name Float64
+            Null where it is not known.
+        `<name>__n`, `<name>__km` Float64, for each feature of kind "rate"
+            The count, null where it could not be counted, and the distance it was counted in.
+
+    Raises
+    ------
+    ContractError
+        If a column is missing or has another type.
+    """
+    _check(periods, rating)
+    features = (catalogue or load_catalogue()).features
+    windows = rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
+    rows = _months_of(windows, periods, months)
+    parts = []
+    for first in range(0, windows.height, WINDOWS_AT_ONCE):
+        part = windows.slice(first, WINDOWS_AT_ONCE)
+        own = rows.filter(pl.col("window").is_between(first, first + part.height - 1))
+        parts.append(_features(part, own, periods, features))
+    known = pl.concat(parts) if parts else _features(windows, rows, periods, features)
+    return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
+
+
+def _months_of(windows: pl.DataFrame, periods: pl.DataFrame, months: int) -> pl.DataFrame:
+    """Rows of `periods` that a window sums: window, period, sorted by both."""
+    end = pl.col("rating_date").dt.month_start()
+    keys = periods.select("driver_id", "month").with_row_index("period")
+    return (
+        windows.select("window", "driver_id", end=end, start=end.dt.offset_by(f"-{months}mo"))
+        .join(keys, on="driver_id")
+        .filter((pl.col("month") >= pl.col("start")) & (pl.col("month") < pl.col("end")))
+        .select("window", "period")
+        .sort("window", "period")
+    )
+
+
+def _features(
+    windows: pl.DataFrame, rows: pl.DataFrame, periods: pl.DataFrame, features: tuple[Feature, ...]
+) -> pl.DataFrame:
+    own = periods[rows["period"]].with_columns(window=rows["window"] - (windows["window"].min() or 0))
+    totals = _scalars(windows, own) | _measures(windows.height, own)
+    heatmap = _totals(windows.height, own, "va_ms").reshape(-1, SPEED_BANDS, ACCEL_BINS)[:, _MOVING].sum(axis=1)
+    km = totals["distance_mm"] / MM_PER_KM
+    columns = {
+        "exposure_km": km,
+        "exposure_days": _or_nan(totals[EXPOSURE] / MS_PER_DAY, totals[EXPOSURE] > 0),
+        "trips": totals["trips"],
+    }
+    for feature in features:
+        value = _value(feature, totals, heatmap)
+        columns[feature.name] = _or_nan(value, km >= feature.min_exposure_km)
+        if feature.kind == "rate":
+            over_mm = _sum(feature.denominator, totals)
+            count = _sum(feature.numerator, totals).astype(np.float64)
+            countable = (over_mm > 0) | (feature.denominator == "distance_mm")
+            columns[f"{feature.name}__n"] = _or_nan(count, countable)
+            columns[f"{feature.name}__km"] = over_mm / MM_PER_KM
+    return (
+        windows.select(_WINDOW)
+        .with_columns(pl.Series(name, column) for name, column in columns.items())
+        .with_columns(pl.col(pl.Float64).fill_nan(None))
+    )
+
+
+def _scalars(windows: pl.DataFrame, own: pl.DataFrame) -> dict[str, Integers]:
+    """Sums of each window, and its exposure: from its first trip to its end."""
+    sums = own.group_by("window").agg(pl.col(SUMS).sum(), pl.col("first_start_ms").min())
+    end_ms = pl.col("rating_date").dt.month_start().cast(pl.Datetime("ms")).dt.epoch("ms")
+    every = (
+        windows.select(pl.col("window") - (windows["window"].min() or 0), end_ms=end_ms)
+        .join(sums, on="window", how="left", maintain_order="left")
+        .with_columns((pl.col("end_ms") - pl.col("first_start_ms")).alias(EXPOSURE))
+        .select(pl.col(*SUMS, EXPOSURE).fill_null(0))
+    )
+    return {name: every[name].to_numpy() for name in every.columns}
+
+
+def _measures(windows: int, own: pl.DataFrame) -> dict[str, Integers]:
+    measures = {}
+    for histogram in sorted({measure.histogram for measure in MEASURES.values()}):
+        bins = _sum_bins(own, histogram)
+        at, key, value = (bins[name].to_numpy() for name in ("group", "key", "value"))
+        for name, measure in MEASURES.items():
+            if measure.histogram == histogram:
+                total = np.zeros(windows, np.int64)
+                np.add.at(total, at, measure.weights[key] * value)
+                measures[name] = total
+    return measures
+
+
+def _totals(windows: int, own: pl.DataFrame, histogram: str) -> Integers:
+    """A histogram of each window as a row of all its bins."""
+    dense = np.zeros((windows, BINS[histogram]), np.int64)
+    bins = _sum_bins(own, histogram)
+    dense[bins["group"].to_numpy(), bins["key"].to_numpy()] = bins["value"].to_numpy()
+    return dense
+
+
+def _sum_bins(own: pl.DataFrame, histogram: str) -> pl.DataFrame:
+    ones = pl.repeat(1, own.height, dtype=pl.Int64, eager=True)
+    return sum_lists(own["window"], own[histogram], ones, BINS[histogram])
+
+
+def _value(feature: Feature, totals: dict[str, Integers], heatmap: Integers) -> npt.NDArray[np.float64]:
+    if feature.quantile is not None:
+        return strength_exceeded(heatmap, feature.quantile)
+    top, bottom = _sum(feature.numerator, totals), _sum(feature.denominator, totals)
+    known = (bottom > 0) & (_sum(feature.known, totals) > 0 if feature.known else True)
+    ratio: npt.NDArray[np.float64] = feature.scale * top / np.where(bottom > 0, bottom, 1)
+    return _or_nan(ratio, known)
+
+
+def strength_exceeded(heatmap: Integers, quantile: Quantile) -> npt.NDArray[np.float64]:
+    """Strength of braking or acceleration that a share of the time reaches, in m/s2; NaN without time.
+
+    Parameters
+    ----------
+    heatmap : numpy.ndarray, shape (n, ACCEL_BINS)
+        Time by acceleration.
+    quantile : Quantile
+
+    Notes
+    -----
+    Time in bins of no or the other sign has strength 0. Within a bin time is taken as spread evenly, so the result
+    is continuous, and it rises when time moves to a stronger bin.
+    """
+    side = heatmap[:, ACCEL_ZERO_BIN - 1 :: -1] if quantile.side == "braking" else heatmap[:, ACCEL_ZERO_BIN + 1 :]
+    time = heatmap.sum(axis=1)
+    stronger = np.cumsum(side[:, ::-1], axis=1)[:, ::-1]  # time in a bin or a stronger one
+    wanted = quantile.exceeded * time
+    bin_ = (stronger > wanted[:, None]).sum(axis=1)  # how many bins the strength lies beyond the weak edge of
+    rows = np.arange(len(heatmap))
+    last = np.maximum(bin_ - 1, 0)
+    within = (stronger[rows, last] - wanted) / np.maximum(side[rows, last], 1)
+    strength = np.where(bin_ > 0, (last + 0.5 + within) * ACCEL_STEP_CMPS2 / 100, 0.0)
+    return _or_nan(strength, time > 0)
+
+
+def _sum(names: str | None, totals: dict[str, Integers]) -> Integers:
+    result: Integers = np.sum([totals[name] for name in terms(names)], axis=0)
+    return result
+
+
+def _or_nan(values: npt.NDArray[np.float64], known: npt.NDArray[np.bool_] | bool) -> npt.NDArray[np.float64]:
+    return np.where(known, values, np.nan)
+
+
+def _check(periods: pl.DataFrame, rating: pl.DataFrame) -> None:
+    wanted = {"driver periods": (periods, DRIVER_PERIODS), "rating rows": (rating, _RATING)}
+    for what, (frame, schema) in wanted.items():
+        for name, kind in schema.items():
+            if name not in frame.columns:
+                raise ContractError(f"the {what} have no column {name}; run 'ubi features build' with this release")
+            if frame.schema[name] != kind:
+                raise ContractError(f"column {name} of the {what} is {frame.schema[name]}, not {kind}")
+
+
+_RATING: Final = pl.Schema({"driver_id": pl.String, "rating_date": pl.Date})

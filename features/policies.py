@@ -1,0 +1,121 @@
+"""Who drove under which policy: policies from a file, and trips assigned to them one by one by start time.
+
+Judgements, numbered:
+
+1. `start` is covered from 00:00 UTC, `end` is the first day that is not; an empty `end` means still running.
+2. A device belongs to one policy and driver at a time: rows that overlap for a device are refused, not guessed about.
+3. A trip that no policy covers is in no driver period; it is counted and logged.
+4. Without policies each device is its own driver, and the policy is null.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from features.errors import PoliciesError
+
+log = logging.getLogger(__name__)
+
+TEXT: Final = ("policy_id", "driver_id", "device_id")
+DATES: Final = ("start", "end")
+_FOREVER_MS: Final = 2**62
+
+
+def read_policies(path: Path) -> pl.DataFrame:
+    """Read the columns of a policies file (Parquet or CSV) that say who drove what when.
+
+    Returns
+    -------
+    pl.DataFrame
+        policy_id, driver_id, device_id String, start_ms, end_ms Int64 (UTC, the end not included); sorted by
+        device_id and start_ms.
+
+    Raises
+    ------
+    PoliciesError
+        With file, row and column of the first value that cannot be used.
+    """
+    frame = _table(path)
+    for name in (*TEXT, *DATES):
+        if name not in frame.columns:
+            raise PoliciesError(path, f"is missing; the file has {', '.join(frame.columns)}", name)
+    rows = frame.select(
+        pl.int_range(1, pl.len() + 1).alias("row"),
+        *(pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in TEXT),
+        *(_date(frame[name], path) for name in DATES),
+    )
+    for name in (*TEXT, "start"):
+        _refuse(rows, path, name, pl.col(name).is_null(), "is empty")
+    _refuse(rows, path, "end", pl.col("end") < pl.col("start"), "is before start")
+    policies = rows.filter(pl.col("end").is_null() | (pl.col("start") < pl.col("end"))).select(
+        "row",
+        *TEXT,
+        start_ms=pl.col("start").cast(pl.Datetime("ms")).dt.epoch("ms"),
+        end_ms=pl.col("end").cast(pl.Datetime("ms")).dt.epoch("ms").fill_null(_FOREVER_MS),
+    )
+    policies = policies.sort("device_id", "start_ms", "row")
+    same = pl.col("device_id") == pl.col("device_id").shift()
+    taken = same & (pl.col("start_ms") < pl.col("end_ms").shift())
+    _refuse(policies, path, "start", taken, "lies in another row of the same device; end that one first")
+    return policies.drop("row")
+
+
+def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
+    """Add `policy_id` and `driver_id` to trips.
+
+    Parameters
+    ----------
+    trips : pl.DataFrame
+        At least device_id and start_ms.
+    policies : pl.DataFrame or None
+        As from `read_policies`.
+
+    Returns
+    -------
+    pl.DataFrame
+        The trips in their order; both columns null where no policy covers the start.
+    """
+    if policies is None:
+        return trips.with_columns(policy_id=pl.lit(None, pl.String), driver_id=pl.col("device_id"))
+    latest = (
+        trips.select("device_id", "start_ms")
+        .with_row_index("trip")
+        .sort("start_ms")
+        .join_asof(policies.sort("start_ms"), on="start_ms", by="device_id", check_sortedness=False)
+        .sort("trip")
+    )
+    covered = pl.col("start_ms") < pl.col("end_ms")
+    return trips.with_columns(latest.select(pl.when(covered).then(pl.col("policy_id", "driver_id"))).get_columns())
+
+
+def _table(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise PoliciesError(path, "no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        if path.suffix == ".csv":
+            return pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise PoliciesError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
+    raise PoliciesError(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")
+
+
+def _date(column: pl.Series, path: Path) -> pl.Series:
+    text = column.cast(pl.String).str.strip_chars().replace("", None)
+    dates = text.str.to_date("%Y-%m-%d", strict=False)
+    wrong = dates.is_null() & text.is_not_null()
+    if wrong.any():
+        row = wrong.arg_max() or 0
+        raise PoliciesError(path, f"'{text[row]}' is not a date (YYYY-MM-DD)", column.name, row + 1)
+    return dates
+
+
+def _refuse(rows: pl.DataFrame, path: Path, column: str, wrong: pl.Expr, reason: str) -> None:
+    first = rows.filter(wrong)["row"].min()
+    if first is not None:
+        raise PoliciesError(path, reason, column, int(str(first)))

@@ -1,0 +1,85 @@
+"""Sealed trips and events in the units and words of `features.contract.tables`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from device.contract.rules import KIND_NAMES, KIND_NUMBERS
+from features.contract.tables import EVENTS, TRIPS
+
+# Numbers of the wire's SensorGrade.
+SENSOR_GRADES: Final = {0: "unknown", 1: "obd_speed", 2: "gnss", 3: "imu", 4: "simulated"}
+_SPEEDING: Final = KIND_NUMBERS["speeding"]
+
+
+def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
+    """Trips as `features.contract.tables.TRIPS`.
+
+    Parameters
+    ----------
+    trips : pl.DataFrame
+        Columns of `ingest.contract.tables.TRIPS` plus policy_id and driver_id.
+    """
+    flags = {
+        "incomplete": ~pl.col("complete"),
+        "chain": ~pl.col("chain_ok") | (pl.col("conflicts") > 0),
+        "clock": pl.col("clock_suspect"),
+        "gaps": pl.col("unobserved_ms") > 0,
+        "jumps": pl.col("jump_samples") > 0,
+        "coarse": pl.col("coarse_samples") > 0,
+        "no_local_time": pl.col("utc_offset_min").is_null(),
+    }
+    return (
+        trips.sort("device_id", "start_ms", "trip_id")
+        .with_columns(
+            start=_utc(pl.col("start_ms")),
+            end=_utc(pl.col("start_ms") + pl.col("duration_ms")),
+            distance_km=pl.col("distance_mm") / 1e6,
+            moving_min=pl.col("moving_ms") / 60_000,
+            max_speed_kmh=pl.col("max_speed_dkmh") / 10,
+            rate_hz=1_000 / pl.col("period_ms"),
+            sensor_grade=_grade(),
+            unobserved_s=pl.col("unobserved_ms") / 1_000,
+            quality_flags=pl.concat_list(
+                pl.when(raised).then(pl.lit(name)) for name, raised in flags.items()
+            ).list.drop_nulls(),
+        )
+        .select(pl.col(name).cast(kind) for name, kind in TRIPS.items())
+    )
+
+
+def published_events(events: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
+    """Events of these trips as `features.contract.tables.EVENTS`; trips as `ingest.contract.tables.TRIPS`."""
+    start = pl.col("start_ms")
+    speeding = pl.col("kind") == _SPEEDING
+    return (
+        events.join(trips.select("trip_key", "start_ms"), on="trip_key")
+        .sort("device_id", "start_ms", "trip_id", "onset_ms", "kind")
+        .select(
+            "trip_id",
+            "device_id",
+            kind=pl.col("kind").replace_strict(KIND_NAMES, default=None, return_dtype=pl.String),
+            level=pl.col("level"),
+            onset=_utc(start + pl.col("onset_ms")),
+            peak_at=_utc(start + pl.col("peak_ms")),
+            end=_utc(start + pl.col("end_ms")),
+            peak_mps2=pl.when(~speeding).then(pl.col("peak") / 100),
+            peak_over_limit_kmh=pl.when(speeding).then(pl.col("peak") / 10),
+            duration_ms=pl.col("duration_ms"),
+            onset_speed_kmh=pl.col("onset_speed_dkmh") / 10,
+            delta_v_kmh=pl.col("delta_v_dkmh") / 10,
+            rules_version=pl.col("rules_version"),
+            sensor_grade=_grade(),
+        )
+        .select(pl.col(name).cast(kind) for name, kind in EVENTS.items())
+    )
+
+
+def _utc(ms: pl.Expr) -> pl.Expr:
+    return pl.from_epoch(ms, time_unit="ms").dt.replace_time_zone("UTC")
+
+
+def _grade() -> pl.Expr:
+    return pl.col("sensor_grade").replace_strict(SENSOR_GRADES, default="unknown", return_dtype=pl.String)

@@ -1,0 +1,102 @@
+"""Derive sealed motion again and hold it against what the device said: the law of parity on real data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+from tqdm import tqdm
+
+from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
+from features.derive import HEADS, Derived, derive
+from ingest.contract import tables
+from ingest.contract.lake import Group, Lake, scan_files
+
+# Why a trip is or is not told to agree.
+AGREES: Final = "agrees"
+DIFFERS: Final = "differs"
+NOT_COMPARED: Final = "not compared"
+
+_EVENT: Final = tuple(name for name in tables.EVENTS if name not in ("trip_key", "trip_id", "device_id"))
+
+
+def rederive(lake: Lake, *, progress: bool = False) -> pl.DataFrame:
+    """Compare every sealed trip that has motion with its derivation.
+
+    Returns
+    -------
+    pl.DataFrame
+        Sorted by device_id, start_ms and trip_id: trip_id, device_id, recorded_file, samples (of motion) Int64,
+        events Int64 (derived), verdict String (AGREES, DIFFERS, or NOT_COMPARED where messages are missing), and
+        differs List(String): the summary fields that differ, `events` if those do.
+    """
+    parts = [_SCHEMA.to_frame()]
+    for group in tqdm(lake.manifest().groups, desc="derive", unit="group", disable=not progress):
+        parts += [_compare(*found) for found in _derived(lake, group)]
+    return pl.concat(parts).sort("device_id", "start_ms", "trip_id")
+
+
+_SCHEMA: Final = pl.Schema(
+    {
+        "trip_id": pl.String(),
+        "device_id": pl.String(),
+        "recorded_file": pl.String(),
+        "start_ms": pl.Int64(),
+        "samples": pl.Int64(),
+        "events": pl.Int64(),
+        "verdict": pl.String(),
+        "differs": pl.List(pl.String),
+    }
+)
+
+
+def _derived(lake: Lake, group: Group) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Derived]]:
+    """Trips, events and the derivation of one motion file after the other: flat memory."""
+    files = {name: [lake.sealed / f.path for f in group.files if f.table == name] for name in tables.SEALED}
+    if not files["motion"]:
+        return
+    trips = scan_files(files["trips"], tables.TRIPS).collect()
+    events = scan_files(files["events"], tables.EVENTS).collect()
+    for file in files["motion"]:
+        yield trips, events, derive(scan_files([file], tables.MOTION), trips.select(HEADS.names()))
+
+
+def _compare(trips: pl.DataFrame, events: pl.DataFrame, derived: Derived) -> pl.DataFrame:
+    """Verdict of each trip with motion."""
+    of_motion = derived.summaries.select("trip_key")
+    said = of_motion.join(trips, on="trip_key", how="left", maintain_order="left")
+    wrong = [
+        pl.when(~said[name].eq_missing(derived.summaries[name])).then(pl.lit(name)).alias(name)
+        for name in (*SCALAR_FIELDS, *HISTOGRAM_FIELDS)
+    ]
+    same_events = _lists(events, of_motion).eq_missing(_lists(derived.events, of_motion))
+    counts = derived.events.group_by("trip_key").agg(events=pl.len().cast(pl.Int64))
+    return (
+        said.with_columns(samples=derived.summaries["samples"])
+        .join(counts, on="trip_key", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("events").fill_null(0),
+            differs=pl.concat_list(
+                *wrong, pl.when(~same_events).then(pl.lit("events")).alias("events_differ")
+            ).list.drop_nulls(),
+        )
+        .with_columns(
+            verdict=pl.when(~(pl.col("complete") & pl.col("has_motion")))
+            .then(pl.lit(NOT_COMPARED))
+            .when(pl.col("differs").list.len() > 0)
+            .then(pl.lit(DIFFERS))
+            .otherwise(pl.lit(AGREES))
+        )
+        .select(_SCHEMA.names())
+    )
+
+
+def _lists(events: pl.DataFrame, trips: pl.DataFrame) -> pl.Series:
+    """Events of each trip as one list, by onset and kind."""
+    by_trip = (
+        events.sort("trip_key", "onset_ms", "kind")
+        .group_by("trip_key", maintain_order=True)
+        .agg(pl.struct(_EVENT).alias("events"))
+    )
+    return trips.join(by_trip, on="trip_key", how="left", maintain_order="left")["events"]

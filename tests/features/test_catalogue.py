@@ -1,0 +1,96 @@
+"""The catalogue is a list of definitions that can be computed, held to a direction, and told to a driver."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from device.contract.errors import ContractError
+from features.catalogue_page import markdown
+from features.contract.catalogue import load_catalogue, parse_catalogue
+from features.contract.measures import MEASURES
+from features.contract.periods import BINS
+
+CATALOGUE = load_catalogue()
+TABLE = tomllib.loads((resources.files("features.contract") / "catalogue.toml").read_text(encoding="utf-8"))
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "features.md"
+
+
+def test_the_catalogue_is_wide_enough():
+    assert len(CATALOGUE.features) >= 30
+    assert len({feature.name for feature in CATALOGUE.features}) == len(CATALOGUE.features)
+
+
+def test_the_page_is_what_the_catalogue_says():
+    made = markdown(CATALOGUE)
+    assert PAGE.read_text(encoding="utf-8") == made, "run: python -m features.catalogue_page > docs/features.md"
+
+
+@pytest.mark.parametrize("feature", CATALOGUE.features, ids=lambda feature: feature.name)
+def test_every_feature_can_be_told_in_both_languages(feature):
+    for language, script in (("en", r"^[\x20-\x7e]+$"), ("zh", r"[\u4e00-\u9fff]")):
+        told = feature.tell(0.25, language)
+        assert re.search(script, told), told
+        assert ("25" if feature.kind == "share" else "0.25") in told
+        assert "{" not in told
+        unknown = feature.tell(None, language)
+        assert unknown == feature.tell(float("nan"), language)
+        assert ("not known" if language == "en" else "无数据") in unknown
+
+
+@pytest.mark.parametrize("feature", CATALOGUE.features, ids=lambda feature: feature.name)
+def test_a_rate_is_a_count_per_100_km(feature):
+    if feature.kind == "rate":
+        assert feature.scale == 1e8
+        assert feature.denominator in ("distance_mm", "lateral_mm")
+        assert MEASURES[feature.numerator].histogram in ("event_counts", "excursions")
+        assert feature.unit == "per 100 km"
+
+
+def test_told_numbers_have_three_digits_and_no_exponent():
+    feature = CATALOGUE.features[0]
+    told = [feature.tell(value).partition(" ")[0] for value in (0.0, 0.012345, 1.0, 3.14159, 27.96, 123456.7)]
+    assert told == ["0", "0.0123", "1", "3.14", "28", "123457"]
+
+
+def test_every_measure_is_used_and_weighs_bins_that_exist():
+    used = " ".join(f"{f.numerator} {f.denominator}" for f in CATALOGUE.features)
+    for name, measure in MEASURES.items():
+        assert re.search(rf"\b{name}\b", used), name
+        assert measure.weights.shape == (BINS[measure.histogram],)
+        assert measure.weights.any(), name
+        assert (measure.weights >= 0).all(), name
+
+
+WRONG = [
+    ("harsh_braking_per_100km", {"monotone": False}, "has to be monotone"),
+    ("night_km_share", {"direction": 0, "monotone": True}, "monotone needs a direction"),
+    ("night_km_share", {"numerator": "moonlight_mm"}, "there is no measure moonlight_mm"),
+    ("night_km_share", {"numerator": None}, "needs numerator and denominator"),
+    ("night_km_share", {"kind": "ratio"}, "kind 'ratio' is none of rate, share, level"),
+    ("night_km_share", {"direction": 2}, "direction has to be -1, 0 or 1"),
+    ("night_km_share", {"reason_en": "at night"}, "have to tell"),
+    ("night_km_share", {"colour": "blue"}, "unexpected keyword argument 'colour'"),
+    ("braking_1pct_mps2", {"quantile": {"side": "left", "exceeded": 0.1}}, "side has to be one of braking"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), WRONG)
+def test_a_row_that_is_no_definition_is_refused_by_name(name, change, message):
+    table = copy.deepcopy(TABLE)
+    next(row for row in table["feature"] if row["name"] == name).update(change)
+    with pytest.raises(ContractError, match=message) as caught:
+        parse_catalogue(table)
+    assert name in str(caught.value)
+
+
+def test_a_feature_that_stands_twice_is_refused():
+    table = copy.deepcopy(TABLE)
+    table["feature"].append(table["feature"][0])
+    with pytest.raises(ContractError, match="km_per_day stands twice"):
+        parse_catalogue(table)

@@ -1,0 +1,98 @@
+"""Which trip belongs to which policy, and what a policies file may look like."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from features.errors import PoliciesError
+from features.policies import assign, read_policies
+from tests.features.lakes import utc_ms
+
+ROWS = [
+    {"policy_id": "P1", "driver_id": "ann", "device_id": "box", "start": date(2025, 1, 1), "end": date(2025, 2, 15)},
+    {"policy_id": "P2", "driver_id": "bob", "device_id": "box", "start": date(2025, 2, 15), "end": None},
+    {"policy_id": "P3", "driver_id": "cid", "device_id": "dongle", "start": date(2025, 3, 1), "end": date(2025, 3, 1)},
+]
+
+
+def written(folder, rows=ROWS, name="policies.csv", **columns):
+    frame = pl.DataFrame(rows).with_columns(**columns)
+    path = folder / name
+    frame.write_parquet(path) if name.endswith(".parquet") else frame.write_csv(path)
+    return path
+
+
+def trips(*starts):
+    return pl.DataFrame(
+        [("box", start) for start in starts], schema={"device_id": pl.String, "start_ms": pl.Int64}, orient="row"
+    )
+
+
+@pytest.mark.parametrize("name", ["policies.csv", "policies.parquet"])
+def test_a_trip_belongs_to_the_policy_that_covers_its_start(tmp_path, name):
+    policies = read_policies(written(tmp_path, name=name))
+    starts = [
+        utc_ms(2025, 2, 15),  # the first millisecond of P2, out of order on purpose
+        utc_ms(2025, 1, 1) - 1,
+        utc_ms(2025, 1, 1),
+        utc_ms(2025, 2, 15) - 1,
+        utc_ms(2035, 6, 1),
+    ]
+    found = assign(trips(*starts), policies)
+    assert found["policy_id"].to_list() == ["P2", None, "P1", "P1", "P2"]
+    assert found["driver_id"].to_list() == ["bob", None, "ann", "ann", "bob"]
+    assert found["start_ms"].to_list() == starts
+
+
+def test_a_day_between_two_policies_is_covered_by_none(tmp_path):
+    rows = [ROWS[0], ROWS[1] | {"start": date(2025, 2, 17)}]
+    policies = read_policies(written(tmp_path, rows))
+    assert assign(trips(utc_ms(2025, 2, 16, 12)), policies)["policy_id"].to_list() == [None]
+
+
+def test_without_policies_each_device_is_its_own_driver():
+    found = assign(trips(utc_ms(2025, 1, 1)), None)
+    assert found.select("policy_id", "driver_id").rows() == [(None, "box")]
+
+
+def test_a_row_that_ends_on_the_day_it_starts_covers_nothing(tmp_path):
+    assert "dongle" not in read_policies(written(tmp_path))["device_id"]
+
+
+WRONG = [
+    ({"device_id": None}, "policies.csv, row 1, column device_id: is empty"),
+    ({"driver_id": " "}, "policies.csv, row 1, column driver_id: is empty"),
+    ({"start": None}, "policies.csv, row 1, column start: is empty"),
+    ({"start": "01.02.2025"}, "policies.csv, row 1, column start: '01.02.2025' is not a date"),
+    ({"end": "2024-12-31"}, "policies.csv, row 1, column end: is before start"),
+    ({"end": "2025-02-16"}, "policies.csv, row 2, column start: lies in another row of the same device"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_a_value_that_cannot_be_used_is_named_by_file_row_and_column(tmp_path, change, message):
+    rows = [{name: None if value is None else str(value) for name, value in row.items()} for row in ROWS]
+    rows[0] |= change
+    with pytest.raises(PoliciesError, match=message) as caught:
+        read_policies(written(tmp_path, rows))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    rows = [{name: value for name, value in row.items() if name != "device_id"} for row in ROWS]
+    with pytest.raises(PoliciesError, match="column device_id: is missing; the file has policy_id, driver_id"):
+        read_policies(written(tmp_path, rows))
+
+
+def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
+    with pytest.raises(PoliciesError, match=r"none\.csv: no such file"):
+        read_policies(tmp_path / "none.csv")
+    (tmp_path / "policies.xlsx").write_text("x")
+    with pytest.raises(PoliciesError, match=r"'\.xlsx' is not known"):
+        read_policies(tmp_path / "policies.xlsx")
+    (tmp_path / "policies.parquet").write_text("x")
+    with pytest.raises(PoliciesError, match=r"policies\.parquet: cannot be read"):
+        read_policies(tmp_path / "policies.parquet")
