@@ -86,8 +86,8 @@ def _road_mix(drivers: Drivers, practice: Floats, z: Floats) -> Floats:
 def _clock(drivers: Drivers, young: Floats, z: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Shares of night, weekend, morning and evening rush: commuters drive in both rush hours, pensioners in neither."""
     commutes = 0.8 * z[0] - 0.7 * np.clip((drivers.age - 60) / 10, 0, 1)
-    rush_am = weibull(normal_sf(commutes + 0.6 * z[1]), mean=0.104, shape=1.2)
-    rush_pm = weibull(normal_sf(commutes + 0.6 * z[2]), mean=0.142, shape=2.2)
+    rush_am = weibull(normal_sf(commutes + 0.6 * z[1]), mean=0.109, shape=1.2)
+    rush_pm = weibull(normal_sf(commutes + 0.6 * z[2]), mean=0.150, shape=2.2)
     weekend = np.clip(0.240 - 0.025 * commutes + 0.055 * z[3], 0.02, 0.9)
     night = np.clip(weibull(normal_sf(0.8 * young + z[4]), mean=0.04, shape=1.0), 0.0005, 0.4)
     squeeze = np.minimum(1.0, 0.90 / (rush_am + rush_pm + weekend + night))  # a tenth is left for working days

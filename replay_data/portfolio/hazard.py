@@ -1,6 +1,6 @@
 """True claim frequency: what a year of these habits on these roads costs in expected claims.
 
-    frequency = reported x (braking + cornering + night + struck) + parked
+    frequency = reported x (braking + cornering + night + struck + parked)
 
 `braking` and `cornering` are conflicts whose demand exceeds the grip of the tyres, times the share that nobody averts.
 `night` is fatigue per night kilometre. `struck` is being hit: it grows with town traffic and not with how one drives.
@@ -29,12 +29,12 @@ from replay_data.portfolio.streams import Floats, normal_sf
 
 # Levels, set so that a term has the published 0.0449 claims and distance its published effect (docs/simulation.md).
 UNAVERTED: Final = 0.0158  # share of demands over the grip that end in a claim
-UNAVERTED_TURN: Final = 0.0013
-NIGHT_PER_KM: Final = 8.0e-6
-STRUCK_PER_KM: Final = np.array([0.7e-6, 0.4e-6, 0.15e-6])
-PARKED_PER_YEAR: Final = 0.0092
+UNAVERTED_TURN: Final = 0.0013  # most that leave the lane come to no harm
+NIGHT_PER_KM: Final = 8.0e-6  # claims from fatigue
+STRUCK_PER_KM: Final = np.array([0.7e-6, 0.4e-6, 0.15e-6])  # urban, rural, motorway
+PARKED_PER_YEAR: Final = 0.0092  # in a territory of middle density
 REPORTED_PER_CAR_YEAR: Final = -0.060  # log: older cars carry fewer covers and smaller losses go unreported
-_MEAN_CAR_AGE: Final = 5.6
+_MEAN_CAR_AGE: Final = 5.6  # years
 
 
 class Hazard(NamedTuple):

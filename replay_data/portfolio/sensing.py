@@ -27,21 +27,6 @@ _HALF_WINDOW: Final = 2  # rows on either side of the central difference: 2 s in
 _PER_S: Final = 1000 / PERIOD_MS
 _SLOPE: Final = np.float32(36 * 2 * _HALF_WINDOW / _PER_S)  # 0.1 km/h in the window that make 1 m/s2
 
-SCHEMA: Final = pl.Schema(
-    {
-        "trip_key": pl.UInt64,
-        "t_ms": pl.Int32,
-        "speed_dkmh": pl.Int16,
-        "accel_lon_cmps2": pl.Int16,
-        "accel_lat_cmps2": pl.Int16,
-        "yaw_rate_ddps": pl.Int16,
-        "accel_peak_cmps2": pl.Int16,
-        "engine": pl.Int8,
-        "limit_kmh": pl.Int16,
-        "quality": pl.UInt8,
-    }
-)
-
 
 def _noise(sd: float) -> npt.NDArray[np.float32]:
     """Table of 256 equally likely values of a normal distribution: a random byte is its index."""
