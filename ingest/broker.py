@@ -155,13 +155,13 @@ class Broker:
         self._client.connect(*address, clean_start=True, properties=properties)
 
     def _reconnect(self, now_s: float) -> None:
-        log.warning("%s: connection lost, trying again", self._address)
         self._retry_at_s = now_s + self._wait_s
         self._wait_s = min(2 * self._wait_s, BACK_OFF_S[1])
         try:
             self._client.reconnect()
         except OSError as error:
-            log.warning("%s: %s; next try in %.0f s", self._address, error, self._wait_s)
+            wait_s = self._retry_at_s - now_s
+            log.warning("%s: no connection: %s; next try in %.0f s", self._address, error.strerror or error, wait_s)
 
     def _shares(self) -> bool:
         """Whether a message published now comes through a shared subscription."""
@@ -203,6 +203,7 @@ class Broker:
         if self._tls is not None:
             client.tls_set_context(self._tls)
         client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
         client.on_message = self._came
         client.on_publish = self._confirmed
         client.on_subscribe = self._subscribed
@@ -211,10 +212,16 @@ class Broker:
     def _connected(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.is_failure:
             self._refusal = reason
+            log.warning("%s: connection refused: %s", self._address, reason)
             return
         self._wait_s = BACK_OFF_S[0]
         if self._granted is not None:  # a reconnection; the session was clean
+            log.info("connected again to %s", self._address)
             self._client.subscribe(self._filter, qos=1)
+
+    def _disconnected(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if self._granted is not None and reason.is_failure:
+            log.warning("%s: connection lost: %s", self._address, reason)
 
     def _came(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.topic == self._probe:

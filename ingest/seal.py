@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from device.contract import wire_pb2 as pb
 from ingest.contract.lake import Lake
-from ingest.contract.publish import Place, SealWriter, place
+from ingest.contract.publish import KEEP_SUPERSEDED_MS, Place, SealWriter, place
 from ingest.ledger import HEADERS, KEY, TRIP, Ledger, judge
 from ingest.typed import Rows, Stored
 
@@ -63,6 +63,7 @@ def seal(lake: Lake, now_ms: int, *, progress: bool = False) -> SealReport:
     """
     with SealWriter(lake, SOURCE) as writer:
         writer.sweep(now_ms)
+        _sweep_segments(lake, now_ms)
         ledger = judge(lake.scan_messages().select(*HEADERS, "file").collect(), now_ms)
         members = _members(ledger)
         inputs = _fingerprints(members)
@@ -71,7 +72,7 @@ def seal(lake: Lake, now_ms: int, *, progress: bool = False) -> SealReport:
         for group in kept:
             writer.keep(group)
         changed = sorted(inputs.keys() - {(group.month, group.bucket) for group in kept})
-        with tqdm(total=len(changed), desc="seal", unit="group", disable=not progress) as bar:
+        with tqdm(total=len(changed), desc="seal", unit="group", disable=None if progress else True) as bar:
             for batch in _batches(members, changed):
                 writer.add(_decode(lake, batch), inputs)
                 bar.update(batch.select(_PLACE).n_unique())
@@ -87,6 +88,14 @@ def seal(lake: Lake, now_ms: int, *, progress: bool = False) -> SealReport:
         groups_kept=len(kept),
         manifest=lake.manifest().number,
     )
+
+
+def _sweep_segments(lake: Lake, now_ms: int) -> None:
+    """Delete what killed workers left half-written a day ago; a running one is never that slow."""
+    for folder in ("messages", "rejects"):
+        for path in (lake.root / folder).rglob(".*"):
+            if path.is_file() and path.stat().st_mtime * 1000 < now_ms - KEEP_SUPERSEDED_MS:
+                path.unlink(missing_ok=True)
 
 
 def _members(ledger: Ledger) -> pl.DataFrame:

@@ -73,7 +73,7 @@ class Drive:
     def motion(self, rows: int = 10) -> Sent:
         columns: dict[str, list[int | None]] = {name: [None] * rows for name in COLUMNS}
         columns["speed_dkmh"] = [300 + (7 * (self._rows + i)) % 50 if i % 4 else None for i in range(rows)]
-        columns["accel_lon_cmps2"] = [(-1) ** i * (self._rows + i) for i in range(rows)]
+        columns["accel_lon_cmps2"] = [(-1) ** i * ((self._rows + i) % 400) for i in range(rows)]
         columns["quality"] = [0] * rows
         body = bodies.Motion(self._trip_seq, PERIOD_MS * self._rows, rows, columns)
         self._rows += rows

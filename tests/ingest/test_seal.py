@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 
 import polars as pl
@@ -16,7 +17,7 @@ from device.contract.trip import TripSummary
 from ingest import seal as sealing
 from ingest.contract import durable
 from ingest.contract.lake import Lake, bucket_of
-from ingest.contract.publish import SealWriter, publish
+from ingest.contract.publish import KEEP_SUPERSEDED_MS, SealWriter, publish
 from ingest.contract.tables import SEALED, trip_key
 from ingest.ledger import GIVE_UP_MS
 from ingest.seal import seal
@@ -298,6 +299,18 @@ def test_many_groups_are_decoded_in_batches(tmp_path, straight, monkeypatch):
     lake = store(tmp_path, straight.messages)
     seal(lake, NOW_MS)
     assert tree(lake) == straight.tree
+
+
+def test_half_written_segments_are_ignored_and_removed_after_a_day(tmp_path):
+    lake = store(tmp_path, Drive("car").trip())
+    half = durable.temporary(lake.message_files()[0].with_name("half.parquet"))
+    half.write_bytes(b"PAR1")
+    os.utime(half, (NOW_MS / 1000, NOW_MS / 1000))
+    assert seal(lake, NOW_MS).messages == 6
+    assert half.exists()
+    seal(lake, NOW_MS + KEEP_SUPERSEDED_MS + 1)
+    assert not half.exists()
+    assert len(lake.message_files()) == 1
 
 
 def test_two_sealings_at_once_take_turns(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import getpass
 import json
 import signal
 import subprocess
@@ -21,6 +23,7 @@ from ingest.serve import serve
 from ingest.worker import Limits, Worker
 from tests.ingest.drive import START_MS, Drive
 from tests.ingest.process import Car, Ingest, wait_for
+from tests.mosquitto import Mosquitto, find_mosquitto
 
 pytestmark = pytest.mark.broker
 NOW_MS = START_MS + 1_000_000
@@ -187,6 +190,35 @@ def test_a_broker_that_refuses_is_named_with_its_reason(mosquitto, tmp_path):
     mosquitto.start()
     with pytest.raises(UbiError, match="refuses the connection: Not authorized"):
         serve(Lake(tmp_path), parse_broker(mosquitto.url), threading.Event())
+
+
+# paho leaves the socket of a failed handshake to the garbage collector, which warns
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_is_spoken_and_an_unknown_authority_refused(tmp_path, free_port):
+    certificate, key = make_certificate(tmp_path)
+    # started by root, the broker would become a user who may not read the test's folder
+    extra = f"certfile {certificate}\nkeyfile {key}\nuser {getpass.getuser()}"
+    broker = Mosquitto(find_mosquitto() or pytest.skip("no mosquitto"), tmp_path / "broker", free_port, extra)
+    broker.start()
+    try:
+        address = parse_broker(f"mqtts://localhost:{free_port}")
+        done = serve(Lake(tmp_path), address, threading.Event(), until_idle_s=0.2, ca_file=certificate)
+        assert done["received"] == 0
+        with pytest.raises(UbiError, match="its certificate is not trusted .*; see --ca-file"):
+            serve(Lake(tmp_path), address, threading.Event())
+        gc.collect()
+    finally:
+        broker.stop()
+
+
+def make_certificate(folder):
+    """A certificate for localhost that is its own authority, and its key."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    name = ["/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    curve = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command = ["openssl", "req", "-x509", "-newkey", *curve, "-subj", *name, "-out", certificate, "-keyout", key]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
 
 
 def test_unknown_devices_from_beyond_this_machine_need_a_word(tmp_path):
