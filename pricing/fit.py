@@ -119,7 +119,7 @@ def _out_of_fold(sample: Sample, plan: Plan, threads: int) -> tuple[Floats, Floa
     rounds = plan.model.rounds
     fold = fold_of(sample.driver, plan.model.folds, plan.model.seed)
     stages, expected = np.zeros((len(fold), len(rounds))), sample.mu0.copy()
-    for k in tqdm(range(plan.model.folds), desc="folds", unit="fold", leave=False):
+    for k in tqdm(range(plan.model.folds), desc="folds", unit="fold", leave=False, disable=None):
         out, learn = fold == k, sample.rows(fold != k)
         if not out.any() or learn.claims.sum() == 0:
             raise ModelError(f"fold {k} has no driver to test or no claim to learn from: give more policies")

@@ -35,7 +35,9 @@ model {model.model_id}, plan {model.plan.plan_version}
 def table(factors: pl.DataFrame, book: dict[str, Any], rows: int = 3) -> str:
     """Tell the best, middle and worst drivers with their reasons, and the totals that show the off-balance."""
     chosen = ends_and_middle(factors, rows)
-    width = max(10, *(len(name) for name in chosen["policy_id"])) if chosen.height else 10
+    if chosen.is_empty():
+        return f"no driver has enough driving for a factor of their own\n\n{totals(book)}"
+    width = max(10, *(len(name) for name in chosen["policy_id"]))
     head = f"{'':<8}{'policy':<{width}}{'factor':>9}{'score':>7}{'tier':>6}{'km':>9}  strongest reasons"
     return "\n".join([head, *(_row(row, width) for row in chosen.iter_rows(named=True)), "", totals(book)])
 

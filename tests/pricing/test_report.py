@@ -138,6 +138,7 @@ def test_the_terminal_tables(model):
     told = table(factors(30), book())
     assert "12 <harsh> & sudden brakings" in told
     assert "with factors over without: 1.0000000" in told
+    assert "no driver has enough driving" in table(factors(0), book())
     assert "load the base rate by 1.080000" in table(factors(0), book(balanced=False, base_rate_load=1.08))
 
 
