@@ -132,6 +132,9 @@ class Broker:
         self._refusal = None
         try:
             self._dial()
+        except ssl.SSLCertVerificationError as error:
+            told = error.verify_message
+            raise UbiError(f"{self._address}: its certificate is not trusted ({told}); see --ca-file") from error
         except OSError as error:
             raise TryAgainError(
                 f"{self._address}: no broker there ({error.strerror or error}); start it, or correct --broker"

@@ -31,6 +31,7 @@ def serve(
     insecure: bool = False,
     ca_file: Path | None = None,
     limits: Limits | None = None,
+    ready: threading.Event | None = None,
 ) -> Counter[str]:
     """Run one worker until `stop` is set; what it holds then is written and acknowledged.
 
@@ -46,6 +47,8 @@ def serve(
     ca_file : Path or None
         Certificates of the authorities to trust; None = the system's.
     limits : Limits or None
+    ready : threading.Event or None
+        Set once subscribed: a message published before waits for its device to send it again.
 
     Returns
     -------
@@ -74,6 +77,8 @@ def serve(
     broker = Broker(address, take, ca_file)
     worker = Worker(lake, name, broker.publish, limits)
     broker.connect()
+    if ready is not None:
+        ready.set()
     heard, heard_at_s = 0, time.monotonic()
     try:
         while not stop.is_set():
