@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(run=_report)
     _add_model(report)
     report.add_argument("--factors", type=Path, metavar="DIR", help="output of ubi pricing score")
+    report.add_argument("--features", type=Path, metavar="DIR", help="adds the heatmaps of the best and worst driver")
     report.add_argument("--html", type=Path, metavar="FILE", help="where to write the page; needs --factors")
+    report.add_argument("--banner", default="", metavar="TEXT", help="a line on top, such as what is simulated")
     _add_json(report)
     return parser
 
@@ -147,12 +149,14 @@ def _report(options: argparse.Namespace) -> int:
 
     model = load_model(options.model)
     if options.html is not None:
-        from pricing.report import Report, render
+        from pricing.report import Report, heatmaps, render
 
         if options.factors is None:
             raise PortfolioError(options.html, "the page shows a rated book: give --factors DIR as well")
         factors, book = _book(options.factors)
-        options.html.write_text(render(Report("Premium factors", "", factors, book, model)), encoding="utf-8")
+        maps = heatmaps(factors, _periods(options.features)) if options.features else ()
+        page = render(Report("Premium factors", options.banner, factors, book, model, heatmaps=maps))
+        options.html.write_text(page, encoding="utf-8")
         log.info("page written to %s", options.html)
     print(json.dumps(model.diagnostics) if options.json else trained(model))
     return 0

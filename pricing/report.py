@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,8 @@ from pricing.contract.factors import REASONS
 from pricing.model import RiskModel
 from pricing.ranking import Ranking
 from pricing.summary import ends_and_middle
+
+_NO_TIME: Final = np.zeros((SPEED_BANDS, ACCEL_BINS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,18 @@ def va_matrix(histogram: Sequence[dict[str, int]]) -> Floats:
     for entry in histogram:
         cells[entry["key"]] += entry["value"]
     return cells.reshape(SPEED_BANDS, ACCEL_BINS)
+
+
+def heatmaps(factors: pl.DataFrame, periods: pl.DataFrame) -> list[Heatmap]:
+    """Heatmaps of the best and the worst rateable driver; `periods` are the driver_periods."""
+    chosen = ends_and_middle(factors, 1).filter(pl.col("place") != "middle")
+    return [
+        Heatmap(
+            f"{'Best' if row['place'] == 'best' else 'Worst'} driver: {row['driver_id']}, factor {row['factor']:.3f}",
+            sum(map(va_matrix, periods.filter(pl.col("driver_id") == row["driver_id"])["va_ms"]), _NO_TIME),
+        )
+        for row in chosen.iter_rows(named=True)
+    ]
 
 
 def _subtitle(report: Report) -> str:

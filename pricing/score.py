@@ -84,6 +84,11 @@ def score_book(
     day = rating_date or default_rating_date(periods)
     rows = _book_rows(policies, periods, catalogue, model, day, previous)
     log.info("rating date %s: %d policies in force", day, rows.height)
+    label_end = model.diagnostics.get("label_end")
+    if label_end is not None and day < date.fromisoformat(label_end):
+        log.warning(
+            "the model was trained on claims to %s, after this rating date: a diagnostic, not a price", label_end
+        )
     inputs = read_inputs(rows, catalogue)
     rated = model.rate(inputs)
     weight = rows["premium" if model.plan.factor.balance == "premium" else "expected_claims"].to_numpy()

@@ -45,9 +45,13 @@ def train(
     """
     dates = rating_dates or (default_rating_date(claims, plan),)
     log.info("rating dates: %s", ", ".join(str(day) for day in dates))
+    label_end = exposure.add_months(max(dates), plan.window.label_months)
+    if default_rating_date(claims, plan) < max(dates):
+        log.warning("claims are known to %s only, labels reach to %s", claims["occurred_on"].max(), label_end)
     rows, fitted = rating_rows(policies, claims, periods, catalogue, plan, dates)
     model = fit(rows, catalogue, plan, fitted, threads=threads)
     model.diagnostics["rating_dates"] = [str(day) for day in dates]
+    model.diagnostics["label_end"] = str(label_end)
     return model
 
 

@@ -103,6 +103,11 @@ def test_the_report_is_a_page(inputs, capsys, tmp_path):
     page = tmp_path / "report.html"
     arguments = ["--model", str(inputs / "model"), "--factors", str(inputs / "out"), "--html", str(page)]
     assert ubi.main(["pricing", "report", *arguments]) == 0
+    assert "Worst driver" not in page.read_text()
+    arguments += ["--features", str(inputs / "features"), "--banner", "SIMULATED"]
+    assert ubi.main(["pricing", "report", *arguments]) == 0
+    assert "Worst driver: d" in page.read_text()
+    assert "SIMULATED" in page.read_text()
     assert "Lift by tier" in page.read_text()
     assert "observed/expected" in capsys.readouterr().out
 

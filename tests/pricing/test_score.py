@@ -204,3 +204,13 @@ def test_the_book_file_holds_nothing_personal(scored, book, tmp_path):
     text = (tmp_path / "book.json").read_text()
     assert not any(driver in text for driver in book.drivers)
     assert json.loads(text)["totals"]["policies"] == len(book.drivers)
+
+
+def test_a_price_from_claims_of_the_future_is_told(book, model, caplog):
+    score(book, model, rating_date=date(2025, 6, 1))
+    assert "trained on claims to 2026-01-01, after this rating date" in caplog.text
+
+
+def test_labels_that_reach_beyond_the_known_claims_are_told(book, caplog):
+    train(yearly(book.policies), book.claims, book.periods, CATALOGUE, PLAN, (date(2025, 2, 1),))
+    assert "labels reach to 2026-02-01" in caplog.text
