@@ -50,7 +50,7 @@ def sum_trips(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(*_ORDER, "trip_key", nulls_last=True)
     )
-    group = rows.select(pl.struct(_ORDER).rle_id().cast(pl.Int64)).to_series()
+    group = _groups(rows)
     sums = _sums(rows.with_columns(group=group))
     lists = {name: sum_lists(group, rows[name], rows["trips"], BINS[name]) for name in _OF_TRIPS}
     kind_and_level = pl.col("kind").cast(pl.Int32) * LEVELS + pl.col("level")
@@ -61,23 +61,35 @@ def sum_trips(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col("value").sum())
         .sort("group", "key")
     )
-    return sums.with_columns(as_lists(bins, sums.height).alias(name) for name, bins in lists.items()).select(
-        DRIVER_PERIODS.names()
-    )
+    return _with_lists(sums, lists)
 
 
 def merge(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Merge driver periods of disjoint sets of trips, sorted by (month, driver_id, policy_id)."""
-    rows = pl.concat([DRIVER_PERIODS.to_frame(), *parts]).sort(_ORDER, nulls_last=True)
+    rows = pl.concat([DRIVER_PERIODS.to_frame(), *parts])
     shared = rows.select(pl.struct(_ORDER).is_duplicated()).to_series()
-    split = rows.filter(shared)
-    group = split.select(pl.struct(_ORDER).rle_id().cast(pl.Int64)).to_series()
-    ones = pl.repeat(1, split.height, dtype=pl.Int64, eager=True)
-    sums = _sums(split.with_columns(group=group))
-    whole = sums.with_columns(
-        as_lists(sum_lists(group, split[name], ones, BINS[name]), sums.height).alias(name) for name in HISTOGRAM_FIELDS
-    ).select(DRIVER_PERIODS.names())
-    return pl.concat([rows.filter(~shared), whole]).sort(_ORDER, nulls_last=True)
+    if shared.any():
+        rows = pl.concat([rows.filter(~shared), _summed(rows.filter(shared).sort(_ORDER, nulls_last=True))])
+    return rows.sort(_ORDER, nulls_last=True)
+
+
+def _summed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of equal keys, which stand together, as one."""
+    group = _groups(rows)
+    ones = pl.repeat(1, rows.height, dtype=pl.Int64, eager=True)
+    sums = _sums(rows.with_columns(group=group))
+    lists = {name: sum_lists(group, rows[name], ones, BINS[name]) for name in HISTOGRAM_FIELDS}
+    return _with_lists(sums, lists)
+
+
+def _with_lists(sums: pl.DataFrame, lists: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    columns = [as_lists(bins, sums.height).alias(name) for name, bins in lists.items()]
+    return sums.with_columns(columns).select(DRIVER_PERIODS.names())
+
+
+def _groups(rows: pl.DataFrame) -> pl.Series:
+    """Number of each row's key, from 0; equal keys stand together."""
+    return rows.select(pl.struct(_ORDER).rle_id().cast(pl.Int64)).to_series()
 
 
 def _sums(rows: pl.DataFrame) -> pl.DataFrame:

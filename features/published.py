@@ -36,12 +36,12 @@ def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             start=_utc(pl.col("start_ms")),
             end=_utc(pl.col("start_ms") + pl.col("duration_ms")),
-            distance_km=pl.col("distance_mm") / 1e6,
-            moving_min=pl.col("moving_ms") / 60_000,
-            max_speed_kmh=pl.col("max_speed_dkmh") / 10,
-            rate_hz=1_000 / pl.col("period_ms"),
+            distance_km=_decimal("distance_mm", 6),
+            moving_s=_decimal("moving_ms", 3),
+            max_speed_kmh=_decimal("max_speed_dkmh", 1),
+            rate_hz=(1_000 / pl.col("period_ms")).round(3),
             sensor_grade=_grade(),
-            unobserved_s=pl.col("unobserved_ms") / 1_000,
+            unobserved_s=_decimal("unobserved_ms", 3),
             quality_flags=pl.concat_list(
                 pl.when(raised).then(pl.lit(name)) for name, raised in flags.items()
             ).list.drop_nulls(),
@@ -65,11 +65,11 @@ def published_events(events: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
             onset=_utc(start + pl.col("onset_ms")),
             peak_at=_utc(start + pl.col("peak_ms")),
             end=_utc(start + pl.col("end_ms")),
-            peak_mps2=pl.when(~speeding).then(pl.col("peak") / 100),
-            peak_over_limit_kmh=pl.when(speeding).then(pl.col("peak") / 10),
+            peak_mps2=pl.when(~speeding).then(_decimal("peak", 2)),
+            peak_over_limit_kmh=pl.when(speeding).then(_decimal("peak", 1)),
             duration_ms=pl.col("duration_ms"),
-            onset_speed_kmh=pl.col("onset_speed_dkmh") / 10,
-            delta_v_kmh=pl.col("delta_v_dkmh") / 10,
+            onset_speed_kmh=_decimal("onset_speed_dkmh", 1),
+            delta_v_kmh=_decimal("delta_v_dkmh", 1),
             rules_version=pl.col("rules_version"),
             sensor_grade=_grade(),
         )
@@ -79,6 +79,15 @@ def published_events(events: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
 
 def _utc(ms: pl.Expr) -> pl.Expr:
     return pl.from_epoch(ms, time_unit="ms").dt.replace_time_zone("UTC")
+
+
+def _decimal(name: str, places: int) -> pl.Expr:
+    """An integer column in units of 10**-places, as the nearest float.
+
+    Polars divides by a literal as it multiplies by its reciprocal, but not in a frame of one row: without rounding
+    the last bit would depend on how trips lie in files.
+    """
+    return (pl.col(name) / 10.0**places).round(places)
 
 
 def _grade() -> pl.Expr:

@@ -1,6 +1,7 @@
-"""Sparse integer histograms, one per group: counted in dense blocks that fit the cache, kept as lists of (key, value).
+"""Sparse integer histograms, one per group, kept as lists of (key, value): counted, added up, told as lists.
 
-NumPy counts here because a Polars hash group-by costs 25 to 45 ns a row for the v-a heatmap's keys, this 5 (2 M rows).
+Small key spaces are counted by NumPy in dense blocks that fit the cache: a Polars hash group-by costs 25 to 45 ns a row
+for the v-a heatmap of trips, this 5 (2 M rows). Large ones (excursions) have few rows, and go the other way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import polars as pl
 from ingest.contract.tables import HISTOGRAM
 
 BLOCK_CELLS: Final = 2**16  # 512 KB of Int64 counters
-_END: Final = 2**31
+DENSE_KEYS: Final = 2**10
+_END: Final = 2**31  # beyond every group
 Integers = npt.NDArray[np.integer[Any]]
 
 
@@ -29,7 +31,7 @@ def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> p
     key : numpy.ndarray, shape (n,)
         Bin of each row, in [0, keys).
     value : numpy.ndarray, shape (n,), or int
-        What a row adds.
+        What a row adds; never negative.
     keys : int
         Number of bins.
 
@@ -38,11 +40,13 @@ def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> p
     pl.DataFrame
         group Int64, key Int32, value Int64 of all sums that are not zero, sorted by (group, key).
     """
-    block = max(1, BLOCK_CELLS // keys)  # groups counted at once
+    if keys > DENSE_KEYS:
+        return _tally_by_hash(group, key, value)
+    block = BLOCK_CELLS // keys  # groups counted at once
     firsts = range(0, int(group[-1]) + 1 if group.size else 0, block)
-    cuts = np.searchsorted(group, [*firsts, _END]) if group.size else np.zeros(1, np.int64)
+    cuts = np.searchsorted(group, [*firsts, _END])
     cells = np.zeros(block * keys, np.int64)
-    found: list[tuple[Integers, Integers]] = []
+    found: list[tuple[Integers, Integers]] = [(np.empty(0, np.int64), cells[:0])]
     for first, (low, high) in zip(firsts, pairwise(cuts), strict=True):
         at = group[low:high] * np.int64(keys)
         at += key[low:high]
@@ -51,9 +55,20 @@ def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> p
         np.add.at(cells, at, value if isinstance(value, int) else value[low:high])
         filled = np.flatnonzero(cells)
         found.append((filled + first * keys, cells[filled]))
-    at = np.concatenate([cell for cell, _ in found]) if found else np.empty(0, np.int64)
-    values = np.concatenate([value for _, value in found]) if found else np.empty(0, np.int64)
+    at = np.concatenate([cell for cell, _ in found])
+    values = np.concatenate([value for _, value in found])
     return pl.DataFrame({"group": at // keys, "key": (at % keys).astype(np.int32), "value": values})
+
+
+def _tally_by_hash(group: Integers, key: Integers, value: Integers | int) -> pl.DataFrame:
+    rows = {"group": group.astype(np.int64), "key": key.astype(np.int32), "value": value}
+    return (
+        pl.DataFrame(rows, schema_overrides={"value": pl.Int64})
+        .group_by("group", "key")
+        .agg(pl.col("value").sum())
+        .filter(pl.col("value") != 0)
+        .sort("group", "key")
+    )
 
 
 def as_lists(histogram: pl.DataFrame, groups: int) -> pl.Series:
@@ -90,7 +105,8 @@ def sum_lists(group: pl.Series, lists: pl.Series, weight: pl.Series, keys: int) 
     pl.DataFrame
         As `tally`.
     """
-    entries = pl.DataFrame({"group": group, "entry": lists, "weight": weight}).filter(pl.col("entry").list.len() > 0)
-    entries = entries.explode("entry").unnest("entry")
-    value = (entries["value"] * entries["weight"]).to_numpy()
-    return tally(entries["group"].to_numpy(), entries["key"].to_numpy(), value, keys)
+    rows = pl.DataFrame({"group": group, "entry": lists, "weight": weight}).filter(pl.col("entry").list.len() > 0)
+    lengths = rows["entry"].list.len().to_numpy()
+    entries = rows["entry"].explode().struct.unnest()
+    value = entries["value"].to_numpy() * np.repeat(rows["weight"].to_numpy(), lengths)
+    return tally(np.repeat(rows["group"].to_numpy(), lengths), entries["key"].to_numpy(), value, keys)

@@ -21,7 +21,7 @@ _TRIPS: Final[_Kinds] = {
     "end": _UTC,
     "utc_offset_min": pl.Int32,
     "distance_km": pl.Float64,
-    "moving_min": pl.Float64,
+    "moving_s": pl.Float64,
     "max_speed_kmh": pl.Float64,
     "rate_hz": pl.Float64,
     "sensor_grade": pl.String,  # unknown, obd_speed, gnss, imu, simulated
