@@ -100,10 +100,11 @@ def start_clean(out: Path) -> None:
 def record(folder: Path) -> None:
     """Play the recorded trips of this project through the device path to a broker, and ingest them."""
     files = sorted(TRIPS.glob("*.ubirec"))
-    stop, lake = threading.Event(), Lake(folder)
+    stop, ready, lake = threading.Event(), threading.Event(), Lake(folder)
     with EmbeddedBroker() as broker, ThreadPoolExecutor(1, "ingest") as thread:
         address = parse_broker(broker.url)
-        worker = thread.submit(serve, lake, address, stop)
+        worker = thread.submit(serve, lake, address, stop, ready=ready)
+        ready.wait(PATIENCE_S)
         player = Player(address, folder.parent / "outbox", patience_s=PATIENCE_S)
         try:
             for file in tqdm(files, desc="replay", unit=" trips"):
