@@ -136,22 +136,26 @@ def _typed(
     wanted = dict(required) | {name: kind for name, kind in optional.items() if name in frame.columns}
     frame = frame.with_row_index(_ROW, offset=1)
     for name, kind in wanted.items():
-        raw = frame[name]
-        if raw.dtype == pl.String and kind != pl.String():
-            raw = raw.str.strip_chars()
-        typed = (
-            raw.cast(kind, strict=False)
-            if raw.dtype != pl.String or kind != pl.Date()
-            else raw.str.to_date("%Y-%m-%d", strict=False)
-        )
-        wrong = (typed.is_null() & raw.is_not_null()).arg_max() if (typed.is_null() & raw.is_not_null()).any() else None
-        if wrong is not None:
-            raise PortfolioError(path, f"'{raw[wrong]}' is not {_TYPE_NAMES[kind]}", wrong + 1, name)
+        raw = frame[name].str.strip_chars().replace("", None) if frame[name].dtype == pl.String else frame[name]
+        typed = _cast(raw, kind)
+        wrong = typed.is_null() & raw.is_not_null()
+        if wrong.any():
+            row = wrong.arg_max() or 0
+            raise PortfolioError(path, f"'{raw[row]}' is not {_TYPE_NAMES[kind]}", row + 1, name)
         if name not in nullable and typed.null_count():
-            empty = typed.is_null().arg_max()
-            raise PortfolioError(path, "is empty", (empty or 0) + 1, name)
+            raise PortfolioError(path, "is empty", (typed.is_null().arg_max() or 0) + 1, name)
         frame = frame.with_columns(typed.alias(name))
     return frame
+
+
+def _cast(raw: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Values as `kind`, null where they cannot be."""
+    if kind != pl.Date():
+        return raw.cast(kind, strict=False)
+    if raw.dtype == pl.String:
+        return raw.str.to_date("%Y-%m-%d", strict=False)
+    # A number would be taken for days since 1970, 20250101 for the year 57,000.
+    return raw.cast(kind) if raw.dtype.is_temporal() else raw.clear(len(raw)).cast(kind)
 
 
 def _refuse(frame: pl.DataFrame, path: Path, column: str, wrong: pl.Expr, reason: str) -> None:

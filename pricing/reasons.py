@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from features.contract.catalogue import Catalogue
-from pricing.arrays import Floats
+from pricing.arrays import Bools, Floats
 from pricing.contract.factors import REASONS
 from pricing.errors import ModelError
 from pricing.matrix import Inputs
@@ -37,6 +37,10 @@ class Effects:
     names: tuple[str, ...]
     base: Floats
     effects: Floats
+
+    def only(self, chosen: Bools) -> Effects:
+        """Same rows, with no effect where not chosen."""
+        return Effects(self.names, self.base, np.where(chosen[:, None], self.effects, 1.0))
 
 
 def effects(model: RiskModel, rated: Rated) -> Effects:

@@ -97,7 +97,8 @@ def score_book(
     book = Book(rated.relativity, previous_factor, enough, weight)
     base = balanced_base(book, model.plan.factor)
     steps = factors(book, base, model.plan.factor)
-    texts, strongest = reasons.top_reasons(reasons.effects(model, rated), inputs, catalogue, language)
+    told = reasons.effects(model, rated).only(enough)  # a kept factor has no reasons of its own
+    texts, strongest = reasons.top_reasons(told, inputs, catalogue, language)
     features = model_features(rows, inputs)
     table = _table(rows, model, rated, enough, steps).with_columns(
         *(pl.Series(f"reason_{k + 1}", texts[k], dtype=pl.String) for k in range(REASONS)),

@@ -41,6 +41,21 @@ def test_date_times_are_taken_as_dates(tmp_path):
     assert read_policies(parquet)["start"].to_list() == [date(2025, 1, 1), date(2025, 3, 1)]
 
 
+def test_numbers_are_no_dates(tmp_path):
+    parquet = tmp_path / "policies.parquet"
+    frame = pl.read_csv(POLICIES.encode(), try_parse_dates=True)
+    frame.with_columns(start=pl.lit(20250101)).write_parquet(parquet)
+    with pytest.raises(PortfolioError, match="row 1, column start: '20250101' is not a date"):
+        read_policies(parquet)
+
+
+def test_blanks_around_a_value_do_not_matter(tmp_path):
+    assert read_policies(written(tmp_path, POLICIES.replace("p1,d1,", " p1,d1 , ")))["driver_id"].to_list() == [
+        "d1",
+        "d2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

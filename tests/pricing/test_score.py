@@ -144,6 +144,7 @@ def test_a_driver_with_little_driving_keeps_the_previous_factor(book, model):
     assert rows["tier"].to_list() == [None] * 3
     assert rows["indicated_relativity"].to_list() == [1.0] * 3
     assert rows["trips"].to_list() == [0] * 3
+    assert rows.select("^(reason|effect)_.$").null_count().row(0) == (3,) * 6
 
 
 def test_the_renewal_limit_holds_against_the_last_table(book, model, scored):
