@@ -11,6 +11,7 @@ from features.contract.tables import EVENTS, TRIPS
 
 # Numbers of the wire's SensorGrade.
 SENSOR_GRADES: Final = {0: "unknown", 1: "obd_speed", 2: "gnss", 3: "imu", 4: "simulated"}
+COARSE_PERCENT: Final = 1  # every trip has some at its ends
 _SPEEDING: Final = KIND_NUMBERS["speeding"]
 
 
@@ -28,7 +29,7 @@ def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
         "clock": pl.col("clock_suspect"),
         "gaps": pl.col("unobserved_ms") > 0,
         "jumps": pl.col("jump_samples") > 0,
-        "coarse": pl.col("coarse_samples") > 0,
+        "coarse": 100 * pl.col("coarse_samples") > COARSE_PERCENT * pl.col("samples"),
         "no_local_time": pl.col("utc_offset_min").is_null(),
     }
     return (

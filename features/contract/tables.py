@@ -46,7 +46,7 @@ QUALITY_FLAGS: Final[dict[str, str]] = {
     "clock": "the device's clock cannot be right",
     "gaps": "the car was not seen for longer than distance is bridged",
     "jumps": "acceleration withheld where speed steps imply more than a tyre can do",
-    "coarse": "acceleration withheld where readings were too far apart for a slope",
+    "coarse": "acceleration withheld for more than 1 % of the samples: readings too far apart for a slope",
     "no_local_time": "the local time is not known: no night, rush hour or weekend",
 }
 

@@ -69,13 +69,13 @@ def test_quality_flags_say_what_is_wrong_with_a_trip(tmp_path):
         complete=~mine,
         chain_ok=~mine,
         jump_samples=pl.when(mine).then(3).otherwise(0),
-        coarse_samples=pl.lit(0),
+        coarse_samples=pl.when(mine).then(5).otherwise(4),
         unobserved_ms=pl.when(mine).then(9_000).otherwise(0),
     )
     lake = Lake(tmp_path)
     publish(lake, "messages", [content])
     flags = tables_of(lake).trips["quality_flags"].to_list()
-    assert flags == [[], ["incomplete", "chain", "gaps", "jumps", "no_local_time"]]
+    assert flags == [[], ["incomplete", "chain", "gaps", "jumps", "coarse", "no_local_time"]]
     assert set(flags[1]) <= set(tables.QUALITY_FLAGS)
 
 
