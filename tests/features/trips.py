@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import polars as pl
@@ -89,9 +88,3 @@ def heads_of(trips: list[Trip]) -> pl.DataFrame:
         for t in reversed(trips)
     ]
     return pl.DataFrame(rows, schema=HEADS, orient="row")
-
-
-def chunked(items, size):
-    iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, size)):
-        yield chunk
