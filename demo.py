@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import threading
@@ -34,6 +35,7 @@ from ingest.serve import serve
 from pricing import cli as pricing_cli
 from pricing.arrays import Floats
 from pricing.model import load_model
+from pricing.ranking import ranking_afterwards
 from pricing.report import Heatmap, Report, render, va_matrix
 from replay_data.player import Player, read_recording
 from simulated_lake import TRIPS_PER_DRIVER, BookKey, publish_books
@@ -58,6 +60,9 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     out = options.out
     start_clean(out)
+    for package in ("device", "ingest", "features", "pricing", "replay_data"):
+        if logging.getLogger(package).level == logging.INFO:
+            logging.getLogger(package).setLevel(logging.WARNING)  # the demo tells its own story; -v tells all
     began_s = time.monotonic()
     with stage(1, "Recorded trips through the device path and MQTT to the lake"):
         record(out / "lake")
@@ -71,8 +76,9 @@ def main(argv: list[str]) -> int:
         model = ("--model", out / "model")
         run("features", "build", "--lake", out / "lake", "--policies", policies, "--out", out / "features")
         claims = ("--claims", out / "claims.parquet")
-        run("pricing", "train", *features, *claims, "--rating-date", LEARNED_DATE, *model, "--threads", 2)
+        run("pricing", "train", *features, *claims, "--rating-date", LEARNED_DATE, *model)
         run("pricing", "score", *features, *model, "--rating-date", RATING_DATE, "--out", out / "factors")
+        tell_recorded(out)
     with stage(4, "Report"):
         write_report(out)
     say(f"\nDone in {time.monotonic() - began_s:.0f} s. Factors: {out}/factors/factors.csv. Report: {out}/report.html")
@@ -141,6 +147,7 @@ def simulate(out: Path, seed: int, history: int, rated: int) -> None:
     truth = out / "truth"  # apart: for the report only, no command of the chain is given it
     truth.mkdir()
     books[1].truth.write_parquet(truth / "drivers.parquet")
+    keys[1].book().claims.write_parquet(truth / "claims.parquet")  # with those of the year that is being rated
     learned = claims.filter(pl.col("occurred_on").is_between(LEARNED_DATE, RATING_DATE, closed="left")).height
     say(
         f"{history:,} simulated drivers with {learned:,} claims in the year learned from, {rated:,} to rate; "
@@ -161,20 +168,33 @@ def recorded_policies(simulated: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows).join(means, how="cross")
 
 
+def tell_recorded(out: Path) -> None:
+    """Say what became of the cars whose trips were recorded: in the book, with too little driving to be rated."""
+    factors = pl.read_parquet(out / "factors" / "factors.parquet")
+    devices = sorted({device_of(file) for file in TRIPS.glob("*.ubirec")})
+    say("\nThe recorded cars: below 500 km and 30 trips a driver keeps factor 1, whatever the driving indicates")
+    for row in factors.filter(pl.col("driver_id").is_in(devices)).sort("indicated_relativity").iter_rows(named=True):
+        say(
+            f"  {row['driver_id']:<16}{row['trips']:>3} trips {row['exposure_km']:>6.0f} km   "
+            f"indicated {row['indicated_relativity']:.3f}   factor {row['factor']:.3f}"
+        )
+
+
 def write_report(out: Path) -> None:
     """Write report.html: the rated book, what the model was worth on it, and how two drivers drove."""
     model, factors = load_model(out / "model"), pl.read_parquet(out / "factors" / "factors.parquet")
     periods = pl.read_parquet(out / "features" / "driver_periods.parquet")
     ranked = factors.filter("rateable").sort("indicated_relativity")
     names = ranked["driver_id"]
-    truth = pl.read_parquet(out / "truth" / "drivers.parquet")
+    truth = out / "truth"
+    drivers = pl.read_parquet(truth / "drivers.parquet")
     report = Report(
         title="Premium factors from driving",
         banner=BANNER,
         factors=factors,
         book=json.loads((out / "factors" / "book.json").read_text(encoding="utf-8")),
         model=model,
-        ranking=None,
+        ranking=ranking_afterwards(factors, pl.read_parquet(truth / "claims.parquet"), drivers),
         heatmaps=[
             Heatmap(f"Calm: {names[0]}, factor {ranked['factor'][0]:.2f}", heatmap(periods, names[0])),
             Heatmap(f"Harsh: {names[-1]}, factor {ranked['factor'][-1]:.2f}", heatmap(periods, names[-1])),

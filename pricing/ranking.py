@@ -11,6 +11,7 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from pricing.evaluate import gini, poisson_deviance
+from pricing.exposure import DAYS_PER_YEAR
 from pricing.fit import fit, fold_of
 from pricing.matrix import rateable, read_inputs
 from pricing.plan import Plan
@@ -79,4 +80,41 @@ def held_out_ranking(
         sure_truth=None if true is None else gini(true, years, true / years),
         deviance_tariff=poisson_deviance(claims, mu0 * level),
         deviance_telematics=poisson_deviance(claims, calibrated),
+    )
+
+
+def ranking_afterwards(factors: pl.DataFrame, claims: pl.DataFrame, truth: pl.DataFrame) -> Ranking:
+    """Measure a rated book by what came after: claims in the rated periods, of drivers the model has not seen.
+
+    Parameters
+    ----------
+    factors : polars.DataFrame
+        The factor table.
+    claims : polars.DataFrame
+        policy_id, occurred_on; those outside a row's period are not counted.
+    truth : polars.DataFrame
+        driver_id, true_frequency (expected claims per policy year), of a simulated book.
+    """
+    rated = factors.filter("rateable").join(truth.select("driver_id", "true_frequency"), on="driver_id")
+    during = pl.col("occurred_on").is_between("period_start", "period_end", closed="left")
+    counts = rated.join(claims, on="policy_id").filter(during).group_by("policy_id").agg(pl.len().alias("claims"))
+    book = rated.join(counts, on="policy_id", how="left", maintain_order="left").with_columns(
+        pl.col("claims").fill_null(0).cast(pl.Float64),
+        years=(pl.col("period_end") - pl.col("period_start")).dt.total_days() / DAYS_PER_YEAR,
+    )
+    names = ("claims", "years", "tariff_expected_claims", "indicated_relativity", "true_frequency")
+    seen, years, mu0, relativity, frequency = (book[name].to_numpy() for name in names)
+    by_tariff, by_telematics = mu0 / years, mu0 / years * relativity
+    true = frequency * years
+    return Ranking(
+        drivers=book.height,
+        claims=int(seen.sum()),
+        gini_tariff=gini(seen, years, by_tariff),
+        gini_telematics=gini(seen, years, by_telematics),
+        gini_truth=gini(seen, years, frequency),
+        sure_tariff=gini(true, years, by_tariff),
+        sure_telematics=gini(true, years, by_telematics),
+        sure_truth=gini(true, years, frequency),
+        deviance_tariff=poisson_deviance(seen, mu0),
+        deviance_telematics=poisson_deviance(seen, mu0 * relativity),
     )

@@ -145,16 +145,17 @@ def _ranking(report: Report) -> str:
     if held_out is None:
         names, values = ["tariff", "tariff + telematics"], [diagnostics["gini_tariff"], diagnostics["gini_telematics"]]
         told = f"Out of fold, {diagnostics['claims']:,} claims."
-    else:
+    elif held_out.sure_truth is None:
         names, values = ["tariff", "tariff + telematics"], [held_out.gini_tariff, held_out.gini_telematics]
         told = f"{held_out.drivers:,} drivers the model has not seen, {held_out.claims:,} claims."
-        if held_out.gini_truth is not None:
-            names, values = [*names, "the truth"], [*values, held_out.gini_truth]
-            told += (
-                " The truth is what the simulator drew claims from: no model ranks better but by luck. Against true "
-                f"expected claims, free of luck: {held_out.sure_tariff:.3f}, {held_out.sure_telematics:.3f} and "
-                f"{held_out.sure_truth:.3f}."
-            )
+    else:
+        names = ["tariff", "tariff + telematics", "the truth"]
+        values = [held_out.sure_tariff or 0.0, held_out.sure_telematics or 0.0, held_out.sure_truth]
+        told = (
+            f"Of true expected claims, on {held_out.drivers:,} simulated drivers the model has not seen. The truth is "
+            f"what the simulator draws claims from. By the {held_out.claims:,} claims they then had, luck included: "
+            f"{held_out.gini_tariff:.3f}, {held_out.gini_telematics:.3f} and {held_out.gini_truth:.3f}."
+        )
     return svg.bars(names, values, "Gini") + f"<p>{html.escape(told)}</p>"
 
 
