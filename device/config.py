@@ -118,8 +118,8 @@ def _value(path: Path, table: dict[str, Any], field: Field[Any]) -> Any:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
-        raise UsageError(f"{value!r} is not a text of 1 to {MAX_TEXT} characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+        raise UsageError(f"{value!r} is not a text of 1 to {MAX_TEXT} printable characters")
     return value
 
 

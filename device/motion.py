@@ -129,7 +129,8 @@ class MotionBuilder:
         self._faults.append(self._step_fault(t_ms, speed_kmh))
         self._times.append(t_ms)
         self._speeds.append(speed_kmh)
-        keep = bisect_left(self._times, (self._next or t_ms) - SLOPE_HALF_MS) - 1
+        oldest_ms = (t_ms if self._next is None else self._next) - SLOPE_HALF_MS
+        keep = bisect_left(self._times, oldest_ms) - 1
         if keep > 64:
             del self._times[:keep], self._speeds[:keep], self._faults[:keep]
 

@@ -184,9 +184,9 @@ class Player:
         Raises
         ------
         TryAgainError
-            No broker answers, or no insurer acknowledges. What waits stays in the outboxes.
+            No broker answers, or no insurer acknowledges for `patience_s`. What waits stays in the outboxes.
         """
-        began = heard = time.monotonic()
+        heard = time.monotonic()
         waiting = self.waiting()
         while len(self._deliveries) > leave:
             self._turn(WAIT_S)
@@ -195,7 +195,8 @@ class Player:
                 on_ack(before - waiting)
                 heard = now
             errors = [uplink.last_error for uplink in self._uplinks.values()]
-            if all(errors) and now - began > CONNECT_WITHIN_S:
+            met = any(uplink.counters["connects"] for uplink in self._uplinks.values())
+            if all(errors) and now - heard > (self._patience_s if met else CONNECT_WITHIN_S):
                 raise TryAgainError(f"{self._broker} does not answer: {errors[0]}; {self._later(waiting)}")
             if now - heard > self._patience_s:
                 silence = f"no ack from an insurer behind {self._broker} for {self._patience_s:g} s"

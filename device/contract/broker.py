@@ -56,6 +56,8 @@ def parse_broker(url: str, *, insecure: bool = False) -> BrokerAddress:
         raise UsageError(f"broker {url!r}: write mqtts://HOST[:PORT], or mqtt://localhost[:PORT]")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         raise UsageError(f"broker {url!r}: has more than a host and a port; write mqtts://HOST[:PORT]")
+    if port == 0:
+        raise UsageError(f"broker {url!r}: nothing listens on port 0; write mqtts://HOST[:PORT]")
     tls = parts.scheme == "mqtts"
     address = BrokerAddress(parts.hostname, port or DEFAULT_PORTS[parts.scheme], tls)
     if not tls and not insecure and not address.is_loopback:

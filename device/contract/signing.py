@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from device.contract.errors import UsageError
 
-SIGNATURE_BYTES: Final = 64
+KEY_BYTES: Final = 32
 
 
 class Signer:
@@ -35,16 +35,10 @@ class Signer:
             If the file does not hold exactly 32 bytes.
         """
         if not path.exists():
-            seed = os.urandom(32)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(seed)
-                file.flush()
-                os.fsync(file.fileno())
-            return cls.from_seed(seed)
+            _make_key(path)
         seed = path.read_bytes()
-        if len(seed) != 32:
-            raise UsageError(f"{path}: a device key has 32 bytes, this file has {len(seed)}; enrol the device again")
+        if len(seed) != KEY_BYTES:
+            raise UsageError(f"{path}: a device key has {KEY_BYTES} bytes, this file has {len(seed)}; enrol the device again")
         return cls.from_seed(seed)
 
     @property
@@ -55,6 +49,20 @@ class Signer:
     def sign(self, message_hash: bytes) -> bytes:
         """Signature over a message hash, 64 bytes."""
         return self._key.sign(message_hash)
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key whole or not at all: half of one after a power cut would stop the agent for ever."""
+    part = path.with_name(f".{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(os.urandom(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 def verify(public_key: bytes, message_hash: bytes, signature: bytes) -> bool:

@@ -75,6 +75,8 @@ def test_paths_count_from_the_file_and_absolute_ones_stay(tmp_path):
         ({"batch_s": True}, "is not a whole number"),
         ({"insecure": "yes"}, "key 'insecure': 'yes' is neither true nor false"),
         ({"obd_baudrate": 9600.5}, "is not a whole number"),
+        ({"outbox": "a\0b"}, "key 'outbox': 'a\\x00b' is not a text of 1 to 256 printable characters"),
+        ({"broker": "mqtts://broker.example:0"}, "nothing listens on port 0"),
     ],
 )
 def test_a_wrong_key_is_named_with_file_and_fix(tmp_path, changes, told):
@@ -88,6 +90,19 @@ def test_a_wrong_key_is_named_with_file_and_fix(tmp_path, changes, told):
 def test_insecure_admits_a_plain_broker(tmp_path):
     config = load_config(config_file(tmp_path, broker="mqtt://10.0.0.1", insecure=True))
     assert config.broker == ("10.0.0.1", 1883, False)
+
+
+def test_a_power_cut_while_the_key_is_made_leaves_a_key_or_none(tmp_path, monkeypatch):
+    def cut(_descriptor):
+        raise OSError("power cut")
+
+    path = tmp_path / "ubi.key"
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="power cut"):
+        patched.setattr(signing.os, "fsync", cut)
+        signing.Signer.from_file(path)
+    made = signing.Signer.from_file(path)
+    assert signing.Signer.from_file(path).public_key == made.public_key
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path):

@@ -101,6 +101,13 @@ def test_a_long_silence_makes_no_endless_empty_cells():
     assert samples[-1].t_ms == 86_401_000
 
 
+def test_a_fast_source_gives_the_same_cells_wherever_its_time_begins():
+    def first_minute(start_ms: int) -> list[MotionSample]:
+        return cells(speeds(*[(start_ms + t, 50 + t / 1_000) for t in range(0, 60_000, 10)]))
+
+    assert first_minute(0) == [s._replace(t_ms=s.t_ms - PERIOD_MS) for s in first_minute(PERIOD_MS)]
+
+
 def test_advance_without_readings_gives_the_same_cells_as_readings_do():
     readings = speeds(*[(t, 50) for t in range(0, 10_000, 700)])
     ticked = MotionBuilder()

@@ -22,7 +22,7 @@ from replay_data import cli
 from replay_data.player import Player, id_of, read_recording
 from tests.conftest import REPOSITORY
 from tests.device.test_agent import drive
-from tests.insurer import Insurer
+from tests.insurer import Insurer, until
 
 STARTED_MS = 1_735_516_800_000
 
@@ -143,6 +143,21 @@ def test_a_broker_without_an_insurer_is_try_again_and_the_next_replay_delivers(m
     with Insurer(mosquitto.port) as insurer:
         assert played(path) == 0
         assert insurer.stream == delivered
+
+
+@pytest.mark.broker
+def test_a_broker_that_restarts_meanwhile_is_waited_for(mosquitto, tmp_path, monkeypatch):
+    player = Player(parse_broker(mosquitto.url), tmp_path)
+    player.play(read_recording(recording(tmp_path / "a.ubirec", 200)))
+    until(lambda: any(uplink.is_ready for uplink in player._uplinks.values()), lambda: player._turn(0.01))
+    mosquitto.stop()
+    until(lambda: any(uplink.last_error for uplink in player._uplinks.values()), lambda: player._turn(0.01))
+    monkeypatch.setattr("replay_data.player.CONNECT_WITHIN_S", 0.0)
+    mosquitto.start()
+    with Insurer(mosquitto.port):
+        player.deliver()
+        player.close()
+    assert player.results[0].acked == player.results[0].messages > 0
 
 
 @pytest.mark.broker
