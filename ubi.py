@@ -15,6 +15,8 @@ import logging
 import os
 import select
 import sys
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 from device.contract.errors import UbiError, UsageError
@@ -78,7 +80,8 @@ def _run(argv: list[str]) -> int:
 
 def _call(command: Command, arguments: list[str]) -> int:
     try:
-        status: int = importlib.import_module(command.module).main(arguments)
+        main_of = importlib.import_module(command.module).main
+        status: int = main_of(arguments, _seal) if command.module == "features.cli" else main_of(arguments)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in OWN_PACKAGES:
             raise
@@ -86,6 +89,15 @@ def _call(command: Command, arguments: list[str]) -> int:
             f"the library '{error.name}' is not installed; run: pip install 'ubi[{command.extra}]'"
         ) from error
     return status
+
+
+def _seal(lake: Path) -> None:
+    """Seal what is open: `ubi features build` does so first, and a stage may not call the one before it."""
+    from ingest.contract.lake import Lake
+    from ingest.seal import seal
+
+    if Lake(lake).message_files():
+        seal(Lake(lake), time.time_ns() // 1_000_000)
 
 
 def _parser() -> argparse.ArgumentParser:

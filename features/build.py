@@ -69,7 +69,9 @@ def build(lake: Lake, out: Path, policies: pl.DataFrame | None = None, *, progre
     """
     built = tables_of(lake, policies, progress=progress)
     if built.trips.is_empty():
-        raise UbiError(f"{lake.root}: no sealed trip; run 'ubi ingest seal --lake {lake.root}' first")
+        raise UbiError(
+            f"{lake.root}: no sealed trip; a trip is sealed when all its messages have come, see 'ubi ingest status'"
+        )
     durable.commit({out / f"{name}.parquet": to_parquet(frame) for name, frame in built._asdict().items()})
     uncovered = built.trips["driver_id"].null_count()
     if uncovered:

@@ -13,14 +13,21 @@ log = logging.getLogger(__name__)
 
 EPILOG = """\
 Start with:
-  ubi ingest seal --lake LAKE
   ubi features build --lake LAKE --out FEATURES --policies policies.csv
 """
 
 
-def main(argv: list[str]) -> int:
-    """Run one `ubi features` command line."""
+def main(argv: list[str], before_build: Callable[[Path], object] = lambda _lake: None) -> int:
+    """Run one `ubi features` command line.
+
+    Parameters
+    ----------
+    argv : list of str
+    before_build : callable
+        Called with the lake's folder before anything is built: `ubi` seals there what is open.
+    """
     options = _parser().parse_args(argv)
+    options.before_build = before_build
     action: Callable[[argparse.Namespace], int] = options.action
     return action(options)
 
@@ -31,7 +38,9 @@ def _build(options: argparse.Namespace) -> int:
     from ingest.contract.lake import Lake
 
     policies = read_policies(options.policies) if options.policies else None
-    report = build(Lake.existing(options.lake), options.out, policies, progress=_shows_progress(options))
+    lake = Lake.existing(options.lake)
+    options.before_build(lake.root)
+    report = build(lake, options.out, policies, progress=_shows_progress(options))
     if options.json:
         print(json.dumps(report._asdict()))
     else:
@@ -94,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    build = commands.add_parser("build", help="write trips, events and driver_periods as Parquet")
+    build = commands.add_parser("build", help="seal what is open, then write the three tables as Parquet")
     build.set_defaults(action=_build)
     _add_lake(build)
     build.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write the three tables")

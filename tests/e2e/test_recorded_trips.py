@@ -72,7 +72,6 @@ def chain(shared_data, tmp_path_factory) -> Chain:
             assert ingest.stop()[0] == 0
     finally:
         broker.stop()
-    run(["ingest", "seal", "--lake", str(lake)])
     run(["features", "build", "--lake", str(lake), "--out", str(features)])
     return Chain(files, json.loads(told.read_text()), Lake.existing(lake), features)
 

@@ -175,7 +175,7 @@ def test_wrong_inputs_are_one_clear_line(tmp_path, capsys):
     wrong.write_text("policy_id,driver_id,start,end\n")
     cases = [
         (build(Lake(tmp_path / "nowhere"), tmp_path / "out"), 2, "no lake here"),
-        (build(Lake(empty), tmp_path / "out"), 1, "no sealed trip; run 'ubi ingest seal --lake"),
+        (build(Lake(empty), tmp_path / "out"), 1, "no sealed trip; a trip is sealed when all its messages have come"),
         (build(lake, tmp_path / "out", "--policies", wrong), 1, "policies.csv, column device_id: is missing"),
     ]
     lines = capsys.readouterr().err.splitlines()
