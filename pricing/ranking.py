@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,6 +95,11 @@ def ranking_afterwards(factors: pl.DataFrame, claims: pl.DataFrame, truth: pl.Da
         policy_id, occurred_on; those outside a row's period are not counted.
     truth : polars.DataFrame
         driver_id, true_frequency (expected claims per policy year), of a simulated book.
+
+    Returns
+    -------
+    Ranking
+        Gini of observed claims NaN where there were none.
     """
     rated = factors.filter("rateable").join(truth.select("driver_id", "true_frequency"), on="driver_id")
     during = pl.col("occurred_on").is_between("period_start", "period_end", closed="left")
@@ -109,9 +115,9 @@ def ranking_afterwards(factors: pl.DataFrame, claims: pl.DataFrame, truth: pl.Da
     return Ranking(
         drivers=book.height,
         claims=int(seen.sum()),
-        gini_tariff=gini(seen, years, by_tariff),
-        gini_telematics=gini(seen, years, by_telematics),
-        gini_truth=gini(seen, years, frequency),
+        gini_tariff=gini(seen, years, by_tariff) if seen.any() else math.nan,
+        gini_telematics=gini(seen, years, by_telematics) if seen.any() else math.nan,
+        gini_truth=gini(seen, years, frequency) if seen.any() else math.nan,
         sure_tariff=gini(true, years, by_tariff),
         sure_telematics=gini(true, years, by_telematics),
         sure_truth=gini(true, years, frequency),

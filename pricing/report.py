@@ -153,9 +153,13 @@ def _ranking(report: Report) -> str:
         values = [held_out.sure_tariff or 0.0, held_out.sure_telematics or 0.0, held_out.sure_truth]
         told = (
             f"Of true expected claims, on {held_out.drivers:,} simulated drivers the model has not seen. The truth is "
-            f"what the simulator draws claims from. By the {held_out.claims:,} claims they then had, luck included: "
-            f"{held_out.gini_tariff:.3f}, {held_out.gini_telematics:.3f} and {held_out.gini_truth:.3f}."
+            "what the simulator draws claims from."
         )
+        if held_out.claims:
+            told += (
+                f" By the {held_out.claims:,} claims they then had, luck included: {held_out.gini_tariff:.3f}, "
+                f"{held_out.gini_telematics:.3f} and {held_out.gini_truth:.3f}."
+            )
     return svg.bars(names, values, "Gini") + f"<p>{html.escape(told)}</p>"
 
 
