@@ -148,14 +148,17 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds")
     return seconds
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else -1
     if not 0 <= port < 65_536:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return port

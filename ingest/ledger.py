@@ -121,17 +121,6 @@ def find_trips(kept: pl.DataFrame, now_ms: int) -> pl.DataFrame:
     )
 
 
-def find_gaps(kept: pl.DataFrame) -> pl.DataFrame:
-    """Seqs that have not come: device_id, stream_id, first_seq, last_seq, missing; up to the last seq that did."""
-    before = pl.col("seq").shift(1, fill_value=0).over(STREAM)
-    return (
-        kept.select(*KEY, (before + 1).alias("first_seq"), (pl.col("seq") - 1).alias("last_seq"))
-        .with_columns((pl.col("last_seq") - pl.col("first_seq") + 1).alias("missing"))
-        .filter(pl.col("missing") > 0)
-        .drop("seq")
-    )
-
-
 def _with_running_counts(kept: pl.DataFrame) -> pl.DataFrame:
     """Add the row number, and how many chain breaks, conflicts and tombstones there were up to each row."""
     same_stream = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in STREAM)

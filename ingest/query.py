@@ -8,10 +8,20 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from ingest.contract.lake import Lake
+from device.contract.errors import UbiError
+from ingest.contract.lake import RESTORE, Lake
 from ingest.contract.tables import MESSAGES, REJECTS, SEALED
 
 Row = dict[str, Any]
+
+# A refused message has come, and is kept in rejects; the topic of `wrong_device` is not whose message it is.
+_ARRIVED: Final = """
+CREATE VIEW arrived AS
+SELECT device_id, stream_id, seq FROM messages
+UNION
+SELECT device_id, stream_id, seq FROM rejects
+WHERE device_id IS NOT NULL AND stream_id IS NOT NULL AND reason <> 'wrong_device'
+"""
 
 _STATUS: Final = """
 WITH seqs AS (
@@ -20,13 +30,16 @@ WITH seqs AS (
     FROM messages GROUP BY ALL
 ), streams AS (
     SELECT device_id, stream_id, count(*) AS messages, sum(copies) - count(*) AS duplicates,
-           count(*) FILTER (contents > 1) AS conflicts, max(seq) - count(*) AS missing,
-           max(received_at_ms) AS last_received_at_ms
+           count(*) FILTER (contents > 1) AS conflicts, max(received_at_ms) AS last_received_at_ms
     FROM seqs GROUP BY ALL
 ), heard AS (
     SELECT device_id, count(*) AS streams, sum(messages) AS messages, sum(duplicates) AS duplicates,
-           sum(conflicts) AS conflicts, sum(missing) AS missing, max(last_received_at_ms) AS last_received_at_ms
+           sum(conflicts) AS conflicts, max(last_received_at_ms) AS last_received_at_ms
     FROM streams GROUP BY ALL
+), holes AS (
+    SELECT device_id, sum(missing) AS missing
+    FROM (SELECT device_id, max(seq) - count(*) AS missing FROM arrived GROUP BY device_id, stream_id)
+    GROUP BY ALL
 ), refused AS (
     SELECT device_id, count(*) AS rejects FROM rejects WHERE device_id IS NOT NULL GROUP BY ALL
 ), sealed AS (
@@ -36,18 +49,17 @@ WITH seqs AS (
 )
 SELECT device_id, coalesce(streams, 0)::BIGINT AS streams, coalesce(messages, 0)::BIGINT AS messages,
        coalesce(duplicates, 0)::BIGINT AS duplicates, coalesce(conflicts, 0)::BIGINT AS conflicts,
-       coalesce(missing, 0)::BIGINT AS missing, coalesce(rejects, 0)::BIGINT AS rejects,
+       coalesce(missing, 0)::HUGEINT AS missing, coalesce(rejects, 0)::BIGINT AS rejects,
        coalesce(trips, 0)::BIGINT AS trips, coalesce(incomplete, 0)::BIGINT AS incomplete,
        coalesce(chain_broken, 0)::BIGINT AS chain_broken, round(coalesce(distance_km, 0), 1) AS distance_km,
        last_received_at_ms
-FROM heard FULL JOIN refused USING (device_id) FULL JOIN sealed USING (device_id)
+FROM heard FULL JOIN holes USING (device_id) FULL JOIN refused USING (device_id) FULL JOIN sealed USING (device_id)
 ORDER BY device_id
 """
 
 _GAPS: Final = """
-WITH seqs AS (SELECT DISTINCT device_id, stream_id, seq FROM messages),
-     steps AS (
-    SELECT *, lag(seq, 1, 0) OVER (PARTITION BY device_id, stream_id ORDER BY seq) AS before FROM seqs
+WITH steps AS (
+    SELECT *, lag(seq, 1, 0) OVER (PARTITION BY device_id, stream_id ORDER BY seq) AS before FROM arrived
 )
 SELECT device_id, stream_id, before + 1 AS first_seq, seq - 1 AS last_seq, seq - before - 1 AS missing
 FROM steps WHERE seq > before + 1
@@ -68,7 +80,7 @@ def status(lake: Lake) -> list[Row]:
 
 
 def gaps(lake: Lake) -> list[Row]:
-    """Runs of seqs that have not come, up to the last seq of each stream that did."""
+    """Runs of seqs that have not come, not even to be refused, up to the last seq of each stream that did."""
     return _ask(lake, _GAPS)
 
 
@@ -78,7 +90,8 @@ def rejects(lake: Lake) -> list[Row]:
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """Open a connection with the lake's tables as views: `messages`, `rejects` and the sealed ones.
+    """Open a connection with the lake's tables as views: `messages`, `rejects`, the sealed ones, and `arrived`: the
+    seqs that came, taken or refused.
 
     The views keep the files that count now; a later sealing is seen by a new connection.
     """
@@ -87,14 +100,18 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     _view(connection, "rejects", lake.reject_files(), REJECTS)
     for table, schema in SEALED.items():
         _view(connection, table, lake.sealed_files(table), schema)
+    connection.execute(_ARRIVED)
     return connection
 
 
 def _ask(lake: Lake, sql: str) -> list[Row]:
-    with connect(lake) as connection:
-        answer = connection.execute(sql)
-        names = [column[0] for column in answer.description]
-        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+    try:
+        with connect(lake) as connection:
+            answer = connection.execute(sql)
+            names = [column[0] for column in answer.description]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:  # they name the file
+        raise UbiError(f"{lake.root}: {str(error).splitlines()[0]}; {RESTORE}") from error
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Path], schema: pl.Schema) -> None:

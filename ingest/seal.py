@@ -18,8 +18,10 @@ import polars as pl
 from tqdm import tqdm
 
 from device.contract import wire_pb2 as pb
-from ingest.contract.lake import Lake
+from device.contract.errors import UbiError
+from ingest.contract.lake import RESTORE, Group, Lake, scan_files
 from ingest.contract.publish import KEEP_SUPERSEDED_MS, Place, SealWriter, place
+from ingest.contract.tables import MESSAGES
 from ingest.ledger import HEADERS, KEY, TRIP, Ledger, judge
 from ingest.typed import Rows, Stored
 
@@ -60,15 +62,17 @@ def seal(lake: Lake, now_ms: int, *, progress: bool = False) -> SealReport:
     ------
     TryAgainError
         If another process is sealing.
+    UbiError
+        If a segment cannot be read.
     """
     with SealWriter(lake, SOURCE) as writer:
         writer.sweep(now_ms)
         _sweep_segments(lake, now_ms)
-        ledger = judge(lake.scan_messages().select(*HEADERS, "file").collect(), now_ms)
+        ledger = judge(_collect(lake.scan_messages().select(*HEADERS, "file"), lake.message_files()), now_ms)
         members = _members(ledger)
         inputs = _fingerprints(members)
         before = writer.groups()
-        kept = [group for key, group in before.items() if inputs.get(key) == group.inputs]
+        kept = [group for key, group in before.items() if inputs.get(key) == group.inputs and _stands(lake, group)]
         for group in kept:
             writer.keep(group)
         changed = sorted(inputs.keys() - {(group.month, group.bucket) for group in kept})
@@ -141,13 +145,14 @@ def _batches(members: pl.DataFrame, changed: list[Place]) -> Iterator[pl.DataFra
 
 def _decode(lake: Lake, members: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
     """Read the bodies of some members and turn them into typed tables."""
-    payloads = (
-        lake.scan_messages([Path(file) for file in members["file"].unique().sort()])
+    files = [Path(file) for file in members["file"].unique().sort()]
+    payloads = _collect(
+        lake.scan_messages(files)
         .filter(~pl.col("tombstone"))
         .select(*KEY, "hash", "payload")
         .join(members.lazy().select(*KEY, "hash"), on=[*KEY, "hash"], how="semi")
-        .unique(KEY, keep="any")
-        .collect()
+        .unique(KEY, keep="any"),
+        files,
     )
     rows = Rows()
     told = members.join(payloads.drop("hash"), on=KEY, how="left", maintain_order="left")
@@ -159,6 +164,30 @@ def _decode(lake: Lake, members: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
         else:
             rows.add_trip(found[0], [_stored(row) for row in found])
     return rows.frames()
+
+
+def _collect(frame: pl.LazyFrame, files: list[Path]) -> pl.DataFrame:
+    """Collect what was scanned from segments, of which one may be damaged."""
+    try:
+        return frame.collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        damaged = [file for file in files if not _reads(file)]
+        if not damaged:
+            raise
+        raise UbiError(f"{', '.join(map(str, damaged))}: cannot be read as messages; {RESTORE}") from error
+
+
+def _reads(file: Path) -> bool:
+    try:
+        scan_files([file], MESSAGES).collect()
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+    return True
+
+
+def _stands(lake: Lake, group: Group) -> bool:
+    """Whether the files of a sealed group are still there."""
+    return all((lake.sealed / file.path).is_file() for file in group.files)
 
 
 def _stored(row: Mapping[str, Any]) -> Stored:

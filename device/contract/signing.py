@@ -38,7 +38,9 @@ class Signer:
             _make_key(path)
         seed = path.read_bytes()
         if len(seed) != KEY_BYTES:
-            raise UsageError(f"{path}: a device key has {KEY_BYTES} bytes, this file has {len(seed)}; enrol the device again")
+            raise UsageError(
+                f"{path}: a device key has {KEY_BYTES} bytes, this file has {len(seed)}; enrol the device again"
+            )
         return cls.from_seed(seed)
 
     @property

@@ -25,6 +25,7 @@ from ingest.contract.tables import MESSAGES, REJECTS, SEALED
 FORMAT: Final = 1
 BUCKETS: Final = 16  # parts of a month, by device: what late data rewrites, and what a reader holds at once
 _MANIFEST: Final = re.compile(r"manifest-(\d+)\.json")
+RESTORE: Final = "restore a damaged segment from a backup or move it away; 'ubi ingest seal' makes sealed files again"
 MAX_UTC_MS: Final = 2**42  # year 2109; a month is named within 1970 and this
 
 
@@ -151,7 +152,7 @@ def read_manifest(number: int, path: Path) -> Manifest:
         if content["format"] != FORMAT:
             raise UbiError(f"{path}: manifest format {content['format']}, this release reads {FORMAT}; update ubi")
         return Manifest(number, tuple(_group(row) for row in content["groups"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UbiError(f"{path}: not a manifest ({error!r}); delete it and seal again") from error
 
 

@@ -93,7 +93,7 @@ def test_argparse_refuses_what_is_no_number(capsys):
         with pytest.raises(SystemExit) as end:
             ubi.main(["ingest", "run", "--lake", "l", "--broker", "mqtt://localhost", *wrong])
         assert end.value.code == 2
-        assert wrong[0] in capsys.readouterr().err
+        assert f"argument {wrong[0]}: '{wrong[1]}' is not a " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

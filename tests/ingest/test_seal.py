@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from device.contract import wire
 from device.contract import wire_pb2 as pb
 from device.contract.bodies import BOUNDS, FIELD_BOUNDS, Event, Motion, TripEnd, pack_column, unpack_column
-from device.contract.errors import TryAgainError
+from device.contract.errors import TryAgainError, UbiError
 from device.contract.motion import COLUMNS
 from device.contract.trip import TripSummary
 from ingest import seal as sealing
@@ -201,6 +201,31 @@ def test_sealing_twice_changes_nothing(tmp_path):
     again = seal(lake, NOW_MS + 5)
     assert (tree(lake), lake.manifest()) == before
     assert (again.groups_written, again.groups_kept, again.manifest) == (0, first.groups_written, first.manifest)
+
+
+def test_a_sealed_file_that_is_gone_is_made_again(tmp_path):
+    lake = store(tmp_path, fleet(3))
+    seal(lake, NOW_MS)
+    before = tree(lake)
+    lake.sealed_files("motion")[0].unlink()
+    assert (seal(lake, NOW_MS).groups_written, tree(lake)) == (1, before)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", "other columns"])
+def test_a_damaged_segment_is_named_and_nothing_is_lost(tmp_path, content):
+    lake = store(tmp_path, Drive("car").trip(), Drive("bus").trip())
+    seal(lake, NOW_MS)
+    before = tree(lake)
+    segment = lake.message_files()[0]
+    whole = segment.read_bytes()
+    if isinstance(content, bytes):
+        segment.write_bytes(content)
+    else:
+        pl.DataFrame({"device_id": [1]}).write_parquet(segment)
+    with pytest.raises(UbiError, match=f"{segment.name}: cannot be read as messages; restore"):
+        seal(lake, NOW_MS)
+    segment.write_bytes(whole)
+    assert (seal(lake, NOW_MS).groups_written, tree(lake)) == (0, before)
 
 
 def test_late_data_rewrites_only_the_files_it_touches(tmp_path):
