@@ -114,6 +114,7 @@ class ObdSource:
             [sys.executable, "-m", "device.sources.obd_poll", self._options],
             stdin=subprocess.PIPE,  # never written: its end tells the child that we are gone
             stdout=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is for us alone
         )
         self._partial = b""
         self._heard = now

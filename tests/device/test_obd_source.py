@@ -7,13 +7,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from device.contract.recording import open_recording
+from device.contract.rules import KIND_NUMBERS
 from device.contract.signals import Reading
 from device.events import DetectedEvent
 from device.pipeline import Pipeline, TripEnded
@@ -24,8 +27,9 @@ pytestmark = pytest.mark.timeout(60)
 
 TRIPS = Path(__file__).resolve().parents[2] / "replay_data" / "trips"
 NIGHT_DRIVE = TRIPS / "sim-reckless-1_2025-11-08_0233_city-night.ubirec"
-RATE = 4  # a machine that stalls for 50 ms moves a time stamp by 0.2 s of the recording
+RATE = 2  # a machine that stalls for 50 ms moves a time stamp by 0.1 s of the recording
 FAST = {"speed_kmh": 5, "rpm": 20}
+HARSH_BRAKING = KIND_NUMBERS["harsh_braking"]
 CAN = "6"  # named protocol: saves the two seconds of searching
 
 
@@ -60,13 +64,8 @@ def through_pipeline(readings):
     return summary, [output for output in outputs if isinstance(output, DetectedEvent)]
 
 
-def test_speed_and_rpm_come_out_as_the_same_trip():
-    start_ms, end_ms = 155_500, 198_500  # from one red light to the next, with a hard braking
-    window = [
-        r for r in open_recording(NIGHT_DRIVE)[1] if r.signal in FAST and start_ms - 2_000 < r.t_ms < end_ms + 2_000
-    ]
-
-    elm = ListeningElm(window)
+def poll_played(elm, start_ms, end_ms):
+    """What the source reads of a drive that is played to it, in the drive's time."""
     periods_ms = {"speed_kmh": 200 // RATE, "rpm": 1_000 // RATE}
     polled = []
     with (
@@ -79,23 +78,42 @@ def test_speed_and_rpm_come_out_as_the_same_trip():
             t_ms = round(adapter.play_ms(reading.t_ms * 1_000_000))
             polled.append(reading._replace(t_ms=t_ms))
         assert source.health.refused == {}
+    return polled
 
-    # Every polled value is one that was recorded just before, within what a stalled machine makes of "just"; one
-    # millisecond of the source's stamps is `RATE` of them.
+
+def machine_kept_time(polled):
+    times = [r.t_ms for r in polled if r.signal == "speed_kmh"]
+    return max(b - a for a, b in pairwise(times)) < 500
+
+
+@pytest.mark.timeout(90)
+def test_speed_and_rpm_come_out_as_the_same_trip():
+    start_ms, end_ms = 174_500, 198_500  # into a hard braking at a red light
+    window = [
+        r for r in open_recording(NIGHT_DRIVE)[1] if r.signal in FAST and start_ms - 2_000 < r.t_ms < end_ms + 2_000
+    ]
+    elm = ListeningElm(window)
+    for _ in range(3):  # a shared machine may stop all of this for half a second; then the drive is played again
+        polled = poll_played(elm, start_ms, end_ms)
+        if machine_kept_time(polled):
+            break
+
+    # Every polled value is one that was recorded just before; one millisecond of the stamps is `RATE` of them.
     for signal in FAST:
         track = [(r.t_ms, r.value) for r in window if r.signal == signal]
         values = [r for r in polled if r.signal == signal]
-        assert len(values) > 0.4 * len(track)
+        assert len(values) > 0.3 * len(track)
         for r in values:
-            assert any(value == r.value for t, value in track if r.t_ms - 2_000 <= t <= r.t_ms + RATE), r
+            assert any(value == r.value for t, value in track if r.t_ms - 1_000 <= t <= r.t_ms + RATE), r
 
     summary, events = through_pipeline(sorted(polled, key=lambda r: r.t_ms))
-    expected, expected_events = through_pipeline([r for r in window if start_ms <= r.t_ms <= end_ms])
+    expected, expected_events = through_pipeline([r for r in window if start_ms - 100 <= r.t_ms <= end_ms])
     assert summary.distance_mm == pytest.approx(expected.distance_mm, rel=0.01)
-    hardest, expected_hardest = (max(found, key=lambda e: e.peak) for found in (events, expected_events))
-    assert hardest.kind == expected_hardest.kind
-    assert hardest.peak == pytest.approx(expected_hardest.peak, rel=0.15)
-    assert hardest.onset_speed_dkmh == pytest.approx(expected_hardest.onset_speed_dkmh, rel=0.1)
+    (braking,), (expected_braking,) = (
+        [e for e in found if e.kind == HARSH_BRAKING] for found in (events, expected_events)
+    )
+    assert braking.peak == pytest.approx(expected_braking.peak, rel=0.1)
+    assert braking.onset_speed_dkmh == pytest.approx(expected_braking.onset_speed_dkmh, rel=0.15)
 
     # Nothing but the adapter's own settings and services 01 and 09 was ever asked.
     assert {c for c in elm.commands if not re.fullmatch(r"AT.*|0[19][0-9A-F]{2,3}", c)} == set()
@@ -120,6 +138,19 @@ def test_short_reply_and_foreign_reply_are_null_not_a_value():
         values = [next_reading(source).value for _ in range(9)]
         assert values == [50, None, None, None, None, None, None, None, 51]
         assert source.health.refused == Counter(length=2, foreign=1, no_data=4)
+
+
+def test_a_reply_that_took_over_a_second_is_null():
+    waits_s = iter([0.0, 0.0, 1.1])
+
+    def slow_once(reply):
+        threading.Event().wait(next(waits_s, 0.0))
+        return reply
+
+    elm = Elm327(steady(), slow_once)
+    with PlayedAdapter(elm) as adapter, ObdSource(adapter.port, protocol=CAN, periods_ms={"speed_kmh": 5}) as source:
+        assert [next_reading(source).value for _ in range(4)] == [50, 50, None, 50]
+        assert source.health.refused == {"late": 1}
 
 
 def test_silent_adapter_is_killed_within_five_seconds_and_comes_back(caplog):
