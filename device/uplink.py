@@ -26,8 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from device.contract import topics
 from device.contract import wire_pb2 as pb
-from device.contract.broker import BrokerAddress
-from device.contract.errors import UsageError
+from device.contract.broker import BrokerAddress, tls_context
 from device.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class Uplink:
         self.counters: Counter[str] = Counter()
         self.last_error = ""
         self.is_ready = False
-        self._tls = _tls_context(ca_file) if broker.tls else None
+        self._tls = tls_context(ca_file) if broker.tls else None
         self._resend_ms = resend_ms
         self._lanes: dict[bytes, _Lane] = {}
         self._inbox: Inbox = SimpleQueue()
@@ -285,10 +284,3 @@ def _parse_ack(payload: bytes) -> pb.Ack | None:
         return pb.Ack.FromString(payload) if len(payload) <= MAX_ACK_BYTES else None
     except DecodeError:
         return None
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{ca_file}: cannot be read as PEM certificates: {error}") from error

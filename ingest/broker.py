@@ -24,8 +24,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from device.contract import topics, wire
-from device.contract.broker import BrokerAddress
-from device.contract.errors import TryAgainError, UbiError, UsageError
+from device.contract.broker import BrokerAddress, tls_context
+from device.contract.errors import TryAgainError, UbiError
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Broker:
     def __init__(self, address: BrokerAddress, on_message: OnMessage, ca_file: Path | None = None) -> None:
         self._address = address
         self._on_message = on_message
-        self._tls = _tls_context(ca_file) if address.tls else None
+        self._tls = tls_context(ca_file) if address.tls else None
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._filter = topics.UP_FILTER
         self._refusal: ReasonCode | None = None
@@ -237,10 +237,3 @@ class Broker:
 
     def _subscribed(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         self._granted = reasons[0]
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{ca_file}: cannot be read as PEM certificates: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -63,3 +65,17 @@ def parse_broker(url: str, *, insecure: bool = False) -> BrokerAddress:
     if not tls and not insecure and not address.is_loopback:
         raise UsageError(f"broker {url!r}: plain MQTT leaves this machine; use mqtts://, or say --insecure")
     return address
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Whom to trust: the authorities of a PEM file, None = the system's.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{ca_file}: cannot be read as PEM certificates: {error}") from error

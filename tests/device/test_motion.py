@@ -57,6 +57,10 @@ def test_speed_is_null_across_a_gap_longer_than_the_bridge():
     assert all(s.accel_lon_cmps2 is None for s in samples if 500 <= s.t_ms <= 7_500)
 
 
+def test_a_gap_as_long_as_the_bridge_is_bridged():
+    assert at(cells(speeds((0, 50), (BRIDGE_MS, 60))), BRIDGE_MS - 1_000).speed_dkmh == 580
+
+
 def test_speed_is_null_while_the_next_reading_is_later_than_the_lag():
     """The lag is fixed: a cell does not wait for a reading that comes after it."""
     samples = cells(speeds((0, 50), (4_000, 50), (4_500, 50)))

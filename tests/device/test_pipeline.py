@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.contract.errors import ContractError
-from device.contract.motion import PERIOD_MS, MotionSample
+from device.contract.motion import BRIDGE_MS, PERIOD_MS, MotionSample
 from device.contract.rules import parse_rules
 from device.contract.signals import Reading
 from device.contract.trip import HOURS_OF_WEEK, hour_of_week, va_key
@@ -52,6 +52,15 @@ def test_trip_starts_with_the_engine_and_ends_after_180_s_without_engine_and_mot
     assert 180_000 <= end.summary.duration_ms <= 183_000  # the 180 s of waiting are not part of it
 
 
+@pytest.mark.parametrize(("waits_ms", "trips"), [(180_000, 1), (180_000 + PERIOD_MS, 2)])
+def test_a_trip_outlasts_180_s_without_activity_and_not_a_sample_more(waits_ms, trips):
+    last_ms, again_ms = 60_000, 60_000 + waits_ms
+    active = {*range(0, last_ms + 1, PERIOD_MS), *range(again_ms, again_ms + 60_000, PERIOD_MS)}
+    times = range(0, again_ms + 60_000, PERIOD_MS)
+    outputs = run([Reading(t_ms, "speed_kmh", 50.0 if t_ms in active else 0.0) for t_ms in times])
+    assert len(ends(outputs)) == trips
+
+
 def test_stop_start_engine_and_short_stop_do_not_split_a_trip():
     outputs = run(drive((60, 50, 2_000), (150, 0, 0), (60, 50, 2_000)))
     assert len(ends(outputs)) == 1
@@ -78,6 +87,19 @@ def test_distance_is_the_trapezoid_of_speed_and_gaps_over_5_s_are_not_driven():
     assert summary.distance_mm == 2 * (60_000 - PERIOD_MS) * 20
     assert summary.unobserved_ms == 30_000 + PERIOD_MS
     assert summary.observed_ms + summary.unobserved_ms + PERIOD_MS == summary.duration_ms
+
+
+@pytest.mark.parametrize(("apart_ms", "driven_ms"), [(BRIDGE_MS, BRIDGE_MS), (BRIDGE_MS + PERIOD_MS, 0)])
+def test_a_segment_reaches_over_the_bridge_and_not_further(apart_ms, driven_ms):
+    builder = SummaryBuilder(MONDAY_MS, 60, PERIOD_MS)
+    for t_ms in (0, apart_ms):
+        builder.push(MotionSample(t_ms, 720))
+    total = builder.summary
+    assert (total.observed_ms, total.unobserved_ms, total.distance_mm) == (
+        driven_ms,
+        apart_ms - driven_ms,
+        20 * driven_ms,
+    )
 
 
 def test_distance_by_speed_and_by_hour_add_up_to_the_distance():
