@@ -51,6 +51,13 @@ def test_short_speed_reply_decoded_as_zero_makes_no_braking():
     assert at(samples, 1_500).accel_lon_cmps2 == 0
 
 
+def test_emergency_stop_polled_faster_than_the_car_renews_its_speed_keeps_its_peak():
+    renewed = [90.0 - 8 * 3.6 * max(0, t - 2_000) // 200 * 200 / 1_000 for t in range(0, 4_001, 100)]
+    samples = cells(speeds(*[(100 * i, float(round(max(v, 0)))) for i, v in enumerate(renewed)]))
+    assert all(not s.quality & QUALITY_JUMP for s in samples)
+    assert min(s.accel_lon_cmps2 for s in samples if s.accel_lon_cmps2 is not None) < -750
+
+
 def test_speed_is_null_across_a_gap_longer_than_the_bridge():
     samples = cells(speeds((0, 52), (1_000, 52), (1_000 + BRIDGE_MS + 500, 3), (8_000, 3)))
     assert at(samples, 3_000).speed_dkmh is None
