@@ -52,7 +52,7 @@ def test_short_speed_reply_decoded_as_zero_makes_no_braking():
 
 
 def test_emergency_stop_polled_faster_than_the_car_renews_its_speed_keeps_its_peak():
-    renewed = [90.0 - 8 * 3.6 * max(0, t - 2_000) // 200 * 200 / 1_000 for t in range(0, 4_001, 100)]
+    renewed = [90 - 8 * 3.6 * (max(0, t - 2_000) // 200 * 0.2) for t in range(0, 4_001, 100)]
     samples = cells(speeds(*[(100 * i, float(round(max(v, 0)))) for i, v in enumerate(renewed)]))
     assert all(not s.quality & QUALITY_JUMP for s in samples)
     assert min(s.accel_lon_cmps2 for s in samples if s.accel_lon_cmps2 is not None) < -750
