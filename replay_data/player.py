@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import time
 import unicodedata
@@ -54,6 +55,11 @@ class Recording:
     device_id: str
     head: RecordingHead
     readings: list[Reading]
+
+    @property
+    def file(self) -> str:
+        """Name of the file as text; a file system may hold names that are none."""
+        return os.fsencode(self.path.name).decode(errors="replace")
 
     @property
     def stream_id(self) -> bytes:
@@ -167,7 +173,7 @@ class Player:
         agent = _agent(recording, outbox)
         uplink = self._uplink(recording.device_id)
         uplink.add(outbox)
-        played = Played(recording.path.name, recording.format, recording.device_id)
+        played = Played(recording.file, recording.format, recording.device_id)
         self.results.append(played)
         self._deliveries.append(_Delivery(played, agent, outbox, uplink))
         if not agent.finished:
@@ -263,7 +269,7 @@ def _agent(recording: Recording, outbox: Outbox) -> Agent:
         vehicle=head.vehicle[:256],
         adapter=head.source[:256],
         recording=recording.sha256,
-        recorded_file=recording.path.name[:256],
+        recorded_file=recording.file[:256],
     )
     clock = RecordedClock(head.started_at_ms, head.utc_offset_min, boot_id=recording.stream_id)
     return Agent(settings, outbox, recording.signer.sign, clock)

@@ -102,6 +102,14 @@ def test_an_ack_deletes_its_ranges_and_counts_what_was_rejected(tmp_path):
         assert (outbox.stored, outbox.rejected, outbox.next_seq) == (7, 2, 10)
 
 
+def test_commits_are_synced_also_after_an_ack(tmp_path):
+    """A power cut cannot be had in a test; what SQLite promises about one hangs on this setting, 2 = FULL."""
+    with Outbox(tmp_path / "a") as outbox:
+        put(outbox, 2)
+        outbox.release(outbox.stream_id, stored=[(1, 1)])
+        assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 def test_an_ack_of_another_stream_deletes_nothing(tmp_path):
     with Outbox(tmp_path / "a") as outbox:
         put(outbox, 2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -95,6 +96,14 @@ def test_messages_carry_the_recordings_own_time_identity_and_key(mosquitto, play
     assert all(message.header.queued_at_ms == STARTED_MS + message.header.mono_ms for message in messages)
     assert verify(known.signer.public_key, messages[-1].hash, messages[-1].signature)
     assert any(isinstance(message.body, bodies.Motion) for message in messages)
+
+
+@pytest.mark.broker
+def test_a_file_name_that_is_no_text_is_replayed(mosquitto, played, tmp_path):
+    path = recording(tmp_path / os.fsdecode(b"drive-\xff.ubirec"), 200)
+    with Insurer(mosquitto.port) as insurer:
+        assert played(path) == 0
+    assert insurer.messages[0].body.recorded_file == "drive-\ufffd.ubirec"
 
 
 @pytest.mark.broker
