@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from device.agent import Agent, AgentSettings
 from device.clock import RecordedClock
 from device.contract.broker import BrokerAddress
-from device.contract.errors import TryAgainError, UsageError
+from device.contract.errors import TryAgainError, UbiError, UsageError
 from device.contract.recording import RecordingHead, recording_sha256
 from device.contract.signals import Reading
 from device.contract.signing import Signer
@@ -164,6 +164,8 @@ class Player:
         ------
         UsageError
             The same recording was played before as the same device.
+        UbiError
+            The outbox of an earlier replay cannot be continued.
         """
         twin = self._streams.setdefault(recording.stream_id, recording.path)
         if twin != recording.path:
@@ -171,6 +173,9 @@ class Player:
         self.deliver(leave=MAX_OPEN - 1)
         outbox = Outbox(self._outbox_path(recording), recording.stream_id)
         agent = _agent(recording, outbox)
+        if outbox.next_seq > 1 and not agent.readings:  # its trips would be driven a second time in one stream
+            outbox.close()
+            raise UbiError(f"{outbox.path}: begun by another release of ubi; finish it with that one, or delete it")
         uplink = self._uplink(recording.device_id)
         uplink.add(outbox)
         played = Played(recording.file, recording.format, recording.device_id)

@@ -15,7 +15,6 @@ import pytest
 import ubi
 from device.contract import bodies, wire
 from device.contract.broker import parse_broker
-from device.contract.errors import TryAgainError, UsageError
 from device.contract.recording import RecordingHead, write_recording
 from device.contract.signals import Reading
 from device.contract.signing import verify
@@ -296,26 +295,6 @@ def test_a_device_id_resembles_its_vehicle(name, device_id):
 
 def test_a_recording_without_a_usable_name_still_gets_a_device(tmp_path):
     assert read_recording(recording(tmp_path / "比亚迪.ubirec", 60)).device_id == "recording"
-
-
-def test_the_same_recording_under_two_names_is_refused(tmp_path, free_port):
-    first = recording(tmp_path / "a.ubirec", 60, vehicle="Car")
-    second = recording(tmp_path / "b.ubirec", 60, vehicle="Car")
-    player = Player(parse_broker(f"mqtt://localhost:{free_port}"), tmp_path / "outbox")
-    player.play(read_recording(first))
-    with pytest.raises(UsageError, match=r"b\.ubirec: the same recording as .*a\.ubirec"):
-        player.play(read_recording(second))
-    player.close()
-
-
-def test_two_replays_of_one_recording_at_a_time_are_refused(tmp_path, free_port):
-    known = read_recording(recording(tmp_path / "a.ubirec", 60))
-    first, second = (Player(parse_broker(f"mqtt://localhost:{free_port}"), tmp_path / "outbox") for _ in range(2))
-    first.play(known)
-    with pytest.raises(TryAgainError, match="in use by another process"):
-        second.play(known)
-    first.close()
-    second.close()
 
 
 BROKER = ["--broker", "mqtt://localhost"]
