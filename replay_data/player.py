@@ -2,8 +2,9 @@
 
     load(path) -> readings -> Agent on the recording's own clock -> Outbox -> Uplink -> application ack
 
-The same recording and device give byte-identical messages in the same stream, however often and however fast it is
-played: replaying twice adds no exposure. A replay that was killed goes on where its outbox says. An outbox is deleted
+The same recording, file name and device give byte-identical messages in the same stream, however often and however fast
+it is played: replaying twice adds no exposure. Under another name, or by a release that finds other motion, it is still
+the same stream: the insurer keeps what came first and flags the rest as conflicts. A replay that was killed goes on where its outbox says. An outbox is deleted
 once all of it is acknowledged.
 """
 
