@@ -4,8 +4,8 @@
 
 The same recording, file name and device give byte-identical messages in the same stream, however often and however fast
 it is played: replaying twice adds no exposure. Under another name, or by a release that finds other motion, it is still
-the same stream: the insurer keeps what came first and flags the rest as conflicts. A replay that was killed goes on where its outbox says. An outbox is deleted
-once all of it is acknowledged.
+the same stream: the insurer keeps what came first and flags the rest as conflicts. A replay that was killed goes on
+where its outbox says. An outbox is deleted once all of it is acknowledged.
 """
 
 from __future__ import annotations

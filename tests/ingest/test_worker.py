@@ -229,6 +229,16 @@ def test_commit_order_is_write_sync_rename_sync_folder_ack(desk, monkeypatch):
     assert steps == ["sync file", "rename", "sync folder", "ack"]
 
 
+def test_a_new_folder_is_on_disk_before_the_ack(desk, monkeypatch):
+    synced = []
+    sync_folder = durable.sync_folder
+    monkeypatch.setattr(durable, "sync_folder", lambda folder: (synced.append(folder), sync_folder(folder)))
+    desk.take(*Drive("car").trip())
+    desk.worker.flush(START_MS)
+    (segment,) = desk.lake.message_files()
+    assert {segment.parent, segment.parent.parent, desk.lake.root} <= {*synced}
+
+
 @given(st.sets(st.integers(1, 60)))
 def test_ranges_hold_the_numbers_and_no_others(numbers):
     spans = ranges(numbers)
