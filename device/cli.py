@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The agent in the car.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         ("calibrate", _calibrate, "find how an IMU is mounted (this release reads none)"),
         ("record", _record, "write what the adapter says to a recording that 'ubi replay' plays"),
     ):
-        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         command.set_defaults(run=run)
         command.add_argument(
             "--config", required=True, type=Path, metavar="FILE", help="the device's TOML configuration"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 from types import TracebackType
@@ -124,7 +125,7 @@ def free_port(port: int = 0) -> int:
         with socket.create_server((HOST, port)) as server:
             free: int = server.getsockname()[1]
     except OSError as error:
-        raise TryAgainError(f"{HOST}:{port}: something listens there already; name another port") from error
+        raise TryAgainError(f"{HOST}:{port}: {os.strerror(error.errno or 0)}; name another port") from error
     return free
 
 

@@ -114,10 +114,11 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path):
         load_config(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize("wrong", [[], ["--conf", "device.toml"]])
 @pytest.mark.parametrize("command", ["run", "check", "calibrate", "record"])
-def test_every_command_wants_a_configuration(command, capsys):
+def test_every_command_wants_a_configuration_and_no_short_form(command, wrong, capsys):
     with pytest.raises(SystemExit) as end:
-        ubi.main(["device", command])
+        ubi.main(["device", command, *wrong])
     assert end.value.code == 2
     assert "required: --config" in capsys.readouterr().err
 

@@ -19,12 +19,12 @@ from ingest.contract import durable
 from ingest.contract.lake import Lake, bucket_of
 from ingest.contract.publish import KEEP_SUPERSEDED_MS, SealWriter, publish
 from ingest.contract.tables import SEALED, trip_key
-from ingest.ledger import GIVE_UP_MS
 from ingest.seal import seal
 from ingest.typed import unpack
 from ingest.worker import Worker
 from tests.ingest.drive import PERIOD_MS, START_MS, Drive, fleet
 
+GIVE_UP_MS = 30 * 86_400_000
 NOW_MS = START_MS + 1_000_000
 
 

@@ -151,7 +151,7 @@ def test_the_embedded_broker_takes_no_thread_along_and_names_a_taken_port():
     before = threading.active_count()
     with EmbeddedBroker() as embedded:
         port = parse_broker(embedded.url).port
-        with pytest.raises(TryAgainError, match="something listens there already"):
+        with pytest.raises(TryAgainError, match="Address already in use; name another port"):
             EmbeddedBroker(port).__enter__()
     assert threading.active_count() == before
 
