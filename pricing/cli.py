@@ -149,11 +149,12 @@ def _report(options: argparse.Namespace) -> int:
 
     model = load_model(options.model)
     if options.html is not None:
+        from pricing.portfolio import read_book
         from pricing.report import Report, heatmaps, render
 
         if options.factors is None:
             raise PortfolioError(options.html, "the page shows a rated book: give --factors DIR as well")
-        factors, book = _book(options.factors)
+        factors, book = read_book(options.factors)
         maps = heatmaps(factors, _periods(options.features)) if options.features else ()
         page = render(Report("Premium factors", options.banner, factors, book, model, heatmaps=maps))
         options.html.write_text(page, encoding="utf-8")
@@ -172,21 +173,17 @@ def _rebuild(options: argparse.Namespace) -> Rebuilt:
 
 
 def _periods(folder: Path) -> pl.DataFrame:
+    from features.contract.periods import DRIVER_PERIODS
     from pricing.portfolio import read_table
 
     file = folder / "driver_periods.parquet"
     if not file.is_file():
         raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
-    return read_table(file)
-
-
-def _book(folder: Path) -> tuple[pl.DataFrame, dict[str, object]]:
-    from pricing.portfolio import read_table
-
-    file = folder / "book.json"
-    if not file.is_file():
-        raise PortfolioError(file, "no such file; --factors has to name the output folder of ubi pricing score")
-    return read_table(folder / "factors.parquet"), json.loads(file.read_text(encoding="utf-8"))
+    periods = read_table(file)
+    for name, kind in DRIVER_PERIODS.items():
+        if periods.schema.get(name) != kind:
+            raise PortfolioError(file, f"is missing or not {kind}; run ubi features build of this version", column=name)
+    return periods
 
 
 def _day(text: str) -> date:

@@ -8,19 +8,22 @@ Judgements, numbered; what is dropped is counted and logged.
 3. A policy may stand in several rows (changes, splits) that must not overlap: claims name a policy and a day,
    so an overlap would count exposure and claims twice, and two drivers at once could not be told apart.
 4. A row that ends on the day it starts never was a risk: dropped.
-5. Each row of claims is one claim, nil claims too; the plan's `tariff.covers` chooses among covers.
+5. Each row of claims is one claim, nil claims too; the plan's `tariff.covers` chooses among covers. Where there is a
+   claim_id, it has to stand there once.
 6. A claim of a policy that is not in the file, or outside its days, is dropped.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
+from pricing.contract.factors import FACTORS
 from pricing.errors import PortfolioError
 from pricing.exposure import DAYS_PER_YEAR
 
@@ -30,6 +33,7 @@ POLICY_COLUMNS: Final = {"policy_id": pl.String(), "driver_id": pl.String(), "st
 TARIFF_COLUMNS: Final = {"tariff_premium": pl.Float64(), "tariff_frequency": pl.Float64()}  # optional
 CLAIM_COLUMNS: Final = {"policy_id": pl.String(), "occurred_on": pl.Date()}
 PREVIOUS_COLUMNS: Final = {"policy_id": pl.String(), "driver_id": pl.String(), "factor": pl.Float64()}
+LARGEST_FACTOR: Final = 10.0  # one absurd factor that a driver keeps would be paid by all others through the balance
 _TYPE_NAMES: Final = {
     pl.Date(): "a date (YYYY-MM-DD)",
     pl.Float64(): "a number",
@@ -98,6 +102,9 @@ def read_claims(path: Path, covers: tuple[str, ...] = ()) -> pl.DataFrame:
             if cover not in known:
                 raise PortfolioError(path, f"no claim has the cover '{cover}' of the plan", column="cover")
         frame = frame.filter(pl.col("cover").cast(pl.String).is_in(covers))
+    if "claim_id" in frame.columns:
+        twice = pl.col("claim_id").is_not_null() & pl.col("claim_id").is_duplicated()
+        _refuse(frame, path, "claim_id", twice, "stands there twice; one row a claim, or choose covers in the plan")
     return frame.select(*CLAIM_COLUMNS).sort(*CLAIM_COLUMNS)
 
 
@@ -105,8 +112,28 @@ def read_previous(path: Path) -> pl.DataFrame:
     """Read the factor table of the last rating: policy_id, driver_id, factor."""
     frame = _typed(read_table(path), path, PREVIOUS_COLUMNS, {})
     _refuse(frame, path, "factor", ~((pl.col("factor") > 0) & pl.col("factor").is_finite()), "has to be above 0")
+    absurd = ~pl.col("factor").is_between(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+    _refuse(frame, path, "factor", absurd, "is no premium factor, 1 being the tariff; is it in per cent?")
     _refuse(frame, path, "policy_id", pl.struct("policy_id", "driver_id").is_duplicated(), "stands there twice")
     return frame.select(*PREVIOUS_COLUMNS).sort("policy_id", "driver_id")
+
+
+def read_book(folder: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Read a rated book: the factor table and book.json in the output folder of `ubi pricing score`."""
+    files = folder / "factors.parquet", folder / "book.json"
+    for file in files:
+        if not file.is_file():
+            raise PortfolioError(file, "no such file; --factors has to name the output folder of ubi pricing score")
+    table = read_table(files[0])
+    if table.schema != FACTORS:
+        raise PortfolioError(files[0], "is no factor table of this version; run ubi pricing score again")
+    try:
+        book = json.loads(files[1].read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PortfolioError(files[1], f"not JSON: {error}; run ubi pricing score again") from error
+    if not isinstance(book, dict) or not {"rating_date", "constants", "totals"} <= book.keys():
+        raise PortfolioError(files[1], "is no book of ubi pricing score; run it again")
+    return table, book
 
 
 def read_table(path: Path) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,11 +13,12 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import reasons
-from pricing.contract.factors import MICRO
-from pricing.errors import ModelError, PortfolioError
+from pricing.contract.factors import MICRO, RECEIPTS
+from pricing.errors import PortfolioError
 from pricing.factor import Book, factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
+from pricing.portfolio import read_book, read_table
 from pricing.reasons import Effects
 from pricing.receipt import CODE_VERSION, receipt, row_hashes
 from pricing.score import model_features
@@ -38,6 +38,8 @@ class Rebuilt:
         Named multipliers between B x relativity and the factor; their product with B, base and effects is the factor.
     features_sha256, receipt : str
         Made again.
+    table_receipt : str
+        Of the row, the receipts and the book as they stand in the files: it differs if any of them was changed.
     """
 
     published: dict[str, Any]
@@ -51,17 +53,19 @@ class Rebuilt:
     model_id: str
     features_sha256: str
     receipt: str
+    table_receipt: str
 
     def layers(self) -> list[tuple[str, bool, str]]:
         """Name of each layer, whether it came out as it was, and what it is now."""
         written = self.receipt_row
         return [
+            ("table", self.table_receipt == self.published["receipt"] == written["receipt"], self.table_receipt),
             ("features", self.features_sha256 == written["features_sha256"], self.features_sha256[:16]),
             ("model", self.model_id == self.book["constants"]["model_id"], self.model_id),
             ("code", self.book["constants"]["code_version"] == CODE_VERSION, CODE_VERSION),
             ("relativity", self.relativity == self.published["indicated_relativity"], f"{self.relativity:.6f}"),
             ("factor", self.factor == self.published["factor"], f"{self.factor:.6f}"),
-            ("receipt", self.receipt == self.published["receipt"] == written["receipt"], self.receipt),
+            ("receipt", self.receipt == self.published["receipt"], self.receipt),
         ]
 
 
@@ -96,8 +100,9 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
     else:
         adjustments = {"not rateable, previous factor kept": final / based}
     features_sha256 = row_hashes(model_features(rows, inputs))[0]
-    made_of = {k: v for k, v in written.items() if k != "receipt"}
-    factor = float(steps.published[0])
+    factor, relativity = float(steps.published[0]), round(float(rated.relativity[0]), MICRO)
+    row = {name: value for name, value in (published | written).items() if name != "receipt"}
+    again = {"features_sha256": features_sha256, "factor": factor, "indicated_relativity": relativity}
     constants = book["constants"] | {"code_version": CODE_VERSION, "model_id": model.model_id}
     return Rebuilt(
         published=published,
@@ -105,12 +110,13 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         book=book,
         inputs=inputs,
         split=reasons.effects(model, rated),
-        relativity=round(float(rated.relativity[0]), MICRO),
+        relativity=relativity,
         factor=factor,
         adjustments=adjustments,
         model_id=model.model_id,
         features_sha256=features_sha256,
-        receipt=receipt(constants, made_of | {"features_sha256": features_sha256, "factor": factor}),
+        receipt=receipt(constants, row | again),
+        table_receipt=receipt(book["constants"], row),
     )
 
 
@@ -122,7 +128,7 @@ def explain(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
     lines = [
         f"policy {row['policy_id']}, driver {row['driver_id']}, {row['period_start']} to {row['period_end']}",
         f"{row['exposure_km']:,.0f} km, {row['trips']:,} trips, {row['exposure_days']:.0f} days in the window",
-        f"credibility {row['credibility']:.3f}, score {row['score']:.1f}, tier {row['tier']}",
+        f"credibility {row['credibility']:.3f}, score {row['score']:.1f}, tier {row['tier'] or '-'}",
         "",
         f"{rebuilt.factor:.6f}  factor, the product of:",
         f"{book['constants']['base_factor']:.6f}  base factor of the book (off-balance)",
@@ -136,17 +142,16 @@ def explain(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
 
 
 def _read(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    files = [folder / name for name in ("factors.parquet", "receipts.parquet", "book.json")]
-    for file in files:
-        if not file.is_file():
-            raise PortfolioError(file, "no such file; --factors has to name the output folder of ubi pricing score")
-    table = pl.read_parquet(files[0])
+    table, book = read_book(folder)
     found = table.filter((pl.col("policy_id") == key) | (pl.col("receipt") == key))
     if found.is_empty():
-        raise PortfolioError(files[0], f"holds no policy or receipt '{key}'")
+        raise PortfolioError(folder / "factors.parquet", f"holds no policy or receipt '{key}'")
     published = found.row(0, named=True)
     same = (pl.col("policy_id") == published["policy_id"]) & (pl.col("driver_id") == published["driver_id"])
-    written = pl.read_parquet(files[1]).filter(same)
+    receipts = read_table(folder / "receipts.parquet")
+    written = receipts.filter(same) if receipts.schema == RECEIPTS else receipts.clear()
     if written.is_empty():
-        raise ModelError(f"{files[1]} does not belong to {files[0]}: run ubi pricing score again")
-    return published, written.row(0, named=True), json.loads(files[2].read_text(encoding="utf-8"))
+        raise PortfolioError(
+            folder / "receipts.parquet", "belongs to another factors.parquet: run ubi pricing score again"
+        )
+    return published, written.row(0, named=True), book

@@ -35,6 +35,6 @@ def receipt(constants: dict[str, Any], row: dict[str, Any]) -> str:
     constants : dict
         Of the book: model, plan and code version, B, s_bar, kappa, a, b.
     row : dict
-        Of the driver: names, period, hash of the features, previous factor, expected claims, factor.
+        Of the driver: the row of the factor table, hash of the features, previous factor, weight in the balance.
     """
-    return hashlib.sha256(json.dumps([constants, row], sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([constants, row], sort_keys=True, default=str).encode()).hexdigest()[:32]

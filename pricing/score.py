@@ -163,6 +163,8 @@ def _book_rows(
         raise ModelError("factor.balance of the plan is premium, and the policies have no tariff_premium; add it")
     priced = pieces.with_columns(pl.Series("claims_per_year", model.tariff.claims_per_year(pieces)))
     book = exposure.total(priced, KEYS, yearly).with_columns(pl.lit(day).alias("rating_date"))
+    # Balanced as published: short terms are so few claims that rounding afterwards would show in the written balance.
+    book = book.with_columns(pl.col("expected_claims").round(NANO))
     rows = rating_features(periods, book, model.plan.window.feature_months, catalogue).sort(*KEYS)
     if previous is None:
         return rows.with_columns(pl.lit(None, dtype=pl.Float64).alias("previous"))
@@ -190,7 +192,7 @@ def _table(rows: pl.DataFrame, model: RiskModel, rated: Rated, enough: Bools, st
         pl.Series("capped", enough & (steps.banded != steps.based)),
         pl.Series("limited", enough & (steps.factor != steps.banded)),
         pl.Series("rateable", enough),
-        rows["expected_claims"].round(MICRO).alias("tariff_expected_claims"),
+        rows["expected_claims"].alias("tariff_expected_claims"),
         pl.lit(model.plan.plan_version).alias("plan_version"),
         pl.lit(model.model_id).alias("model_id"),
     )
@@ -199,9 +201,10 @@ def _table(rows: pl.DataFrame, model: RiskModel, rated: Rated, enough: Bools, st
 def _with_receipts(
     table: pl.DataFrame, made_of: pl.DataFrame, constants: dict[str, Any]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    named = table.select(*KEYS, pl.col("period_start", "period_end").cast(pl.String), "factor").hstack(made_of)
-    receipts = pl.Series("receipt", [receipt(constants, row) for row in named.iter_rows(named=True)], dtype=pl.String)
-    return table.with_columns(receipts).select(*FACTORS).cast(FACTORS), named.with_columns(receipts)
+    written = table.with_columns(pl.lit("").alias("receipt")).select(*FACTORS).cast(FACTORS)
+    rows = zip(written.drop("receipt").iter_rows(named=True), made_of.iter_rows(named=True), strict=True)
+    receipts = pl.Series("receipt", [receipt(constants, row | made) for row, made in rows], dtype=pl.String)
+    return written.with_columns(receipts), written.select(KEYS).hstack(made_of).with_columns(receipts)
 
 
 def _totals(rows: pl.DataFrame, enough: Bools, steps: Steps, weight: Floats, plan: FactorPlan) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 
 REASONS: Final = 3
-MICRO: Final = 6  # decimals of published factors, relativities, effects and expected claims
-NANO: Final = 9  # decimals of the score
+MICRO: Final = 6  # decimals of published factors, relativities and effects
+NANO: Final = 9  # decimals of the score and of expected claims
 
 # One row a policy and driver of the book, sorted by (policy_id, driver_id).
 FACTORS: Final = pl.Schema(
@@ -34,6 +34,18 @@ FACTORS: Final = pl.Schema(
         "plan_version": pl.String,
         "model_id": pl.String,
         "features_id": pl.String,
+        "receipt": pl.String,
+    }
+)
+
+# One row a row of FACTORS: what the receipt hashes besides the row itself, kept to rebuild it.
+RECEIPTS: Final = pl.Schema(
+    {
+        "policy_id": pl.String,
+        "driver_id": pl.String,
+        "features_sha256": pl.String,
+        "previous_factor": pl.Float64,
+        "weight": pl.Float64,  # in the balance: expected claims or premium
         "receipt": pl.String,
     }
 )

@@ -81,7 +81,7 @@ def test_explain_and_verify(inputs, capsys):
     assert ubi.main(rebuilt("explain", inputs, "p00042")) == 0
     assert "factor, the product of:" in capsys.readouterr().out
     assert ubi.main(rebuilt("verify", inputs, "p00042")) == 0
-    assert capsys.readouterr().out.count("rebuilt") == 6
+    assert capsys.readouterr().out.count("rebuilt") == 7
 
 
 def test_verify_fails_where_a_layer_changed(inputs, capsys, tmp_path):
@@ -125,6 +125,13 @@ def test_wrong_inputs_are_one_line_with_file_and_fix(inputs, capsys, tmp_path):
     bad = tmp_path / "bad.csv"
     bad.write_text((inputs / "policies.csv").read_text().replace("p00001,d00001,2", "p00001,d00001,x2", 1))
     model = ["--model", str(tmp_path / "model")]
+    damaged = tmp_path / "damaged"
+    shutil.copytree(inputs, damaged)
+    (damaged / "out" / "book.json").write_text("{")
+    other = tmp_path / "other"
+    shutil.copytree(inputs, other)
+    (other / "out" / "receipts.parquet").write_bytes((inputs / "features" / "driver_periods.parquet").read_bytes())
+    pl.DataFrame({"a": [1]}).write_parquet(other / "features" / "driver_periods.parquet")
     mistakes = [
         ([*train(inputs, features=tmp_path / "nowhere"), *model], 1, "output folder of ubi features build"),
         ([*train(inputs, policies=bad), *model], 1, f"{bad}, row 2, column start: 'x2"),
@@ -132,6 +139,17 @@ def test_wrong_inputs_are_one_line_with_file_and_fix(inputs, capsys, tmp_path):
         ([*train(inputs), *model, "--plan", "chna"], 2, "there is no such plan"),
         ([*train(inputs), *model, "--rating-date", "2031-01-01"], 1, "no policy covers 2031-01-01"),
         ([*score(inputs)[:-4], "--model", str(tmp_path), "--out", str(tmp_path)], 1, "no model there"),
+        (
+            [*score(other), "--out", str(tmp_path)],
+            1,
+            "column policy_id: is missing or not String; run ubi features build",
+        ),
+        (rebuilt("verify", damaged, "p00042"), 1, "book.json: not JSON"),
+        (
+            [*rebuilt("verify", inputs, "p00042"), "--factors", str(other / "out")],
+            1,
+            "belongs to another factors.parquet",
+        ),
         (rebuilt("explain", inputs, "p99999"), 1, "holds no policy or receipt 'p99999'"),
     ]
     for arguments, status, told in mistakes:

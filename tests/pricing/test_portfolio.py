@@ -124,6 +124,18 @@ def test_previous_factors_are_checked(tmp_path):
         read_previous(written(tmp_path, good + "p1,d1,1.1,4\n", "factors.csv"))
     with pytest.raises(PortfolioError, match="has to be above 0"):
         read_previous(written(tmp_path, good.replace("0.9", "0"), "factors.csv"))
+    with pytest.raises(PortfolioError, match=r"'90[.]0' is no premium factor"):
+        read_previous(written(tmp_path, good.replace("0.9", "90"), "factors.csv"))
+
+
+def test_a_claim_that_stands_twice_is_refused(tmp_path):
+    head, *rows = CLAIMS.splitlines()
+    text = "\n".join([f"claim_id,{head}", *(f"c1,{row}" for row in rows)]) + "\n"
+    file = written(tmp_path, text, "claims.csv")
+    with pytest.raises(PortfolioError, match="row 1, column claim_id: 'c1' stands there twice"):
+        read_claims(file)
+    assert read_claims(file, ("liability",)).height == 1
+    assert read_claims(written(tmp_path, text.replace("c1,p1", ",p1"), "claims.csv")).height == 2  # not known
 
 
 @pytest.mark.parametrize(

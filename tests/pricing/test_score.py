@@ -74,6 +74,32 @@ def test_the_book_balances_before_rounding_and_as_written(scored, tmp_path):
     assert written["factor"].is_between(0.7, 1.3).all()
 
 
+def test_short_terms_balance_as_written(book, model, tmp_path):
+    """A term of one day expects some 1e-4 claims: rounding that after balancing would show."""
+    policies = yearly(book.policies.head(40).with_columns(end=pl.lit(date(2025, 1, 2))))
+    scored = score(book, model, policies=policies)
+    mu0, factor = (scored.factors[name].to_numpy() for name in ("tariff_expected_claims", "factor"))
+    assert mu0.max() < 2e-3
+    assert abs(math.fsum(mu0 * factor) / math.fsum(mu0) - 1) <= 1e-6
+
+
+def test_drivers_who_keep_their_factor_are_in_the_balance(book, model):
+    silent = book.drivers[:2_000]
+    periods = book.periods.filter(~pl.col("driver_id").is_in(silent))
+    previous = pl.DataFrame({"policy_id": silent, "driver_id": silent, "factor": [1.2] * 2_000})
+    table = score(book, model, periods=periods, previous=previous).factors
+    mu0, factor, rated = (table[name].to_numpy() for name in ("tariff_expected_claims", "factor", "rateable"))
+    assert abs(math.fsum(mu0 * factor) / math.fsum(mu0) - 1) <= 1e-6
+    assert set(factor[~rated]) == {1.2}
+    assert np.average(factor[rated], weights=mu0[rated]) < 0.95
+
+
+def test_of_two_previous_factors_a_new_policy_gets_the_higher(book, model):
+    previous = pl.DataFrame({"policy_id": ["old", "older"], "driver_id": ["d00000"] * 2, "factor": [0.9, 1.2]})
+    silent = book.periods.filter(pl.col("driver_id") != "d00000")
+    assert score(book, model, periods=silent, previous=previous).factors["factor"][0] == 1.2
+
+
 def test_the_factors_follow_the_true_risk(scored, book):
     true = np.log(book.true_frequency / book.policies["tariff_frequency"].to_numpy())
     indicated = np.log(scored.factors.sort("driver_id")["indicated_relativity"].to_numpy())
@@ -180,7 +206,7 @@ def test_reasons_multiply_to_the_factor_and_the_row_is_rebuilt(book, model, scor
         product = scored.book["constants"]["base_factor"] * again.split.base[0] * again.split.effects[0].prod()
         product *= math.prod(again.adjustments.values())
         assert product == pytest.approx(again.factor, abs=5e-7)
-        assert [same for _, same, _ in again.layers()] == [True] * 6
+        assert [same for _, same, _ in again.layers()] == [True] * 7
         assert again.published["reason_1"] in explain(again, CATALOGUE)
     assert rebuild(tmp_path, again.published["receipt"], book.periods, CATALOGUE, model).published == again.published
 
@@ -193,6 +219,34 @@ def test_verify_names_the_layer_that_changed(book, model, scored, tmp_path):
     other = dataclasses.replace(model, s_bar=model.s_bar + 0.1)
     layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", book.periods, CATALOGUE, other).layers()}
     assert (layers["features"], layers["model"], layers["relativity"], layers["receipt"]) == (True, False, False, False)
+
+
+TAMPERED = {
+    "score": pl.lit(99.0),
+    "tier": pl.lit(1, pl.Int32),
+    "tariff_expected_claims": pl.col("tariff_expected_claims") + 1e-9,
+    "period_end": pl.lit(date(2031, 1, 1)),
+    "reason_2": pl.lit("0 harsh brakings per 100 km"),
+    "effect_1": pl.lit(1.0),
+    "rateable": ~pl.col("rateable"),
+    "plan_version": pl.lit("default-2"),
+}
+
+
+@pytest.mark.parametrize("column", TAMPERED)
+def test_verify_sees_a_changed_value_anywhere_in_the_table(book, model, scored, tmp_path, column):
+    changed = scored.factors.with_columns(TAMPERED[column].alias(column))
+    dataclasses.replace(scored, factors=changed).save(tmp_path)
+    layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", book.periods, CATALOGUE, model).layers()}
+    assert (layers["table"], layers["features"], layers["model"]) == (False, True, True)
+
+
+def test_verify_sees_a_changed_constant_of_the_book(book, model, scored, tmp_path):
+    for name, value in (("base_factor", 1.5), ("plan_sha256", "0"), ("code_version", "ubi 0")):
+        constants = scored.book["constants"] | {name: value}
+        dataclasses.replace(scored, book=scored.book | {"constants": constants}).save(tmp_path)
+        layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", book.periods, CATALOGUE, model).layers()}
+        assert not layers["table"], name
 
 
 def test_a_date_that_no_policy_covers_is_refused(book, model):
