@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -181,6 +182,8 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
         return tuple(_value(item, v, where, key) for v in value)
     if hint is float and type(value) is int:
         return float(value)
+    if type(value) is float and not math.isfinite(value):
+        raise PlanError(f"{where}: {key} = {value} has to be a finite number")
     if type(value) is not hint:
         raise PlanError(f"{where}: {key} = {value!r} has to be of type {hint.__name__}")
     return value

@@ -30,6 +30,7 @@ RIDGE_CLAIMS: Final = 5.0
 BANDS: Final = 5
 DECIMALS: Final = 9  # of what the solver found: its last bits depend on the machine
 COLUMNS: Final = {"frequency": "tariff_frequency", "premium": "premium_per_year"}  # of `portfolio.read_policies`
+_SOURCES: Final = {column: source for source, column in COLUMNS.items()}
 _UNKNOWN: Final = -1
 
 
@@ -72,12 +73,11 @@ class Tariff:
         ModelError
             If a column that the model rests on is missing.
         """
-        needed = [table.factor for table in self.tables] or [COLUMNS[self.source]]
-        for name in needed:
+        for name in [table.factor for table in self.tables] or [COLUMNS[self.source]]:
             if name not in policies.columns:
-                raise ModelError(f"the model's tariff needs the column {name} in the policies; add it")
+                raise ModelError(f"the model's tariff needs the column {_in_file(name)} in the policies; add it")
         if self.source != "glm":
-            return np.asarray(self.scale * policies[needed[0]].to_numpy())
+            return np.asarray(self.scale * policies[COLUMNS[self.source]].to_numpy())
         log_claims = np.zeros(policies.height)
         for table in self.tables:
             log_claims += np.append(table.log_relativity, 0.0)[table.codes(policies[table.factor])]
@@ -180,4 +180,9 @@ def _first_available(pieces: pl.DataFrame, plan: TariffPlan) -> str:
 
 def _require(pieces: pl.DataFrame, column: str) -> None:
     if column not in pieces.columns:
-        raise ModelError(f"the plan's tariff needs the column {column} in the policies; add it")
+        raise ModelError(f"the plan's tariff needs the column {_in_file(column)} in the policies; add it")
+
+
+def _in_file(column: str) -> str:
+    """Name of a column in the policies as the insurer brings them."""
+    return f"tariff_{source}" if (source := _SOURCES.get(column)) else column

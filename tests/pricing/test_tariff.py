@@ -85,7 +85,7 @@ def test_a_tariff_survives_its_json_form():
         (AUTO, "neither tariff_frequency nor tariff_premium"),
         (dataclasses.replace(AUTO, source="glm"), "tariff.factors of the plan is empty"),
         (dataclasses.replace(GLM, factors=("colour",)), "needs the column colour"),
-        (dataclasses.replace(AUTO, source="premium"), "needs the column premium_per_year"),
+        (dataclasses.replace(AUTO, source="premium"), "needs the column tariff_premium"),
     ],
 )
 def test_a_tariff_that_cannot_be_made_says_what_is_missing(plan, message):
