@@ -89,7 +89,9 @@ def total(pieces: pl.DataFrame, keys: Sequence[str], yearly: Mapping[str, str]) 
     """
     counted = ["days", *(["claims"] if "claims" in pieces.columns else [])]
     sums = [pl.col(*counted).sum(), pl.col("start").min(), pl.col("end").max()]
-    whole = pieces.group_by(*keys).agg(sums).sort(*keys).with_columns((pl.col("days") / DAYS_PER_YEAR).alias("years"))
+    whole = pieces.group_by(*keys).agg(sums).sort(*keys)
+    years: Floats = whole["days"].to_numpy() / DAYS_PER_YEAR  # by NumPy: decision 0009
+    whole = whole.with_columns(pl.Series("years", years))
     row = whole.select(*keys).with_row_index("row")
     for amount, name in yearly.items():
         parts = pieces.group_by(*keys, amount).agg(pl.col("days").sum()).sort(*keys, amount)

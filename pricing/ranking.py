@@ -32,7 +32,8 @@ class Ranking:
     sure_tariff, sure_telematics, sure_truth : float or None
         The same with true expected claims in place of observed ones: free of the luck of who had the claim.
     deviance_tariff, deviance_telematics : float
-        Mean Poisson deviance x 100, both levelled to the claims of the training part.
+        Mean Poisson deviance x 100: `held_out_ranking` levels both to the claims of its training part,
+        `ranking_afterwards` takes the tariff and the indicated relativity as they are.
     """
 
     drivers: int
@@ -106,10 +107,11 @@ def ranking_afterwards(factors: pl.DataFrame, claims: pl.DataFrame, truth: pl.Da
     counts = rated.join(claims, on="policy_id").filter(during).group_by("policy_id").agg(pl.len().alias("claims"))
     book = rated.join(counts, on="policy_id", how="left", maintain_order="left").with_columns(
         pl.col("claims").fill_null(0).cast(pl.Float64),
-        years=(pl.col("period_end") - pl.col("period_start")).dt.total_days() / DAYS_PER_YEAR,
+        days=(pl.col("period_end") - pl.col("period_start")).dt.total_days(),
     )
-    names = ("claims", "years", "tariff_expected_claims", "indicated_relativity", "true_frequency")
-    seen, years, mu0, relativity, frequency = (book[name].to_numpy() for name in names)
+    names = ("claims", "days", "tariff_expected_claims", "indicated_relativity", "true_frequency")
+    seen, days, mu0, relativity, frequency = (book[name].to_numpy() for name in names)
+    years = days / DAYS_PER_YEAR
     by_tariff, by_telematics = mu0 / years, mu0 / years * relativity
     true = frequency * years
     return Ranking(

@@ -92,3 +92,20 @@ def test_splitting_the_rows_of_a_policy_changes_no_bit(cuts, days, months):
     whole = policies(("p", "d", edges[0], edges[-1]))
     incidents = claims(*(("p", day) for day in days))
     assert label(split, incidents, months).equals(label(whole, incidents, months))
+
+
+def test_a_row_has_the_same_years_alone_and_in_company():
+    """Polars divides a frame of one row, and multiplies others by the reciprocal: decision 0009."""
+    days = range(1, 366)
+    pieces = pl.DataFrame(
+        {
+            "driver_id": [f"d{n:03d}" for n in days],
+            "start": [date(2025, 1, 1)] * len(days),
+            "end": [date(2025, 1, 1) + timedelta(days=n) for n in days],
+            "days": list(days),
+        },
+        schema_overrides={"days": pl.Int64},
+    )
+    together = total(pieces, ("driver_id",), {})
+    alone = pl.concat([total(pieces[k], ("driver_id",), {}) for k in range(len(days))])
+    assert together["years"].to_list() == alone["years"].to_list() == [n / 365 for n in days]
