@@ -52,6 +52,12 @@ def test_a_rate_is_a_count_per_100_km(feature):
         assert feature.unit == "per 100 km"
 
 
+def test_shares_are_told_in_per_cent_and_rates_as_they_are():
+    features = {feature.name: feature for feature in load_catalogue().features}
+    assert features["night_km_share"].tell(0.0875).startswith("8.75 % of the distance at night")
+    assert features["harsh_braking_per_100km"].tell(0.5) == "0.5 harsh brakings per 100 km"
+
+
 def test_told_numbers_have_three_digits_and_no_exponent():
     feature = CATALOGUE.features[0]
     told = [feature.tell(value).partition(" ")[0] for value in (0.0, 0.012345, 1.0, 3.14159, 27.96, 123456.7)]
