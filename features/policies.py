@@ -106,6 +106,8 @@ def _table(path: Path) -> pl.DataFrame:
 
 
 def _date(column: pl.Series, path: Path) -> pl.Series:
+    if column.dtype.is_temporal():
+        return column.cast(pl.Date)
     text = column.cast(pl.String).str.strip_chars().replace("", None)
     dates = text.str.to_date("%Y-%m-%d", strict=False)
     wrong = dates.is_null() & text.is_not_null()

@@ -96,3 +96,10 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path):
     (tmp_path / "policies.parquet").write_text("x")
     with pytest.raises(PoliciesError, match=r"policies\.parquet: cannot be read"):
         read_policies(tmp_path / "policies.parquet")
+
+
+def test_date_times_are_taken_as_dates(tmp_path):
+    as_written = read_policies(written(tmp_path, name="policies.parquet"))
+    times = {name: pl.col(name).cast(pl.Datetime("ns")) for name in ("start", "end")}
+    path = written(tmp_path, name="times.parquet", **times)
+    assert read_policies(path).equals(as_written)
