@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import date, timedelta
+from itertools import pairwise
 
 import polars as pl
 
@@ -48,6 +49,8 @@ def train(
     label_end = exposure.add_months(max(dates), plan.window.label_months)
     if default_rating_date(claims, plan) < max(dates):
         log.warning("claims are known to %s only, labels reach to %s", claims["occurred_on"].max(), label_end)
+    if any(exposure.add_months(a, plan.window.label_months) > b for a, b in pairwise(sorted(set(dates)))):
+        log.warning("label windows overlap: their claims count more than once, and every interval comes out too narrow")
     rows, fitted = rating_rows(policies, claims, periods, catalogue, plan, dates)
     model = fit(rows, catalogue, plan, fitted, threads=threads)
     model.diagnostics["rating_dates"] = [str(day) for day in dates]

@@ -49,6 +49,13 @@ def test_the_model_says_what_the_tariff_left_over(model, rows):
     )
 
 
+def test_a_tariff_twice_as_high_gives_the_same_relativities(rows, model):
+    twice = fit(rows.with_columns(pl.col("expected_claims") * 2), CATALOGUE, PLAN, TARIFF)
+    inputs = read_inputs(rows.head(500), CATALOGUE)
+    assert twice.rate(inputs).relativity == pytest.approx(model.rate(inputs).relativity, rel=1e-6)
+    assert twice.level == pytest.approx(model.level - np.log(2))
+
+
 def test_neither_order_nor_threads_nor_truth_change_the_model(rows, model):
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=5).drop("true_claims")
     again = fit(shuffled, CATALOGUE, PLAN, TARIFF, threads=2)

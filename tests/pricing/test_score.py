@@ -23,6 +23,7 @@ from tests.pricing.book import RATING_DATE, SmallBook, entries
 
 PLAN = load_plan()
 CATALOGUE = load_catalogue()
+LENIENT = dataclasses.replace(PLAN, credibility=dataclasses.replace(PLAN.credibility, accept_miscalibrated=True))
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +270,12 @@ def test_a_price_from_claims_of_the_future_is_told(book, model, caplog):
 def test_labels_that_reach_beyond_the_known_claims_are_told(book, caplog):
     train(yearly(book.policies), book.claims, book.periods, CATALOGUE, PLAN, (date(2025, 2, 1),))
     assert "labels reach to 2026-02-01" in caplog.text
+
+
+def test_claims_that_count_twice_are_told(book, caplog):
+    policies = yearly(book.policies.head(3_000))
+    train(policies, book.claims, book.periods, CATALOGUE, LENIENT, (RATING_DATE, date(2025, 12, 31)))
+    assert "label windows overlap" in caplog.text
+    caplog.clear()
+    train(policies, book.claims, book.periods, CATALOGUE, LENIENT, (RATING_DATE, date(2026, 1, 1)))
+    assert "label windows overlap" not in caplog.text

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import xlogy
 
 from pricing.plan import TierPlan
-from pricing.tiers import _likeliest_cuts, fit
+from pricing.tiers import Tiers, _likeliest_cuts, fit
 
 PLAN = TierPlan(max_tiers=12, min_claims=271)
 
@@ -32,6 +32,10 @@ def test_tiers_are_few_each_has_its_claims_and_risk_rises(frequency):
     assert set(label) == set(range(1, len(tiers) + 1))
     assert counts.min() >= 271
     assert np.diff(ratios).min() > 0
+
+
+def test_a_relativity_at_the_end_of_a_tier_belongs_to_it():
+    assert Tiers((0.9, 1.1)).label(np.array([0.5, 0.9, 0.9 + 1e-15, 1.1, 1.2])).tolist() == [1, 1, 2, 2, 3]
 
 
 def test_a_small_book_has_one_tier():
