@@ -44,12 +44,12 @@ def _build(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report._asdict()))
     else:
-        print(f"{report.trips} trips, {report.distance_km:,.1f} km, {report.events} events")
-        print(f"{report.driver_periods} driver periods of {report.drivers} drivers")
+        print(f"{report.trips:,} trips, {report.events:,} events")
+        print(f"{report.driver_periods:,} driver periods of {report.drivers:,} drivers, {report.distance_km:,.1f} km")
         if report.uncovered_trips:
-            print(f"{report.uncovered_trips} trips are covered by no policy and count for no driver")
+            print(f"{report.uncovered_trips:,} trips are covered by no policy and count for no driver")
         if report.incomplete_trips:
-            print(f"{report.incomplete_trips} trips are incomplete")
+            print(f"{report.incomplete_trips:,} trips are incomplete")
     log.info("tables written to %s", options.out)
     return 0
 
@@ -103,8 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    build = commands.add_parser("build", help="seal what is open, then write the three tables as Parquet")
-    build.set_defaults(action=_build)
+    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(action=action)
+        added.add_argument("--json", action="store_true", help="print JSON for machines")
+        return added
+
+    build = command("build", _build, "seal what is open, then write the three tables as Parquet")
     _add_lake(build)
     build.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write the three tables")
     build.add_argument(
@@ -115,19 +120,15 @@ def _parser() -> argparse.ArgumentParser:
         "without it each device is its own driver",
     )
 
-    derive = commands.add_parser(
+    derive = command(
         "derive",
-        help="derive sealed motion again and compare with what the devices said; exit 1 if a trip differs",
+        _derive,
+        "derive sealed motion again and compare with what the devices said; exit 1 if a trip differs",
     )
-    derive.set_defaults(action=_derive)
     _add_lake(derive)
 
-    catalogue = commands.add_parser("list", help="the feature catalogue")
-    catalogue.set_defaults(action=_list)
+    catalogue = command("list", _list, "the feature catalogue")
     catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")
-
-    for command in (build, derive, catalogue):
-        command.add_argument("--json", action="store_true", help="print JSON for machines")
     return parser
 
 

@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text.capitalize() + ".", allow_abbrev=False)
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         added.set_defaults(action=action)
         if name != "export":
             added.add_argument("--lake", type=Path, required=True, metavar="DIR", help="folder of the lake")

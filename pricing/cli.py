@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -33,8 +34,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ubi pricing", description="From risk to premium factors.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="learn from claims after a rating date and driving before it")
-    train.set_defaults(run=_train)
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    train = command("train", _train, "learn from claims after a rating date and driving before it")
     _add_features(train)
     _add_policies(train)
     train.add_argument("--claims", required=True, type=Path, metavar="FILE", help="claims, Parquet or CSV")
@@ -51,8 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--threads", type=int, default=1, metavar="N", help="0: all; changes only the time (default: 1)")
     _add_json(train)
 
-    score = commands.add_parser("score", help="rate every policy in force: factors.parquet and factors.csv")
-    score.set_defaults(run=_score)
+    score = command("score", _score, "rate every policy in force: factors.parquet and factors.csv")
     _add_features(score)
     _add_policies(score)
     _add_model(score)
@@ -64,21 +68,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_language(score)
     _add_json(score)
 
-    explain = commands.add_parser("explain", help="one factor as the product of all its parts")
-    explain.set_defaults(run=_explain)
+    explain = command("explain", _explain, "one factor as the product of all its parts")
     explain.add_argument("policy", metavar="POLICY_ID")
-    verify = commands.add_parser("verify", help="rebuild one factor and say, layer by layer, what came out as it was")
-    verify.set_defaults(run=_verify)
+    verify = command("verify", _verify, "rebuild one factor and say, layer by layer, what came out as it was")
     verify.add_argument("policy", metavar="RECEIPT|POLICY_ID")
-    for command in (explain, verify):
-        command.add_argument("--factors", required=True, type=Path, metavar="DIR", help="output of ubi pricing score")
-        _add_features(command)
-        _add_model(command)
+    for rebuilding in (explain, verify):
+        rebuilding.add_argument(
+            "--factors", required=True, type=Path, metavar="DIR", help="output of ubi pricing score"
+        )
+        _add_features(rebuilding)
+        _add_model(rebuilding)
     _add_language(explain)
     _add_json(verify)
 
-    report = commands.add_parser("report", help="lift by tier as a table; with --factors a page in HTML")
-    report.set_defaults(run=_report)
+    report = command("report", _report, "lift by tier as a table; with --factors a page in HTML")
     _add_model(report)
     report.add_argument("--factors", type=Path, metavar="DIR", help="output of ubi pricing score")
     report.add_argument("--features", type=Path, metavar="DIR", help="adds the heatmaps of the best and worst driver")

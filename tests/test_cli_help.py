@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.metadata
 import os
@@ -44,6 +45,14 @@ def test_help_lists_every_command_in_80_columns():
     for name, row in ubi.COMMANDS.items():
         assert f"{name:<10}{row.help}" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("stage", ["device", "ingest", "features", "pricing"])
+def test_help_of_every_subcommand_begins_with_what_it_does(stage):
+    parser = importlib.import_module(f"{stage}.cli")._parser()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    told = {action.dest: f"{action.help[0].upper()}{action.help[1:]}." for action in commands._choices_actions}
+    assert {name: command.description for name, command in commands.choices.items()} == told
 
 
 def test_no_command_prints_the_help(capsys):
