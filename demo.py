@@ -113,7 +113,7 @@ def record(folder: Path) -> None:
         ready.wait(PATIENCE_S)
         player = Player(address, folder.parent / "outbox", patience_s=PATIENCE_S)
         try:
-            for file in tqdm(files, desc="replay", unit=" trips"):
+            for file in tqdm(files, desc="replay", unit=" trips", disable=None):
                 player.play(read_recording(file, device_of(file)))
             player.deliver()
         finally:
@@ -172,7 +172,9 @@ def tell_recorded(out: Path) -> None:
     """Say what became of the cars whose trips were recorded: in the book, with too little driving to be rated."""
     factors = pl.read_parquet(out / "factors" / "factors.parquet")
     devices = sorted({device_of(file) for file in TRIPS.glob("*.ubirec")})
-    say("\nThe recorded cars: below 500 km and 30 trips a driver keeps factor 1, whatever the driving indicates")
+    say(
+        "\nThe recorded cars: below 500 km, 30 trips or 14 days a driver keeps factor 1, whatever the driving indicates"
+    )
     for row in factors.filter(pl.col("driver_id").is_in(devices)).sort("indicated_relativity").iter_rows(named=True):
         say(
             f"  {row['driver_id']:<16}{row['trips']:>3} trips {row['exposure_km']:>6.0f} km   "

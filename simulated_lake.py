@@ -80,7 +80,9 @@ def publish_books(lake: Lake, keys: Sequence[BookKey], workers: int) -> None:
         with (
             ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
             SealWriter(lake, SOURCE) as writer,
-            tqdm(total=sum(key.drivers for key in keys), desc="simulate", unit=" drivers", unit_scale=True) as bar,
+            tqdm(
+                total=sum(key.drivers for key in keys), desc="simulate", unit=" drivers", unit_scale=True, disable=None
+            ) as bar,
         ):
             for chunk, (trips, events) in zip(chunks, pool.map(_simulate, chunks), strict=True):
                 writer.add({"trips": trips, "events": events})

@@ -77,7 +77,7 @@ def _adapter(config: DeviceConfig, clock: SystemClock) -> str:
             if source.health.failed or source.health.silent:
                 break
         reason = source.health.last_failure or "no value from the car"
-    raise UbiError(f"{config.obd_port}: {reason}; is the adapter plugged in, the ignition on, the port right?")
+    raise UbiError(f"{config.obd_port}: {reason}; check the plug, the ignition and 'obd_port'")
 
 
 def _broker(config: DeviceConfig, clock: SystemClock) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -16,7 +15,7 @@ SMALL = ["--drivers", "200", "--history", "4000"]
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory) -> Path:
+def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
     assert ubi.main(["demo", "--out", str(folder), *SMALL]) == 0
     return folder
