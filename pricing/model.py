@@ -25,7 +25,7 @@ from pricing.shrink import GammaPrior
 from pricing.tariff import Tariff
 from pricing.tiers import Tiers
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 QUANTILES: Final = 1_000
 
 
@@ -90,6 +90,7 @@ class RiskModel:
             "catalogue_version": self.catalogue_version,
             "tariff": self.tariff.to_dict(),
             "features": list(self.boosted.features),
+            "typical": list(self.boosted.typical),
             "rate_priors": {name: asdict(prior) for name, prior in self.priors.items()},
             "level": self.level,
             "s_bar": self.s_bar,
@@ -143,7 +144,7 @@ def load_model(folder: Path) -> RiskModel:
         catalogue_version=content["catalogue_version"],
         tariff=Tariff.from_dict(content["tariff"]),
         priors={name: GammaPrior(**prior) for name, prior in content["rate_priors"].items()},
-        boosted=Boosted(text, tuple(content["features"])),
+        boosted=Boosted(text, tuple(content["features"]), tuple(content["typical"])),
         level=content["level"],
         s_bar=content["s_bar"],
         calibration=Calibration(**(calibration | {"deviance_by_kappa": dict(calibration["deviance_by_kappa"])})),

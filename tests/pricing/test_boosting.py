@@ -116,4 +116,4 @@ def test_no_rows_no_scores():
 
 def test_a_text_that_is_no_model_is_refused():
     with pytest.raises(ModelError, match="cannot be read"):
-        Boosted("tree\n\nTree=0\nnonsense", NAMES).score(np.ones((1, 4)))
+        Boosted("tree\n\nTree=0\nnonsense", NAMES, (None,) * len(NAMES)).score(np.ones((1, 4)))

@@ -120,7 +120,7 @@ def test_a_model_that_was_changed_is_refused(model, tmp_path, file, before, afte
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no model there .manifest.json is missing."), ("{", "not JSON"), ('{"format": 99}', "format 99 is not 1")],
+    [(None, "no model there .manifest.json is missing."), ("{", "not JSON"), ('{"format": 99}', "format 99 is not 2")],
 )
 def test_a_folder_that_is_no_model_is_refused(model, tmp_path, content, message):
     model.save(tmp_path)
@@ -191,3 +191,17 @@ def test_held_out_ranking_lies_between_tariff_and_truth(rows):
     assert 3_000 < ranking.drivers < 5_000
     blind = held_out_ranking(rows.drop("true_claims"), CATALOGUE, PLAN)
     assert (blind.gini_truth, blind.sure_truth, blind.gini_telematics) == (None, None, ranking.gini_telematics)
+
+
+def test_what_was_known_of_all_and_is_not_known_here_is_typical_and_not_the_safest(model):
+    """LightGBM takes 0 for a missing value of a feature that was never missing in training."""
+    book = rating_rows(2_000, seed=9)
+    blank = pl.lit(None, pl.Float64)
+    silent = book.with_columns(brake_rate=blank, brake_rate__n=blank, brake_rate__km=pl.lit(0.0))
+    known, unknown = (model.rate(read_inputs(frame, CATALOGUE)) for frame in (book, silent))
+    withheld = unknown.relativity / known.relativity
+    assert 0.3 < (withheld < 1).mean() < 0.7
+    gentle = book.with_columns(brake_rate=0.0, brake_rate__n=pl.lit(0.0))
+    assert (model.rate(read_inputs(gentle, CATALOGUE)).relativity < unknown.relativity).mean() > 0.9
+    contributions = model.boosted.contributions(unknown.matrix).sum(axis=1) - model.s_bar
+    assert contributions == pytest.approx(unknown.score, abs=1e-9)
