@@ -103,3 +103,16 @@ def test_date_times_are_taken_as_dates(tmp_path):
     times = {name: pl.col(name).cast(pl.Datetime("ns")) for name in ("start", "end")}
     path = written(tmp_path, name="times.parquet", **times)
     assert read_policies(path).equals(as_written)
+
+
+def test_a_trip_belongs_to_the_policy_of_its_own_device(tmp_path):
+    rows = [ROWS[0], ROWS[2] | {"end": date(2026, 1, 1)}]
+    policies = read_policies(written(tmp_path, rows))
+    march = pl.DataFrame({"device_id": ["box", "dongle", "other"], "start_ms": [utc_ms(2025, 3, 2)] * 3})
+    assert assign(march, policies)["policy_id"].to_list() == [None, "P3", None]
+
+
+def test_the_day_a_policy_ends_is_not_covered_from_its_first_millisecond(tmp_path):
+    policies = read_policies(written(tmp_path, ROWS[:1]))
+    end = utc_ms(2025, 2, 15)
+    assert assign(trips(end - 1, end), policies)["policy_id"].to_list() == ["P1", None]

@@ -55,6 +55,14 @@ def test_kappa_is_zero_where_the_score_is_shrunk_already():
     assert fit(*book(), KAPPAS).kappa_km == 0.0
 
 
+def test_a_kappa_that_is_better_by_luck_alone_is_seldom_taken():
+    found = [fit(*book(3_000, seed), KAPPAS) for seed in range(60)]
+    lucky = sum(min(one.deviance_by_kappa.values()) < one.deviance_by_kappa[0.0] for one in found)
+    taken = sum(one.kappa_km > 0 for one in found)
+    assert lucky >= 10
+    assert taken <= 9
+
+
 def test_kappa_is_found_where_short_distances_are_noise():
     found = fit(*book(kappa=1000.0), KAPPAS)
     assert found.kappa_km in {500.0, 1000.0, 2000.0}
