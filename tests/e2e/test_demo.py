@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -11,6 +13,7 @@ import ubi
 from demo import MARK, TRIPS, start_clean
 
 pytestmark = pytest.mark.timeout(400)
+PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 SMALL = ["--drivers", "200", "--history", "4000"]
 
 
@@ -36,6 +39,12 @@ def test_the_book_is_balanced_within_the_band_and_told_with_reasons(out):
     weight = factors["tariff_expected_claims"]
     assert (weight * factors["factor"]).sum() == pytest.approx(weight.sum(), rel=2e-6)
     assert factors.filter("rateable")["receipt"].is_not_null().all()
+
+
+@pytest.mark.parametrize("query", re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+def test_queries_of_the_page_about_tables_give_rows(out, query):
+    connection = duckdb.connect(config={"file_search_path": str(out)})
+    assert connection.sql(query).fetchall()
 
 
 def test_the_report_stands_alone_and_says_what_is_simulated(out):
