@@ -23,7 +23,7 @@ from features.periods import merge, sum_trips
 from features.policies import assign
 from features.published import published_events, published_trips
 from ingest.contract import durable, tables
-from ingest.contract.lake import Group, Lake, scan_files
+from ingest.contract.lake import Group, Lake, read_files
 from ingest.contract.publish import to_parquet
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,6 @@ def _read(lake: Lake, group: Group) -> Iterator[tuple[pl.DataFrame, pl.DataFrame
     files = {table: [lake.sealed / f.path for f in group.files if f.table == table] for table in ("trips", "events")}
     if files["trips"]:
         yield (
-            scan_files(files["trips"], tables.TRIPS).collect(),
-            scan_files(files["events"], tables.EVENTS).collect(),
+            read_files(files["trips"], tables.TRIPS),
+            read_files(files["events"], tables.EVENTS),
         )

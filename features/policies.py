@@ -94,12 +94,15 @@ def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
 
 def _table(path: Path) -> pl.DataFrame:
     if not path.is_file():
-        raise PoliciesError(path, "no such file")
+        raise PoliciesError(path, "is a folder; name a .parquet or .csv file" if path.is_dir() else "no such file")
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
         if path.suffix == ".csv":
-            return pl.read_csv(path, infer_schema=False)
+            table = pl.read_csv(path, infer_schema=False)
+            if table.width == 1 and ";" in table.columns[0]:
+                raise PoliciesError(path, "its columns are separated by ';'; write them with ','")
+            return table
     except pl.exceptions.PolarsError as error:
         raise PoliciesError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
     raise PoliciesError(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")

@@ -8,10 +8,11 @@ from typing import Final
 import polars as pl
 from tqdm import tqdm
 
+from device.contract.errors import UbiError
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
 from features.derive import HEADS, Derived, derive
 from ingest.contract import tables
-from ingest.contract.lake import Group, Lake, scan_files
+from ingest.contract.lake import Group, Lake, read_files
 
 # Why a trip is or is not told to agree.
 AGREES: Final = "agrees"
@@ -30,7 +31,14 @@ def rederive(lake: Lake, *, progress: bool = False) -> pl.DataFrame:
         Sorted by device_id, start_ms and trip_id: trip_id, device_id, recorded_file, samples (of motion) Int64,
         events Int64 (derived), verdict String (AGREES, DIFFERS, or NOT_COMPARED where messages are missing), and
         differs List(String): the summary fields that differ, `events` if those do.
+
+    Raises
+    ------
+    UbiError
+        If nothing is sealed, or a file is damaged.
     """
+    if not lake.manifest().groups:
+        raise UbiError(f"{lake.root}: nothing is sealed; run 'ubi ingest seal --lake {lake.root}' first")
     parts = [_SCHEMA.to_frame()]
     for group in tqdm(lake.manifest().groups, desc="derive", unit="group", disable=not progress):
         parts += [_compare(*found) for found in _derived(lake, group)]
@@ -56,10 +64,9 @@ def _derived(lake: Lake, group: Group) -> Iterator[tuple[pl.DataFrame, pl.DataFr
     files = {name: [lake.sealed / f.path for f in group.files if f.table == name] for name in tables.SEALED}
     if not files["motion"]:
         return
-    trips = scan_files(files["trips"], tables.TRIPS).collect()
-    events = scan_files(files["events"], tables.EVENTS).collect()
+    trips, events = read_files(files["trips"], tables.TRIPS), read_files(files["events"], tables.EVENTS)
     for file in files["motion"]:
-        yield trips, events, derive(scan_files([file], tables.MOTION), trips.select(HEADS.names()))
+        yield trips, events, derive(read_files([file], tables.MOTION), trips.select(HEADS.names()))
 
 
 def _compare(trips: pl.DataFrame, events: pl.DataFrame, derived: Derived) -> pl.DataFrame:

@@ -18,8 +18,7 @@ import polars as pl
 from tqdm import tqdm
 
 from device.contract import wire_pb2 as pb
-from device.contract.errors import UbiError
-from ingest.contract.lake import RESTORE, Group, Lake, scan_files
+from ingest.contract.lake import Group, Lake, collect
 from ingest.contract.publish import KEEP_SUPERSEDED_MS, Place, SealWriter, place
 from ingest.contract.tables import MESSAGES
 from ingest.ledger import HEADERS, KEY, TRIP, Ledger, judge
@@ -68,7 +67,7 @@ def seal(lake: Lake, now_ms: int, *, progress: bool = False) -> SealReport:
     with SealWriter(lake, SOURCE) as writer:
         writer.sweep(now_ms)
         _sweep_segments(lake, now_ms)
-        ledger = judge(_collect(lake.scan_messages().select(*HEADERS, "file"), lake.message_files()), now_ms)
+        ledger = judge(collect(lake.scan_messages().select(*HEADERS, "file"), lake.message_files(), MESSAGES), now_ms)
         members = _members(ledger)
         inputs = _fingerprints(members)
         before = writer.groups()
@@ -146,13 +145,14 @@ def _batches(members: pl.DataFrame, changed: list[Place]) -> Iterator[pl.DataFra
 def _decode(lake: Lake, members: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
     """Read the bodies of some members and turn them into typed tables."""
     files = [Path(file) for file in members["file"].unique().sort()]
-    payloads = _collect(
+    payloads = collect(
         lake.scan_messages(files)
         .filter(~pl.col("tombstone"))
         .select(*KEY, "hash", "payload")
         .join(members.lazy().select(*KEY, "hash"), on=[*KEY, "hash"], how="semi")
         .unique(KEY, keep="any"),
         files,
+        MESSAGES,
     )
     rows = Rows()
     told = members.join(payloads.drop("hash"), on=KEY, how="left", maintain_order="left")
@@ -164,25 +164,6 @@ def _decode(lake: Lake, members: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
         else:
             rows.add_trip(found[0], [_stored(row) for row in found])
     return rows.frames()
-
-
-def _collect(frame: pl.LazyFrame, files: list[Path]) -> pl.DataFrame:
-    """Collect what was scanned from segments, of which one may be damaged."""
-    try:
-        return frame.collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        damaged = [file for file in files if not _reads(file)]
-        if not damaged:
-            raise
-        raise UbiError(f"{', '.join(map(str, damaged))}: cannot be read as messages; {RESTORE}") from error
-
-
-def _reads(file: Path) -> bool:
-    try:
-        scan_files([file], MESSAGES).collect()
-    except (OSError, pl.exceptions.PolarsError):
-        return False
-    return True
 
 
 def _stands(lake: Lake, group: Group) -> bool:

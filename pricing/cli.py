@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device.contract.errors import UsageError
 from pricing.errors import PortfolioError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _train(options: argparse.Namespace) -> int:
     from pricing.train import train
 
     plan = load_plan(options.plan)
+    _make_folder(options.model)
     policies = read_policies(options.policies)
     claims = read_claims(options.claims, plan.tariff.covers)
     dates = tuple(options.rating_date or ())
@@ -109,6 +111,14 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _make_folder(path: Path) -> None:
+    """Make the folder of the outputs before the work, not after it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made a folder ({error.strerror}); name another one") from error
+
+
 def _score(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
     from pricing.model import load_model
@@ -117,6 +127,7 @@ def _score(options: argparse.Namespace) -> int:
     from pricing.summary import table
 
     model = load_model(options.model)
+    _make_folder(options.out)
     policies = read_policies(options.policies)
     previous = read_previous(options.previous) if options.previous else None
     scored = score_book(

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from features.contract.catalogue import Catalogue
 from pricing import plan as plans
 from pricing.arrays import Floats
 from pricing.boosting import Boosted
@@ -64,6 +65,20 @@ class RiskModel:
     tiers: Tiers
     reference: tuple[float, ...]
     diagnostics: dict[str, Any]
+
+    def check_catalogue(self, catalogue: Catalogue) -> None:
+        """Refuse features of another catalogue version.
+
+        Raises
+        ------
+        ModelError
+            If the model was trained on another version.
+        """
+        if catalogue.version != self.catalogue_version:
+            raise ModelError(
+                f"the model was trained on feature catalogue {self.catalogue_version}, this release has "
+                f"{catalogue.version}; train again"
+            )
 
     def rate(self, inputs: Inputs) -> Rated:
         """Rate drivers: log R = b Z (s - s_bar)."""

@@ -139,12 +139,15 @@ def read_book(folder: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
 def read_table(path: Path) -> pl.DataFrame:
     """Read a Parquet or CSV file, by its name's ending; a CSV's values stay text, empty ones are null."""
     if not path.is_file():
-        raise PortfolioError(path, "no such file")
+        raise PortfolioError(path, "is a folder; name a .parquet or .csv file" if path.is_dir() else "no such file")
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
         if path.suffix == ".csv":
-            return pl.read_csv(path, infer_schema=False)
+            table = pl.read_csv(path, infer_schema=False)
+            if table.width == 1 and ";" in table.columns[0]:
+                raise PortfolioError(path, "its columns are separated by ';'; write them with ','")
+            return table
     except (pl.exceptions.PolarsError, OSError) as error:
         raise PortfolioError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
     raise PortfolioError(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")

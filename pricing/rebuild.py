@@ -87,6 +87,7 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
     published, written, book = _read(folder, key)
     driver, rating_date = published["driver_id"], date.fromisoformat(book["rating_date"])
     asked = pl.DataFrame({"driver_id": [driver], "rating_date": [rating_date]})
+    model.check_catalogue(catalogue)
     rows = rating_features(periods, asked, model.plan.window.feature_months, catalogue)
     inputs = read_inputs(rows, catalogue)
     rated = model.rate(inputs)

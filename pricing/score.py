@@ -82,6 +82,7 @@ def score_book(
         a new policy does not launder a bad factor).
     """
     day = rating_date or default_rating_date(periods)
+    model.check_catalogue(catalogue)
     rows = _book_rows(policies, periods, catalogue, model, day, previous)
     log.info("rating date %s: %d policies in force", day, rows.height)
     label_end = model.diagnostics.get("label_end")

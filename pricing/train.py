@@ -88,6 +88,10 @@ def rating_rows(
     pieces = exposure.with_claims(pl.concat(cut), claims)
     if pieces.is_empty():
         raise ModelError(f"no policy covers {', '.join(map(str, rating_dates))}; give another --rating-date")
+    unknown = claims.join(policies, on="policy_id", how="anti")
+    if unknown.height:
+        first = unknown["policy_id"][0]
+        log.warning("%d claims name a policy that is not in the file, the first %s; not used", unknown.height, first)
     used, given = int(pieces["claims"].sum()), claims.height
     log.info("%d of %d claims fall into the label windows of %d pieces of policies", used, given, pieces.height)
     fitted = tariff.fit(pieces, plan.tariff)

@@ -171,6 +171,36 @@ def scan_files(files: list[Path], schema: pl.Schema, file_column: str | None = N
     )
 
 
+def collect(frame: pl.LazyFrame, files: list[Path], schema: pl.Schema) -> pl.DataFrame:
+    """Collect what was scanned from files, of which one may be damaged.
+
+    Raises
+    ------
+    UbiError
+        Naming the files that cannot be read.
+    """
+    try:
+        return frame.collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        damaged = [file for file in files if not _reads(file, schema)]
+        if not damaged:
+            raise
+        raise UbiError(f"{', '.join(map(str, damaged))}: cannot be read; {RESTORE}") from error
+
+
+def read_files(files: list[Path], schema: pl.Schema) -> pl.DataFrame:
+    """Read Parquet files, see `scan_files` and `collect`."""
+    return collect(scan_files(files, schema), files, schema)
+
+
+def _reads(file: Path, schema: pl.Schema) -> bool:
+    try:
+        scan_files([file], schema).collect()
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+    return True
+
+
 def bucket_of(device_id: str) -> int:
     """Bucket of a device, the same on every machine."""
     return hashlib.sha256(device_id.encode()).digest()[0] % BUCKETS

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, date, datetime
 
 import polars as pl
+import pytest
 
 import ubi
 from features.build import tables_of
@@ -185,6 +186,23 @@ def test_wrong_inputs_are_one_clear_line(tmp_path, capsys):
         assert status == expected
         assert message in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "derive"])
+def test_a_damaged_sealed_file_is_named(tmp_path, capsys, command):
+    lake = lake_of(tmp_path / "lake", TRIPS)
+    (file, *_) = lake.sealed_files("trips")
+    file.write_bytes(file.read_bytes()[:100])
+    out = ["--out", str(tmp_path / "out")] if command == "build" else []
+    assert ubi.main(["features", command, "--lake", str(lake.root), *out]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ubi: error: ")]
+    assert f"{file}: cannot be read" in line
+
+
+def test_derive_of_an_unsealed_lake_says_to_seal(tmp_path, capsys):
+    (tmp_path / "messages").mkdir()
+    assert ubi.main(["features", "derive", "--lake", str(tmp_path)]) == 1
+    assert "ubi ingest seal" in capsys.readouterr().err
 
 
 def test_list_tells_the_catalogue(capsys):

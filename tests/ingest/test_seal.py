@@ -222,7 +222,7 @@ def test_a_damaged_segment_is_named_and_nothing_is_lost(tmp_path, content):
         segment.write_bytes(content)
     else:
         pl.DataFrame({"device_id": [1]}).write_parquet(segment)
-    with pytest.raises(UbiError, match=f"{segment.name}: cannot be read as messages; restore"):
+    with pytest.raises(UbiError, match=f"{segment.name}: cannot be read; restore"):
         seal(lake, NOW_MS)
     segment.write_bytes(whole)
     assert (seal(lake, NOW_MS).groups_written, tree(lake)) == (0, before)

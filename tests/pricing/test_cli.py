@@ -166,3 +166,42 @@ def test_a_wrong_date_is_a_usage_error(inputs, capsys):
         ubi.main([*score(inputs), "--out", "x", "--rating-date", "1.1.2025"])
     assert end.value.code == 2
     assert "'1.1.2025' is not a date (YYYY-MM-DD)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [train, score])
+def test_an_output_that_cannot_be_a_folder_is_told_before_the_work(inputs, capsys, tmp_path, command):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    option = "--model" if command is train else "--out"
+    assert ubi.main([*command(inputs), option, str(taken)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ubi: error")]
+    assert f"{taken}: cannot be made a folder" in line
+    assert taken.read_text() == "a file"
+
+
+def test_a_model_of_another_catalogue_is_refused(inputs, capsys, tmp_path):
+    shutil.copytree(inputs / "model", tmp_path / "model")
+    manifest = tmp_path / "model" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"catalogue_version": "0"}))
+    words = [word if word != str(inputs / "model") else str(tmp_path / "model") for word in score(inputs)]
+    assert ubi.main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert "train" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_claims_of_unknown_policies_are_counted_and_told(inputs, caplog, tmp_path):
+    claims = pl.read_csv(inputs / "claims.csv", infer_schema=False)
+    strange = claims.head(2).with_columns(policy_id=pl.lit("nobody"))
+    if "claim_id" in claims.columns:
+        strange = strange.with_columns(claim_id=pl.Series(["x1", "x2"]))
+    pl.concat([claims, strange]).write_csv(tmp_path / "claims.csv")
+    assert ubi.main([*train(inputs, claims=tmp_path / "claims.csv"), "--model", str(tmp_path / "model")]) == 0
+    assert "2 claims name a policy that is not in the file, the first nobody" in caplog.text
+
+
+def test_semicolons_and_folders_are_told_as_what_they_are(inputs, capsys, tmp_path):
+    table = pl.read_csv(inputs / "policies.csv", infer_schema=False)
+    table.write_csv(tmp_path / "policies.csv", separator=";")
+    for file, told in ((tmp_path / "policies.csv", "are separated by ';'"), (tmp_path, "is a folder")):
+        assert ubi.main([*train(inputs, policies=file), "--model", str(tmp_path / "model")]) == 1
+        assert told in capsys.readouterr().err.splitlines()[-1]
