@@ -75,18 +75,24 @@ def against(
     ours: Sequence[float],
     theirs: Sequence[float],
     unit: str,
-    goal: str,
-    meets: Callable[[float], bool],
+    goal: str | None = None,
+    meets: Callable[[float], bool] | None = None,
 ) -> Row:
     """Row of a ratio, taken repeat by repeat; the anchor is 1 by definition."""
     ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
     return judged(name, ratios, unit, goal, meets)._replace(anchor=1.0)
 
 
-def judged(name: str, values: Sequence[float], unit: str, goal: str, meets: Callable[[float], bool]) -> Row:
-    """Row of a number that a goal judges, by its median."""
+def judged(
+    name: str,
+    values: Sequence[float],
+    unit: str,
+    goal: str | None = None,
+    meets: Callable[[float], bool] | None = None,
+) -> Row:
+    """Row of a number that a goal judges, if there is one, by its median."""
     value = median(values)
-    return Row(name, value, unit, spread(values), None, goal, meets(value))
+    return Row(name, value, unit, spread(values), None, goal, None if meets is None else meets(value))
 
 
 def spread(values: Sequence[float]) -> float:
