@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 SHARED_FILTER: Final = f"$share/ubi-ingest/{topics.UP_FILTER}"
 WINDOW: Final = 2_000  # messages in flight, as many as a segment holds; the protocol's maximum is 65,535
 MAX_PACKET_BYTES: Final = 2 * wire.MAX_PAYLOAD_BYTES  # MQTT 5: the broker drops what is larger
-QUEUED_ACKS: Final = 10_000  # while disconnected; one that is dropped costs a resend, nothing else
+ACKS_IN_FLIGHT: Final = 2_000  # the client's own 20 crawl: their PUBACKs come behind a backlog of messages
+QUEUED_ACKS: Final = 50_000  # about 50 MB; one that is dropped costs a resend, nothing else
 CONNECT_WITHIN_S: Final = 5.0
 MQTT5_WITHIN_S: Final = 1.0  # amqtt answers nothing at all to an MQTT 5 greeting that has properties
 PROBE_WITHIN_S: Final = 1.0
@@ -114,11 +115,13 @@ class Broker:
         else:
             time.sleep(min(timeout_s, self._retry_at_s - now_s))
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Send an ack, QoS 1. While there is no connection it waits in memory, up to `QUEUED_ACKS`."""
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send an ack, QoS 1. What cannot go yet waits in memory, up to `QUEUED_ACKS`; False when it is dropped."""
         info = self._client.publish(topic, payload, qos=1)
-        if info.rc in (mqtt.MQTT_ERR_SUCCESS, mqtt.MQTT_ERR_NO_CONN):
+        taken = info.rc in (mqtt.MQTT_ERR_SUCCESS, mqtt.MQTT_ERR_NO_CONN)
+        if taken:
             self._unconfirmed.add(info.mid)
+        return taken
 
     def close(self) -> None:
         """Wait until the broker has the last acks, then disconnect."""
@@ -202,6 +205,7 @@ class Broker:
     def _new_client(self, protocol: MQTTProtocolVersion) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol, reconnect_on_failure=False)
         client.connect_timeout = CONNECT_WITHIN_S
+        client.max_inflight_messages_set(ACKS_IN_FLIGHT)
         client.max_queued_messages_set(QUEUED_ACKS)
         if self._tls is not None:
             client.tls_set_context(self._tls)

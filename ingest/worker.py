@@ -23,7 +23,7 @@ from ingest.segments import MESSAGES, REJECTS, Segment, message_row, reject_row
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[str, bytes], None]
+Publish = Callable[[str, bytes], bool | None]
 RANGES_PER_ACK: Final = 2_000  # at most 44 kB; a device takes 64 kB
 RECENT: Final = 100_000  # hashes remembered to drop duplicates early, about 15 MB; sealing drops the rest
 
@@ -46,13 +46,14 @@ class Worker:
     name : str
         Part of its file names; no two workers of a lake share one.
     publish : callable
-        Sends an ack: topic, payload. Called only after the rows it acknowledges are on disk.
+        Sends an ack: topic, payload; False where it had to be dropped. Called only after the rows it acknowledges are
+        on disk.
     limits : Limits
 
     Attributes
     ----------
     counters : Counter
-        `received`, `stored`, `duplicates`, `rejected`, `rejected_<reason>`, `segments`, `acks`.
+        `received`, `stored`, `duplicates`, `rejected`, `rejected_<reason>`, `segments`, `acks`, `acks_dropped`.
     """
 
     def __init__(self, lake: Lake, name: str, publish: Publish, limits: Limits | None = None) -> None:
@@ -139,8 +140,8 @@ class Worker:
         for key in sorted(self._stored.keys() | self._refused.keys()):
             device_id, stream_id = key
             for ack in _acks(stream_id, ranges(self._stored.get(key, ())), ranges(self._refused.get(key, ()))):
-                self._publish(topics.ack(device_id), ack.SerializeToString(deterministic=True))
-                self.counters["acks"] += 1
+                taken = self._publish(topics.ack(device_id), ack.SerializeToString(deterministic=True))
+                self.counters["acks_dropped" if taken is False else "acks"] += 1
         self._stored.clear()
         self._refused.clear()
 

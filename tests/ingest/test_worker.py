@@ -264,3 +264,12 @@ def test_two_workers_never_write_the_same_file(tmp_path):
         worker.take(message.topic, message.payload, START_MS)
         worker.flush(START_MS)
     assert pl.scan_parquet(lake.message_files()).collect().height == 2
+
+
+def test_an_ack_that_was_dropped_is_counted_as_that(tmp_path):
+    worker = Worker(Lake(tmp_path), "w", lambda _topic, _payload: False)
+    for message in Drive("car").trip():
+        worker.take(message.topic, message.payload, START_MS)
+    worker.flush(START_MS)
+    assert worker.counters["acks_dropped"] == 1
+    assert "acks" not in worker.counters
