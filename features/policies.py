@@ -16,6 +16,7 @@ from typing import Final
 
 import polars as pl
 
+from features.contract.files import read_table
 from features.errors import PoliciesError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def read_policies(path: Path) -> pl.DataFrame:
     PoliciesError
         With file, row and column of the first value that cannot be used.
     """
-    frame = _table(path)
+    frame = read_table(path, PoliciesError)
     for name in (*TEXT, *DATES):
         if name not in frame.columns:
             raise PoliciesError(path, f"is missing; the file has {', '.join(frame.columns)}", name)
@@ -90,22 +91,6 @@ def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
     )
     covered = pl.col("start_ms") < pl.col("end_ms")
     return trips.with_columns(latest.select(pl.when(covered).then(pl.col("policy_id", "driver_id"))).get_columns())
-
-
-def _table(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise PoliciesError(path, "is a folder; name a .parquet or .csv file" if path.is_dir() else "no such file")
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix == ".csv":
-            table = pl.read_csv(path, infer_schema=False)
-            if table.width == 1 and ";" in table.columns[0]:
-                raise PoliciesError(path, "its columns are separated by ';'; write them with ','")
-            return table
-    except pl.exceptions.PolarsError as error:
-        raise PoliciesError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
-    raise PoliciesError(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")
 
 
 def _date(column: pl.Series, path: Path) -> pl.Series:

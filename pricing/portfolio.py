@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from features.contract import files
 from pricing.contract.factors import FACTORS
 from pricing.errors import PortfolioError
 from pricing.exposure import DAYS_PER_YEAR
@@ -120,37 +121,25 @@ def read_previous(path: Path) -> pl.DataFrame:
 
 def read_book(folder: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Read a rated book: the factor table and book.json in the output folder of `ubi pricing score`."""
-    files = folder / "factors.parquet", folder / "book.json"
-    for file in files:
+    table_file, book_file = folder / "factors.parquet", folder / "book.json"
+    for file in (table_file, book_file):
         if not file.is_file():
             raise PortfolioError(file, "no such file; --factors has to name the output folder of ubi pricing score")
-    table = read_table(files[0])
+    table = read_table(table_file)
     if table.schema != FACTORS:
-        raise PortfolioError(files[0], "is no factor table of this version; run ubi pricing score again")
+        raise PortfolioError(table_file, "is no factor table of this version; run ubi pricing score again")
     try:
-        book = json.loads(files[1].read_text(encoding="utf-8"))
+        book = json.loads(book_file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise PortfolioError(files[1], f"not JSON: {error}; run ubi pricing score again") from error
+        raise PortfolioError(book_file, f"not JSON: {error}; run ubi pricing score again") from error
     if not isinstance(book, dict) or not {"rating_date", "constants", "totals"} <= book.keys():
-        raise PortfolioError(files[1], "is no book of ubi pricing score; run it again")
+        raise PortfolioError(book_file, "is no book of ubi pricing score; run it again")
     return table, book
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet or CSV file, by its name's ending; a CSV's values stay text, empty ones are null."""
-    if not path.is_file():
-        raise PortfolioError(path, "is a folder; name a .parquet or .csv file" if path.is_dir() else "no such file")
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix == ".csv":
-            table = pl.read_csv(path, infer_schema=False)
-            if table.width == 1 and ";" in table.columns[0]:
-                raise PortfolioError(path, "its columns are separated by ';'; write them with ','")
-            return table
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise PortfolioError(path, f"cannot be read: {str(error).splitlines()[0]}") from error
-    raise PortfolioError(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")
+    """Read a Parquet or CSV file, see `features.contract.files`."""
+    return files.read_table(path, PortfolioError)
 
 
 def _typed(
