@@ -16,6 +16,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +27,24 @@ STDOUT = 1
 
 
 class Command(NamedTuple):
-    """One subcommand: the module whose `main` runs it, the extra with its libraries, a line of help."""
+    """One subcommand: the module whose `main` runs it, the extra with its libraries, a line of help.
+
+    `before` is handed to `main` where a stage needs an earlier one run first, which it may not call itself.
+    """
 
     module: str
     extra: str
     help: str
+    before: Callable[[Path], None] | None = None
+
+
+def _seal(lake: Path) -> None:
+    """Seal what is open in a lake."""
+    from ingest.contract.lake import Lake
+    from ingest.seal import seal
+
+    if Lake(lake).message_files():
+        seal(Lake(lake), time.time_ns() // 1_000_000)
 
 
 COMMANDS = {
@@ -38,7 +52,7 @@ COMMANDS = {
     "device": Command("device.cli", "device", "the agent in the car: run, check, calibrate, record"),
     "replay": Command("replay_data.cli", "device", "play recorded trips through the device path to a broker"),
     "ingest": Command("ingest.cli", "insurer", "MQTT messages to the lake; seal it, tell gaps and rejects"),
-    "features": Command("features.cli", "insurer", "the lake to trips, events and driver periods"),
+    "features": Command("features.cli", "insurer", "the lake to trips, events and driver periods", before=_seal),
     "pricing": Command("pricing.cli", "insurer", "train a model, score a book, explain, verify"),
 }
 OWN_PACKAGES = ("demo", "device", "features", "ingest", "pricing", "replay_data", "ubi")
@@ -81,7 +95,7 @@ def _run(argv: list[str]) -> int:
 def _call(command: Command, arguments: list[str]) -> int:
     try:
         main_of = importlib.import_module(command.module).main
-        status: int = main_of(arguments, _seal) if command.module == "features.cli" else main_of(arguments)
+        status: int = main_of(arguments) if command.before is None else main_of(arguments, command.before)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in OWN_PACKAGES:
             raise
@@ -89,15 +103,6 @@ def _call(command: Command, arguments: list[str]) -> int:
             f"the library '{error.name}' is not installed; run: pip install 'ubi[{command.extra}]'"
         ) from error
     return status
-
-
-def _seal(lake: Path) -> None:
-    """Seal what is open: `ubi features build` does so first, and a stage may not call the one before it."""
-    from ingest.contract.lake import Lake
-    from ingest.seal import seal
-
-    if Lake(lake).message_files():
-        seal(Lake(lake), time.time_ns() // 1_000_000)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -257,6 +257,7 @@ def test_any_frame_is_read_or_refused(folder, noise):
     except RecordingError:
         return
     write_recording(path, HEAD, kept)  # whatever was read keeps the format's laws
+    assert list(open_recording(path)[1]) == kept
 
 
 def long_drive(minutes: int) -> Iterator[Reading]:

@@ -149,6 +149,7 @@ def test_any_rows_are_read_or_refused(folder, header, noise):
     except RecordingError:
         return
     write_recording(folder / "noise.ubirec", head, readings)
+    assert load(folder / "noise.ubirec") == (head, readings)
 
 
 @given(
