@@ -244,7 +244,15 @@ class Agent:
             self._queue_batch()
         self._queue_health()
         odometers = self._memory.odometers
-        self._queue(bodies.TripEnd(self._memory.trip_seq, trip.reason, trip.summary, **odometers))
+        self._queue(
+            bodies.TripEnd(
+                self._memory.trip_seq,
+                trip.reason,
+                trip.summary,
+                odometer_m=odometers.get("odometer_m"),
+                distance_since_clear_m=odometers.get("distance_since_clear_m"),
+            )
+        )
         odometers.clear()  # a car may be driven without us: the next trip wants fresh readings
 
     def _queue_batch(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import zstandard
 from google.protobuf.message import DecodeError
 
-from device.contract import bodies, topics
+from device.contract import bodies, packing, topics
 from device.contract import wire_pb2 as pb
 from device.contract.errors import ContractError
 
@@ -97,7 +97,7 @@ def encode(header: Header, body: bodies.Body, sign: bodies.Sign | None = None) -
     sign : callable or None
         Makes this message a checkpoint: called with the hash, returns the signature.
     """
-    raw = bodies.to_bytes(body)
+    raw = packing.to_bytes(body)
     if len(raw) > MAX_BODY_BYTES:
         raise ContractError(f"body of {len(raw)} bytes is over {MAX_BODY_BYTES}; queue smaller batches")
     packed = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(raw)
@@ -112,7 +112,7 @@ def encode(header: Header, body: bodies.Body, sign: bodies.Sign | None = None) -
         queued_at_ms=header.queued_at_ms,
         mono_ms=header.mono_ms,
         clock_quality=pb.ClockQuality.Name(header.clock_quality),  # refuses a number the contract does not know
-        body_kind=bodies.kind_of(body),
+        body_kind=packing.kind_of(body),
         body_codec=codec,
         body_size=len(raw),
     ).SerializeToString(deterministic=True)
@@ -239,7 +239,7 @@ def _body(header: Header, sent: bytes) -> bodies.Body | Reject:
     if len(raw) != header.body_size:
         return Reject(Reason.BAD_BODY, "size differs from the header", header)
     try:
-        return bodies.from_bytes(header.body_kind, raw)
+        return packing.from_bytes(header.body_kind, raw)
     except DecodeError:
         return Reject(Reason.BAD_BODY, "not a body of its kind", header)
     except ContractError as error:

@@ -22,6 +22,8 @@ class BodyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BODY_MOTION: _ClassVar[BodyKind]
     BODY_TRIP_END: _ClassVar[BodyKind]
     BODY_HEALTH: _ClassVar[BodyKind]
+    BODY_TRACK: _ClassVar[BodyKind]
+    BODY_IMPACT: _ClassVar[BodyKind]
 
 class BodyCodec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -42,6 +44,19 @@ class EndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_INACTIVE: _ClassVar[EndReason]
     END_OF_RECORDING: _ClassVar[EndReason]
     END_REBOOT: _ClassVar[EndReason]
+
+class LocationSetting(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOCATION_UNCHANGED: _ClassVar[LocationSetting]
+    LOCATION_OFF: _ClassVar[LocationSetting]
+    LOCATION_COARSE: _ClassVar[LocationSetting]
+    LOCATION_FULL: _ClassVar[LocationSetting]
+
+class MotionSetting(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MOTION_UNCHANGED: _ClassVar[MotionSetting]
+    MOTION_OFF: _ClassVar[MotionSetting]
+    MOTION_FULL: _ClassVar[MotionSetting]
 CLOCK_UNKNOWN: ClockQuality
 CLOCK_RECORDED: ClockQuality
 CLOCK_NTP: ClockQuality
@@ -52,6 +67,8 @@ BODY_EVENT: BodyKind
 BODY_MOTION: BodyKind
 BODY_TRIP_END: BodyKind
 BODY_HEALTH: BodyKind
+BODY_TRACK: BodyKind
+BODY_IMPACT: BodyKind
 CODEC_RAW: BodyCodec
 CODEC_ZSTD: BodyCodec
 GRADE_UNKNOWN: SensorGrade
@@ -63,6 +80,13 @@ END_UNKNOWN: EndReason
 END_INACTIVE: EndReason
 END_OF_RECORDING: EndReason
 END_REBOOT: EndReason
+LOCATION_UNCHANGED: LocationSetting
+LOCATION_OFF: LocationSetting
+LOCATION_COARSE: LocationSetting
+LOCATION_FULL: LocationSetting
+MOTION_UNCHANGED: MotionSetting
+MOTION_OFF: MotionSetting
+MOTION_FULL: MotionSetting
 
 class Envelope(_message.Message):
     __slots__ = ("header", "body", "body_hash", "signature")
@@ -105,7 +129,7 @@ class Header(_message.Message):
     def __init__(self, schema_version: _Optional[int] = ..., device_id: _Optional[str] = ..., stream_id: _Optional[bytes] = ..., seq: _Optional[int] = ..., prev_hash: _Optional[bytes] = ..., boot_id: _Optional[bytes] = ..., queued_at_ms: _Optional[int] = ..., mono_ms: _Optional[int] = ..., clock_quality: _Optional[_Union[ClockQuality, str]] = ..., body_kind: _Optional[_Union[BodyKind, str]] = ..., body_codec: _Optional[_Union[BodyCodec, str]] = ..., body_size: _Optional[int] = ...) -> None: ...
 
 class TripStart(_message.Message):
-    __slots__ = ("period_ms", "started_at_ms", "utc_offset_min", "rules_version", "sensor_grade", "recording", "vehicle", "adapter", "odometer_m", "distance_since_clear_m", "vin_hash", "start_mono_ms", "recorded_file")
+    __slots__ = ("period_ms", "started_at_ms", "utc_offset_min", "rules_version", "sensor_grade", "recording", "vehicle", "adapter", "odometer_m", "distance_since_clear_m", "vin_hash", "start_mono_ms", "recorded_file", "speed_rate_dhz", "dtc_count", "start_cell", "config_version")
     PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     UTC_OFFSET_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +143,10 @@ class TripStart(_message.Message):
     VIN_HASH_FIELD_NUMBER: _ClassVar[int]
     START_MONO_MS_FIELD_NUMBER: _ClassVar[int]
     RECORDED_FILE_FIELD_NUMBER: _ClassVar[int]
+    SPEED_RATE_DHZ_FIELD_NUMBER: _ClassVar[int]
+    DTC_COUNT_FIELD_NUMBER: _ClassVar[int]
+    START_CELL_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_VERSION_FIELD_NUMBER: _ClassVar[int]
     period_ms: int
     started_at_ms: int
     utc_offset_min: int
@@ -132,10 +160,22 @@ class TripStart(_message.Message):
     vin_hash: bytes
     start_mono_ms: int
     recorded_file: str
-    def __init__(self, period_ms: _Optional[int] = ..., started_at_ms: _Optional[int] = ..., utc_offset_min: _Optional[int] = ..., rules_version: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ..., recording: _Optional[str] = ..., vehicle: _Optional[str] = ..., adapter: _Optional[str] = ..., odometer_m: _Optional[int] = ..., distance_since_clear_m: _Optional[int] = ..., vin_hash: _Optional[bytes] = ..., start_mono_ms: _Optional[int] = ..., recorded_file: _Optional[str] = ...) -> None: ...
+    speed_rate_dhz: int
+    dtc_count: int
+    start_cell: Cell
+    config_version: int
+    def __init__(self, period_ms: _Optional[int] = ..., started_at_ms: _Optional[int] = ..., utc_offset_min: _Optional[int] = ..., rules_version: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ..., recording: _Optional[str] = ..., vehicle: _Optional[str] = ..., adapter: _Optional[str] = ..., odometer_m: _Optional[int] = ..., distance_since_clear_m: _Optional[int] = ..., vin_hash: _Optional[bytes] = ..., start_mono_ms: _Optional[int] = ..., recorded_file: _Optional[str] = ..., speed_rate_dhz: _Optional[int] = ..., dtc_count: _Optional[int] = ..., start_cell: _Optional[_Union[Cell, _Mapping]] = ..., config_version: _Optional[int] = ...) -> None: ...
+
+class Cell(_message.Message):
+    __slots__ = ("lat_cdeg", "lon_cdeg")
+    LAT_CDEG_FIELD_NUMBER: _ClassVar[int]
+    LON_CDEG_FIELD_NUMBER: _ClassVar[int]
+    lat_cdeg: int
+    lon_cdeg: int
+    def __init__(self, lat_cdeg: _Optional[int] = ..., lon_cdeg: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("trip_seq", "kind", "level", "onset_ms", "peak_ms", "end_ms", "duration_ms", "peak", "onset_speed_dkmh", "delta_v_dkmh", "rules_version", "sensor_grade")
+    __slots__ = ("trip_seq", "kind", "level", "onset_ms", "peak_ms", "end_ms", "duration_ms", "peak", "onset_speed_dkmh", "delta_v_dkmh", "rules_version", "sensor_grade", "cell")
     TRIP_SEQ_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +188,7 @@ class Event(_message.Message):
     DELTA_V_DKMH_FIELD_NUMBER: _ClassVar[int]
     RULES_VERSION_FIELD_NUMBER: _ClassVar[int]
     SENSOR_GRADE_FIELD_NUMBER: _ClassVar[int]
+    CELL_FIELD_NUMBER: _ClassVar[int]
     trip_seq: int
     kind: int
     level: int
@@ -160,7 +201,8 @@ class Event(_message.Message):
     delta_v_dkmh: int
     rules_version: int
     sensor_grade: SensorGrade
-    def __init__(self, trip_seq: _Optional[int] = ..., kind: _Optional[int] = ..., level: _Optional[int] = ..., onset_ms: _Optional[int] = ..., peak_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., peak: _Optional[int] = ..., onset_speed_dkmh: _Optional[int] = ..., delta_v_dkmh: _Optional[int] = ..., rules_version: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ...) -> None: ...
+    cell: Cell
+    def __init__(self, trip_seq: _Optional[int] = ..., kind: _Optional[int] = ..., level: _Optional[int] = ..., onset_ms: _Optional[int] = ..., peak_ms: _Optional[int] = ..., end_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ..., peak: _Optional[int] = ..., onset_speed_dkmh: _Optional[int] = ..., delta_v_dkmh: _Optional[int] = ..., rules_version: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ..., cell: _Optional[_Union[Cell, _Mapping]] = ...) -> None: ...
 
 class Motion(_message.Message):
     __slots__ = ("trip_seq", "first_t_ms", "count", "speed_dkmh", "accel_lon_cmps2", "accel_lat_cmps2", "yaw_rate_ddps", "accel_peak_cmps2", "engine", "limit_kmh", "quality")
@@ -196,19 +238,67 @@ class Column(_message.Message):
     deltas: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, runs: _Optional[_Iterable[int]] = ..., deltas: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class Track(_message.Message):
+    __slots__ = ("trip_seq", "first_t_ms", "period_ms", "count", "lat_e5deg", "lon_e5deg")
+    TRIP_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FIRST_T_MS_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAT_E5DEG_FIELD_NUMBER: _ClassVar[int]
+    LON_E5DEG_FIELD_NUMBER: _ClassVar[int]
+    trip_seq: int
+    first_t_ms: int
+    period_ms: int
+    count: int
+    lat_e5deg: Column
+    lon_e5deg: Column
+    def __init__(self, trip_seq: _Optional[int] = ..., first_t_ms: _Optional[int] = ..., period_ms: _Optional[int] = ..., count: _Optional[int] = ..., lat_e5deg: _Optional[_Union[Column, _Mapping]] = ..., lon_e5deg: _Optional[_Union[Column, _Mapping]] = ...) -> None: ...
+
+class Impact(_message.Message):
+    __slots__ = ("trip_seq", "t_ms", "peak_cmps2", "speed_dkmh", "complete", "period_ms", "around", "cell")
+    TRIP_SEQ_FIELD_NUMBER: _ClassVar[int]
+    T_MS_FIELD_NUMBER: _ClassVar[int]
+    PEAK_CMPS2_FIELD_NUMBER: _ClassVar[int]
+    SPEED_DKMH_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
+    AROUND_FIELD_NUMBER: _ClassVar[int]
+    CELL_FIELD_NUMBER: _ClassVar[int]
+    trip_seq: int
+    t_ms: int
+    peak_cmps2: int
+    speed_dkmh: int
+    complete: bool
+    period_ms: int
+    around: Motion
+    cell: Cell
+    def __init__(self, trip_seq: _Optional[int] = ..., t_ms: _Optional[int] = ..., peak_cmps2: _Optional[int] = ..., speed_dkmh: _Optional[int] = ..., complete: _Optional[bool] = ..., period_ms: _Optional[int] = ..., around: _Optional[_Union[Motion, _Mapping]] = ..., cell: _Optional[_Union[Cell, _Mapping]] = ...) -> None: ...
+
 class TripEnd(_message.Message):
-    __slots__ = ("trip_seq", "reason", "summary", "odometer_m", "distance_since_clear_m")
+    __slots__ = ("trip_seq", "reason", "summary", "odometer_m", "distance_since_clear_m", "sensor_grade", "speed_rate_dhz", "dtc_count", "adapter", "end_cell", "vin_hash")
     TRIP_SEQ_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     ODOMETER_M_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_SINCE_CLEAR_M_FIELD_NUMBER: _ClassVar[int]
+    SENSOR_GRADE_FIELD_NUMBER: _ClassVar[int]
+    SPEED_RATE_DHZ_FIELD_NUMBER: _ClassVar[int]
+    DTC_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    END_CELL_FIELD_NUMBER: _ClassVar[int]
+    VIN_HASH_FIELD_NUMBER: _ClassVar[int]
     trip_seq: int
     reason: EndReason
     summary: Summary
     odometer_m: int
     distance_since_clear_m: int
-    def __init__(self, trip_seq: _Optional[int] = ..., reason: _Optional[_Union[EndReason, str]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., odometer_m: _Optional[int] = ..., distance_since_clear_m: _Optional[int] = ...) -> None: ...
+    sensor_grade: SensorGrade
+    speed_rate_dhz: int
+    dtc_count: int
+    adapter: str
+    end_cell: Cell
+    vin_hash: bytes
+    def __init__(self, trip_seq: _Optional[int] = ..., reason: _Optional[_Union[EndReason, str]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., odometer_m: _Optional[int] = ..., distance_since_clear_m: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ..., speed_rate_dhz: _Optional[int] = ..., dtc_count: _Optional[int] = ..., adapter: _Optional[str] = ..., end_cell: _Optional[_Union[Cell, _Mapping]] = ..., vin_hash: _Optional[bytes] = ...) -> None: ...
 
 class Summary(_message.Message):
     __slots__ = ("duration_ms", "samples", "distance_mm", "observed_ms", "unobserved_ms", "moving_ms", "standing_ms", "idle_ms", "limit_known_ms", "speeding_ms", "over_130_ms", "max_speed_dkmh", "speed_null_samples", "accel_null_samples", "lateral_samples", "jump_samples", "coarse_samples", "distance_by_speed_mm", "distance_by_hour_mm", "va_ms", "excursions", "event_counts")
@@ -296,6 +386,45 @@ class Range(_message.Message):
     first: int
     last: int
     def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class SignedConfig(_message.Message):
+    __slots__ = ("config", "signature")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    config: bytes
+    signature: bytes
+    def __init__(self, config: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class DeviceConfigUpdate(_message.Message):
+    __slots__ = ("device_id", "version", "issued_at_ms", "expires_at_ms", "rules_version", "location", "motion", "periods_ms", "batch_s", "commit_s")
+    class PeriodsMsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    RULES_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    MOTION_FIELD_NUMBER: _ClassVar[int]
+    PERIODS_MS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_S_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_S_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    version: int
+    issued_at_ms: int
+    expires_at_ms: int
+    rules_version: int
+    location: LocationSetting
+    motion: MotionSetting
+    periods_ms: _containers.ScalarMap[str, int]
+    batch_s: int
+    commit_s: int
+    def __init__(self, device_id: _Optional[str] = ..., version: _Optional[int] = ..., issued_at_ms: _Optional[int] = ..., expires_at_ms: _Optional[int] = ..., rules_version: _Optional[int] = ..., location: _Optional[_Union[LocationSetting, str]] = ..., motion: _Optional[_Union[MotionSetting, str]] = ..., periods_ms: _Optional[_Mapping[str, int]] = ..., batch_s: _Optional[int] = ..., commit_s: _Optional[int] = ...) -> None: ...
 
 class RecordingFrame(_message.Message):
     __slots__ = ("head", "blocks")

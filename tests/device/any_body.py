@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -18,6 +19,9 @@ counts = st.integers(0, 2**53 - 1)
 texts = st.text(max_size=256)
 times = st.integers(0, bodies.MAX_TRIP_MS)
 enums = st.integers(0, 4)
+cells = st.none() | st.builds(bodies.Cell, st.integers(-9_000, 9_000), st.integers(-18_000, 18_000))
+rates = st.none() | st.integers(0, 10_000)
+dtc_counts = st.none() | st.integers(0, 255)
 trip_starts = st.builds(
     bodies.TripStart,
     period_ms=st.integers(10, 60_000),
@@ -33,6 +37,10 @@ trip_starts = st.builds(
     vin_hash=st.binary(max_size=32),
     start_mono_ms=counts,
     recorded_file=texts,
+    speed_rate_dhz=rates,
+    dtc_count=dtc_counts,
+    start_cell=cells,
+    config_version=counts,
 )
 events = st.builds(
     lambda at, **rest: bodies.Event(**dict(zip(("onset_ms", "peak_ms", "end_ms"), sorted(at), strict=True)), **rest),
@@ -46,6 +54,7 @@ events = st.builds(
     delta_v_dkmh=st.none() | st.integers(-4_000, 4_000),
     rules_version=st.integers(0, 2**31 - 1),
     sensor_grade=enums,
+    cell=cells,
 )
 summaries = st.builds(
     TripSummary,
@@ -61,6 +70,12 @@ trip_ends = st.builds(
     summary=summaries,
     odometer_m=st.none() | counts,
     distance_since_clear_m=st.none() | counts,
+    sensor_grade=enums,
+    speed_rate_dhz=rates,
+    dtc_count=dtc_counts,
+    adapter=texts,
+    end_cell=cells,
+    vin_hash=st.binary(max_size=32),
 )
 healths = st.builds(bodies.Health, st.dictionaries(texts, counts, max_size=20))
 
@@ -77,7 +92,31 @@ def motions(draw: st.DrawFn) -> bodies.Motion:
     return bodies.Motion(draw(st.integers(1, 2**53)), draw(times), count, columns)
 
 
-any_body = st.one_of(trip_starts, events, motions(), trip_ends, healths)
+@st.composite
+def tracks(draw: st.DrawFn) -> bodies.Track:
+    points = st.none() | st.tuples(st.integers(-9_000_000, 9_000_000), st.integers(-18_000_000, 18_000_000))
+    track = draw(st.lists(points, min_size=1, max_size=80))
+    lat, lon = ([point and point[axis] for point in track] for axis in (0, 1))
+    return bodies.Track(draw(st.integers(1, 2**53)), draw(times), draw(st.integers(10, 60_000)), lat, lon)
+
+
+@st.composite
+def impacts(draw: st.DrawFn) -> bodies.Impact:
+    around = draw(st.none() | motions())
+    trip_seq = draw(st.sampled_from([0, around.trip_seq])) if around else draw(st.integers(0, 2**53))
+    return bodies.Impact(
+        trip_seq=trip_seq,
+        t_ms=draw(times),
+        peak_cmps2=draw(st.integers(0, 32_000)),
+        speed_dkmh=draw(st.none() | st.integers(0, 4_000)),
+        complete=draw(st.booleans()),
+        period_ms=draw(st.integers(10, 60_000)),
+        around=around and replace(around, trip_seq=trip_seq),
+        cell=draw(cells),
+    )
+
+
+any_body = st.one_of(trip_starts, events, motions(), trip_ends, healths, tracks(), impacts())
 
 
 def golden() -> dict[str, bytes]:

@@ -53,12 +53,13 @@ def test_golden_payloads_of_every_version_decode_to_what_they_said(name):
     assert wire_v1.told(golden()[name]) == json.loads(file.read_text())
 
 
-def test_the_golden_payloads_are_one_chain_with_a_signed_head():
+def test_the_golden_payloads_are_one_chain_with_signed_messages():
     messages = sorted((taken(p) for n, p in golden().items() if n != "motion_tombstone"), key=lambda m: m.header.seq)
     head = b""
     for index, message in enumerate(messages):
         assert (message.header.seq, message.header.prev_hash) == (index + 1, head)
         head = message.hash
+    assert sum(signing.verify(wire_v1.SIGNER.public_key, m.hash, m.signature) for m in messages) == 2
     assert signing.verify(wire_v1.SIGNER.public_key, head, messages[-1].signature)
     assert not signing.verify(bytes(32), head, messages[-1].signature)
     assert not signing.verify(wire_v1.SIGNER.public_key, messages[0].hash, messages[-1].signature)

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.contract import bodies, wire
+from device.contract import bodies, packing, wire
 from device.contract import wire_pb2 as pb
 from device.contract.errors import ContractError
 from device.contract.wire import Message, Reason, Reject
@@ -45,7 +45,7 @@ def test_any_bytes_get_an_answer(payload):
     assert isinstance(wire.decode(payload, "car"), Message | Reject)
 
 
-@given(st.binary(max_size=500), st.integers(0, 7), st.integers(0, 2))
+@given(st.binary(max_size=500), st.integers(0, 9), st.integers(0, 2))
 def test_any_body_gets_an_answer(body, kind, codec):
     assert isinstance(wire.decode(enveloped(body, body_kind=kind, body_codec=codec)), Message | Reject)
 
@@ -80,11 +80,11 @@ def test_mutated_payloads_get_an_answer():
 
 @given(st.data())
 def test_mutated_bodies_get_an_answer_and_what_is_taken_is_within_its_bounds(data):
-    raw = bytearray(bodies.to_bytes(data.draw(any_body)))
+    raw = bytearray(packing.to_bytes(data.draw(any_body)))
     for _ in range(data.draw(st.integers(1, 4))):
         where = data.draw(st.integers(0, len(raw)))
         raw[where : where + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=4))
-    for kind in (pb.BODY_TRIP_START, pb.BODY_EVENT, pb.BODY_MOTION, pb.BODY_TRIP_END, pb.BODY_HEALTH):
+    for kind in pb.BodyKind.values():
         answer = wire.decode(enveloped(bytes(raw), body_kind=kind))
         if isinstance(answer, Message):
             assert answer.body is not None
@@ -113,8 +113,8 @@ def test_a_frame_that_hides_its_size_is_refused(kept):
 
 
 def test_data_behind_a_compressed_body_is_refused():
-    frame = zstandard.ZstdCompressor().compress(bodies.to_bytes(bodies.Health({"a": 1})))
-    size = len(bodies.to_bytes(bodies.Health({"a": 1})))
+    frame = zstandard.ZstdCompressor().compress(packing.to_bytes(bodies.Health({"a": 1})))
+    size = len(packing.to_bytes(bodies.Health({"a": 1})))
     assert taken(enveloped(frame, body_codec=pb.CODEC_ZSTD, body_size=size)).body == bodies.Health({"a": 1})
     assert refused(enveloped(frame + b"x", body_codec=pb.CODEC_ZSTD, body_size=size)).reason == Reason.BAD_BODY
 
@@ -180,7 +180,7 @@ def test_a_reject_that_says_which_message_it_was_can_be_acked(payload, reason):
 def test_a_column_that_does_not_add_up_is_refused(column, fault):
     batch = pb.Motion(trip_seq=1, count=3, speed_dkmh=column, quality=pb.Column(deltas=[0, 0, 0]))
     with pytest.raises(ContractError, match=fault):
-        bodies.from_bytes(pb.BODY_MOTION, batch.SerializeToString())
+        packing.from_bytes(pb.BODY_MOTION, batch.SerializeToString())
 
 
 def test_a_histogram_that_is_not_canonical_is_refused():
@@ -193,4 +193,53 @@ def test_a_histogram_that_is_not_canonical_is_refused():
     ):
         end = pb.TripEnd(trip_seq=1, summary=pb.Summary(va_ms=histogram))
         with pytest.raises(ContractError, match="va_ms"):
-            bodies.from_bytes(pb.BODY_TRIP_END, end.SerializeToString())
+            packing.from_bytes(pb.BODY_TRIP_END, end.SerializeToString())
+
+
+QUALITY = pb.Column(deltas=[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "fault"),
+    [
+        (pb.BODY_TRACK, pb.Track(trip_seq=1, period_ms=1_000, count=0), "count of 0"),
+        (pb.BODY_TRACK, pb.Track(trip_seq=1, period_ms=0, count=1), "period_ms of 0"),
+        (pb.BODY_TRACK, pb.Track(trip_seq=0, period_ms=1_000, count=1), "trip_seq of 0"),
+        (
+            pb.BODY_TRACK,
+            pb.Track(trip_seq=1, period_ms=1_000, count=1, lat_e5deg=pb.Column(deltas=[9_000_001])),
+            "outside -9000000 to 9000000",
+        ),
+        (
+            pb.BODY_TRACK,
+            pb.Track(trip_seq=1, period_ms=1_000, count=1, lat_e5deg=pb.Column(deltas=[1])),
+            "without a longitude",
+        ),
+        (
+            pb.BODY_TRACK,
+            pb.Track(
+                trip_seq=1,
+                period_ms=1_000,
+                count=2,
+                lat_e5deg=pb.Column(runs=[1, 1], deltas=[1]),
+                lon_e5deg=pb.Column(runs=[0, 1, 1], deltas=[1]),
+            ),
+            "without a longitude",
+        ),
+        (pb.BODY_IMPACT, pb.Impact(trip_seq=1, period_ms=100, peak_cmps2=32_001), "peak_cmps2 of 32001"),
+        (pb.BODY_IMPACT, pb.Impact(trip_seq=2**54, period_ms=100), "trip_seq of"),
+        (pb.BODY_IMPACT, pb.Impact(trip_seq=1, period_ms=100, around=pb.Motion(trip_seq=1)), "count of 0"),
+        (
+            pb.BODY_IMPACT,
+            pb.Impact(trip_seq=1, period_ms=100, around=pb.Motion(trip_seq=2, count=1, quality=QUALITY)),
+            "of another trip",
+        ),
+        (pb.BODY_IMPACT, pb.Impact(period_ms=100, cell=pb.Cell(lat_cdeg=9_001)), "lat_cdeg of 9001"),
+        (pb.BODY_TRIP_END, pb.TripEnd(trip_seq=1, vin_hash=bytes(33)), "vin_hash is over 32 bytes"),
+        (pb.BODY_TRIP_START, pb.TripStart(period_ms=500, dtc_count=256), "dtc_count of 256"),
+    ],
+)
+def test_a_body_beyond_its_bounds_is_refused(kind, body, fault):
+    reject = refused(enveloped(body.SerializeToString(), body_kind=kind))
+    assert reject.reason == Reason.ABSURD_VALUE
+    assert fault in reject.detail

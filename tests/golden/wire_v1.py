@@ -27,6 +27,13 @@ BATCH: dict[str, list[int | None]] = {
     "limit_kmh": [50] * 60 + [None] * 60,
     "quality": [2, 2, *[0] * 116, 2, 2],
 }
+AROUND: dict[str, list[int | None]] = {
+    **{name: [None] * 100 for name in COLUMNS},
+    "speed_dkmh": [612] * 51 + [612 - 12 * row for row in range(49)],
+    "accel_lon_cmps2": [-10] * 50 + [-1_200] * 50,
+    "accel_peak_cmps2": [120] * 50 + [3_980] + [400] * 49,
+    "quality": [0] * 100,
+}
 BODIES: dict[str, bodies.Body] = {
     "trip_start": bodies.TripStart(
         period_ms=500,
@@ -51,16 +58,72 @@ BODIES: dict[str, bodies.Body] = {
     "trip_end": bodies.TripEnd(1, pb.END_INACTIVE, TripSummary(**STATISTICS), odometer_m=123_500_000),
     "health": bodies.Health({"readings": 3_600, "late_readings": 1}),
     "health_empty": bodies.Health({}),
+    "trip_start_measured": bodies.TripStart(
+        period_ms=100,
+        started_at_ms=1_767_225_600_000,
+        utc_offset_min=480,
+        rules_version=1,
+        sensor_grade=pb.GRADE_IMU,
+        adapter="ELM327 v2.3, vLinker FS",
+        vin_hash=bytes(range(32, 64)),
+        start_mono_ms=600_000,
+        speed_rate_dhz=123,
+        dtc_count=0,
+        start_cell=bodies.Cell(3_123, 12_147),
+        config_version=7,
+    ),
+    "event_in_a_cell": bodies.Event(
+        10, 3, 1, 1_000, 1_200, 1_900, 1_000, 312, 455, -12, 1, pb.GRADE_IMU, bodies.Cell(-3_387, -7_065)
+    ),
+    "impact_alert": bodies.Impact(10, 90_040, 3_141, None, complete=False, period_ms=100),
+    "impact_report": bodies.Impact(
+        10,
+        90_040,
+        3_980,
+        612,
+        complete=True,
+        period_ms=100,
+        around=bodies.Motion(10, 85_000, 100, AROUND),
+        cell=bodies.Cell(0, 0),
+    ),
+    "impact_without_a_trip": bodies.Impact(
+        0, 0, 2_500, None, complete=True, period_ms=500, around=bodies.Motion(0, 0, 1, {"quality": [0]})
+    ),
+    "track": bodies.Track(
+        10,
+        0,
+        1_000,
+        [3_122_912, 3_122_921, None, None, 3_122_948],
+        [12_147_370, 12_147_371, None, None, 12_147_380],
+    ),
+    "track_without_a_fix": bodies.Track(10, 5_000, 1_000, [None] * 3, [None] * 3),
+    "trip_end_measured": bodies.TripEnd(
+        10,
+        pb.END_INACTIVE,
+        TripSummary(**STATISTICS),
+        odometer_m=123_500_000,
+        sensor_grade=pb.GRADE_GNSS,
+        speed_rate_dhz=98,
+        dtc_count=2,
+        adapter="ELM327 v2.3, vLinker FS",
+        end_cell=bodies.Cell(9_000, -18_000),
+        vin_hash=bytes(range(32, 64)),
+    ),
+    "health_signed": bodies.Health({"config_applied": 1}),
 }
+SIGNED = ("health_empty", "health_signed")
 
 
 def files() -> dict[str, bytes]:
-    """Name -> content; the bodies form one chain, its last message signed, and one has a tombstone beside it."""
+    """Name -> content; the bodies form one chain with two signed messages, and one has a tombstone beside it.
+
+    Bodies are only ever added at the end, so that the bytes before stay as they were.
+    """
     made: dict[str, bytes] = {}
     head = b""
     for seq, (name, body) in enumerate(BODIES.items(), start=1):
         header = wire.Header("golden", STREAM_ID, seq, head, b"boot", 1_499_252_400_123 + seq, 1_000 * seq, 1)
-        encoded = wire.encode(header, body, SIGNER.sign if seq == len(BODIES) else None)
+        encoded = wire.encode(header, body, SIGNER.sign if name in SIGNED else None)
         head = encoded.hash
         made |= _pair(name, encoded.payload)
         if name == "motion":

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from device.contract import wire
 from device.contract import wire_pb2 as pb
-from device.contract.bodies import BOUNDS, FIELD_BOUNDS, Event, Motion, TripEnd, pack_column, unpack_column
+from device.contract.bodies import BOUNDS, FIELD_BOUNDS, Event, Motion, TripEnd
+from device.contract.columns import pack_column, unpack_column
 from device.contract.errors import TryAgainError, UbiError
 from device.contract.motion import COLUMNS
 from device.contract.trip import TripSummary
