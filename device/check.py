@@ -12,6 +12,7 @@ from device.contract import wire_pb2 as pb
 from device.contract.errors import TryAgainError, UbiError
 from device.contract.signing import Signer
 from device.outbox import Outbox
+from device.sources.source import Waiting
 from device.uplink import Uplink
 
 ADAPTER_WITHIN_MS: Final = 35_000  # a slow search for the bus, and one more attempt
@@ -69,12 +70,13 @@ def _key(config: DeviceConfig) -> str:
 def _adapter(config: DeviceConfig, clock: SystemClock) -> str:
     until_ms = clock.mono_ms() + ADAPTER_WITHIN_MS
     with live.adapter(config) as source:
+        waiting = Waiting(source)
         while clock.mono_ms() < until_ms:
-            reading = source.read(live.POLL_S)
+            reading = waiting.read(live.POLL_S)
             if reading is not None and reading.value is not None:
                 health = source.health
                 return f"{config.obd_port}: {health.adapter}, {health.protocol}, {reading.signal} {reading.value:g}"
-            if source.health.failed or source.health.silent:
+            if source.counters["obd_failed"] or source.counters["obd_silent"]:
                 break
         reason = source.health.last_failure or "no value from the car"
     raise UbiError(f"{config.obd_port}: {reason}; check the plug, the ignition and 'obd_port'")

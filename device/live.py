@@ -22,6 +22,7 @@ from device.contract.signals import Reading
 from device.contract.signing import Signer
 from device.outbox import Outbox
 from device.sources.obd import ObdSource
+from device.sources.source import Waiting
 from device.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,11 @@ def run(config: DeviceConfig, stopping: Stopping) -> None:
         uplink = Uplink(config.device_id, config.broker, config.ca_file)
         uplink.add(outbox)
         counters = CounterFeed(agent)
+        waiting = Waiting(source)
         log.info("%s: %d messages wait, motion %s", config.device_id, outbox.waiting(), config.motion)
         try:
             while not stopping():
-                reading = source.read(POLL_S)
+                reading = waiting.read(POLL_S)
                 agent.adapter = source.health.adapter or agent.adapter
                 counters.feed(source, uplink)
                 if reading is None:
@@ -77,9 +79,7 @@ class CounterFeed:
 
     def feed(self, source: ObdSource, uplink: Uplink) -> None:
         """Tell the agent of what is new."""
-        health = source.health
-        totals = {"obd_connected": health.connected, "obd_silent": health.silent, "obd_failed": health.failed}
-        totals |= {f"obd_refused_{reason}": count for reason, count in health.refused.items()}
+        totals = dict(source.counters)
         totals |= {f"uplink_{name}": count for name, count in uplink.counters.items()}
         for name, total in totals.items():
             if total > self._told.get(name, 0):
@@ -102,7 +102,8 @@ def record(config: DeviceConfig, target: Path, stopping: Stopping, seconds: floa
     """
     clock = SystemClock(config.zone)
     with adapter(config) as source:
-        first = next(_incoming(source, stopping), None)
+        incoming = Waiting(source)
+        first = next(_incoming(incoming, stopping), None)
         if first is None:
             raise TryAgainError(
                 f"{config.obd_port}: {source.health.last_failure or 'stopped before the first reading'}"
@@ -116,7 +117,7 @@ def record(config: DeviceConfig, target: Path, stopping: Stopping, seconds: floa
             notes={"adapter": source.health.adapter or "", "device_id": config.device_id},
         )
         until_ms = math.inf if seconds is None else first.t_ms + seconds * 1_000
-        rest = _incoming(source, lambda: stopping() or clock.mono_ms() >= until_ms)
+        rest = _incoming(incoming, lambda: stopping() or clock.mono_ms() >= until_ms)
         written = 0
 
         def counted() -> Iterator[Reading]:
@@ -146,8 +147,8 @@ def adapter(config: DeviceConfig) -> ObdSource:
     return ObdSource(config.obd_port, baudrate=config.obd_baudrate, protocol=config.obd_protocol)
 
 
-def _incoming(source: ObdSource, stopping: Stopping) -> Iterator[Reading]:
+def _incoming(waiting: Waiting, stopping: Stopping) -> Iterator[Reading]:
     while not stopping():
-        reading = source.read(POLL_S)
+        reading = waiting.read(POLL_S)
         if reading is not None:
             yield reading

@@ -28,6 +28,7 @@ from device.contract.signals import Reading
 from device.sources.j1979 import PIDS, Refusal, parse_reply
 from device.sources.obd import ObdSource
 from device.sources.schedule import PERIODS_MS, Schedule
+from device.sources.source import Waiting
 from replay_data.elm327 import Elm327, PlayedAdapter
 from replay_data.plan import TRIPS, Adapter, Trip
 from replay_data.sensors import Before, ecu_readings, gnss_readings, limit_readings
@@ -133,9 +134,10 @@ def record_pty(ecu: Iterable[Reading], end_ms: int, adapter: Adapter, rate: floa
         PlayedAdapter(Elm327(ecu), rate=rate, latency_ms=adapter.latency_ms / rate) as played,
         ObdSource(played.port, periods_ms=periods_ms) as source,
     ):
+        waiting = Waiting(source)
         t_ms = -1
         while t_ms < end_ms:
-            reading = source.read(timeout_s=60)
+            reading = waiting.read(timeout_s=60)
             if reading is None:
                 raise ConnectionError("the polling process gave no reading for a minute")
             t_ms = max(t_ms + 1, round(played.play_ms(reading.t_ms * 1_000_000)))

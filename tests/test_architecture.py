@@ -30,7 +30,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pty": ("replay_data/elm327.py",),
     "serial": ("device/sources/gnss.py", "device/sources/imu.py"),
     "sqlite3": ("device/outbox.py",),
-    "subprocess": ("device/sources/obd.py",),  # python-OBD lives in a process that can be killed
+    "subprocess": ("device/sources/obd_process.py",),  # python-OBD lives in a process that can be killed
     "urllib.request": (),  # the only way out of the car is the uplink
     "zstandard": ("device/contract/*.py",),
 }

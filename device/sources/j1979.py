@@ -21,12 +21,22 @@ BITMAPS: Final = tuple(range(0x00, 0x100, PIDS_PER_BITMAP))
 
 
 class Formula(NamedTuple):
-    """value = unsigned big-endian integer of `size` bytes * numerator / denominator + offset (SAE J1979-DA)."""
+    """value = unsigned big-endian integer of `size` bytes * numerator / denominator + offset (SAE J1979-DA).
+
+    Where a reply packs more than the value, the integer is shifted right and masked first.
+    """
 
     size: int
     numerator: int = 1
     denominator: int = 1
     offset: int = 0
+    shift: int = 0
+    mask: int | None = None
+
+    @property
+    def highest(self) -> int:
+        """The largest raw integer."""
+        return (1 << 8 * self.size) - 1 if self.mask is None else self.mask
 
 
 FORMULAS: Final[dict[str, Formula]] = {
@@ -46,6 +56,7 @@ FORMULAS: Final[dict[str, Formula]] = {
     "module_voltage_v": Formula(2, 1, 1000),
     "pedal_d_pct": Formula(1, 100, 255),
     "pedal_e_pct": Formula(1, 100, 255),
+    "dtc_count": Formula(4, shift=24, mask=0x7F),  # beside it the warning lamp and which monitors are ready
 }
 PIDS: Final[dict[str, int]] = {name: pid for name in FORMULAS if (pid := BY_NAME[name].pid) is not None}
 
@@ -77,7 +88,7 @@ def parse_reply(signal: str, reply: bytes) -> float | Refusal:
     formula = FORMULAS[signal]
     if len(reply) != 2 + formula.size:
         return Refusal.LENGTH
-    raw = int.from_bytes(reply[2:], "big")
+    raw = int.from_bytes(reply[2:], "big") >> formula.shift & formula.highest
     value = raw * formula.numerator / formula.denominator + formula.offset
     if not BY_NAME[signal].low <= value <= BY_NAME[signal].high:
         return Refusal.RANGE
@@ -88,7 +99,7 @@ def make_reply(signal: str, value: float) -> bytes:
     """Return the reply a car would give: the nearest representable value, held at the ends of the PID's range."""
     formula = FORMULAS[signal]
     raw = round((value - formula.offset) * formula.denominator / formula.numerator)
-    raw = max(0, min(raw, (1 << 8 * formula.size) - 1))
+    raw = max(0, min(raw, formula.highest)) << formula.shift
     return bytes([SERVICE + REPLY, PIDS[signal]]) + raw.to_bytes(formula.size, "big")
 
 

@@ -1,54 +1,50 @@
 """Readings from an ELM327: keeps a polling process alive, and kills it when it falls silent.
 
-read(timeout_s) -> lines of device.sources.obd_poll -> Reading
-no line for SILENT_S, or the process has ended -> kill -9, count, wait (back-off), start again
+take(now_ms) -> lines of device.sources.obd_poll -> Reading
+no line for SILENT_MS, or the process has ended -> kill -9, count, wait (back-off), start again
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import select
-import subprocess
-import sys
-import time
-from collections import Counter, deque
+import random
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from device.contract.signals import Reading
+from device.sources.obd_process import PollingProcess, Spawn, spawn
 from device.sources.schedule import PERIODS_MS
+from device.sources.source import NANOSECONDS_PER_MS
 
 log = logging.getLogger(__name__)
 
 # Every request is answered within some 200 ms, be it with "NO DATA"; python-OBD itself waits for a reply for ever.
-SILENT_S: Final = 5.0
+SILENT_MS: Final = 5_000
 # Until the first line: python-OBD's start (1 s, more on a small board), its waits (3 s), the search for the bus (10 s).
-CONNECT_S: Final = 30.0
-BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0)
-NANOSECONDS_PER_MS: Final = 1_000_000
+CONNECT_MS: Final = 30_000
+# Waits after failures in a row, each shortened or lengthened by up to a quarter, so that a fleet does not go in step.
+BACK_OFF_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 60_000)
+JITTER: Final = 0.25
+WATCH_MS: Final = 1_000  # how often the process is looked after at least
+STALL_MS: Final = 3 * WATCH_MS  # not called for so long, this computer slept: that was no silence of the adapter
+NEVER_MS: Final = 3_600_000  # `wake_ms` of a source that wants nothing
 
 
 @dataclass
 class Health:
-    """What the agent reports of its adapter. Counts are since the start of the source."""
+    """What is known of the adapter. Counts are in `ObdSource.counters`."""
 
     adapter: str | None = None  # what it says it is; None while not connected
     protocol: str | None = None
-    connected: int = 0
-    silent: int = 0  # killed, because no reply came for SILENT_S
-    failed: int = 0  # ended by itself: no port, no car, port gone
+    vin: str | None = None  # never leaves the car but as a keyed hash
     last_failure: str | None = None
-    refused: Counter[str] = field(default_factory=Counter)  # replies that are no reading, by `j1979.Refusal`
 
 
 class ObdSource:
-    """A supervised ELM327. `read` is all there is to call; connecting, watching and restarting happen inside it.
-
-    `Reading.t_ms` counts from boot, as `device.clock` does.
+    """A supervised ELM327, a `device.sources.source.Source`.
 
     Parameters
     ----------
@@ -60,7 +56,13 @@ class ObdSource:
         ELM327 protocol number, such as "6"; None lets the adapter search.
     periods_ms : mapping of str to int
         How often each signal is asked.
+    spawn : callable
+        Starts the polling process.
+    rng : random.Random, optional
+        Jitter of the back-off.
     """
+
+    name = "obd"
 
     def __init__(
         self,
@@ -69,39 +71,66 @@ class ObdSource:
         baudrate: int | None = None,
         protocol: str | None = None,
         periods_ms: Mapping[str, int] = PERIODS_MS,
+        spawn: Spawn = spawn,
+        rng: random.Random | None = None,
     ) -> None:
         self.health = Health()
+        self.counters: Counter[str] = Counter()
         self._options = json.dumps(
             {"port": port, "baudrate": baudrate, "protocol": protocol, "periods_ms": dict(periods_ms)}
         )
         self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
-        self._readings: deque[Reading] = deque()
+        self._spawn = spawn
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._process: PollingProcess | None = None
+        self._paused = False
         self._partial = b""
-        self._ending: str | None = None  # why the child says it ends
-        self._heard = 0.0  # monotonic seconds of the last line, or of the start
-        self._retry_at = 0.0
+        self._ending: str | None = None  # why the process says it ends
+        self._heard_ms = 0  # of the last line, or of the start
+        self._taken_ms: int | None = None
+        self._retry_ms: int | None = None  # None = at once
         self._failures_in_row = 0
 
-    def read(self, timeout_s: float) -> Reading | None:
-        """Return the next reading, or None when none came within `timeout_s` seconds."""
-        until = time.monotonic() + timeout_s
-        while not self._readings:
-            now = time.monotonic()
-            if now >= until:
-                return None
-            if self._process is None and now >= self._retry_at:
-                self._start(now)
-            if self._process is None:
-                time.sleep(min(until, self._retry_at) - now)
-            else:
-                self._listen(self._process, now, until)
-        return self._readings.popleft()
+    def fileno(self) -> int | None:
+        """What to wait on; None while no process runs."""
+        return self._process.fileno() if self._process else None
+
+    def take(self, now_ms: int) -> list[Reading]:
+        """Return what has come; start, watch and restart the polling process."""
+        if self._paused:
+            return []
+        if self._process is None:
+            if self._retry_ms is not None and now_ms < self._retry_ms:
+                return []
+            self._start(now_ms)
+        elif self._taken_ms is not None and now_ms - self._taken_ms > STALL_MS:
+            self._heard_ms += now_ms - self._taken_ms
+        self._taken_ms = now_ms
+        return self._listen(now_ms)
+
+    def wake_ms(self, now_ms: int) -> int:
+        """Return the end of the back-off, or the next look at the process."""
+        if self._paused:
+            return now_ms + NEVER_MS
+        if self._process is None:
+            return now_ms if self._retry_ms is None else max(now_ms, self._retry_ms)
+        return min(now_ms + WATCH_MS, self._deadline_ms())
+
+    def pause(self) -> None:
+        """Ask the car nothing more: the polling process ends."""
+        self._paused = True
+        self._kill()
+
+    def resume(self) -> None:
+        """Connect with the next `take`."""
+        if self._paused:
+            self._paused = False
+            self._retry_ms = None
+            self._failures_in_row = 0
 
     def close(self) -> None:
-        """Kill the polling process. Nothing is lost: what it said before is in the readings already."""
-        if self._process is not None:
-            self._kill(self._process)
+        """Kill the polling process. Nothing is lost: what it said before was taken already."""
+        self._kill()
 
     def __enter__(self) -> Self:
         return self
@@ -109,63 +138,61 @@ class ObdSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, now: float) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "device.sources.obd_poll", self._options],
-            stdin=subprocess.PIPE,  # never written: its end tells the child that we are gone
-            stdout=subprocess.PIPE,
-            process_group=0,  # Ctrl-C is for us alone
-        )
+    def _start(self, now_ms: int) -> None:
+        self._process = self._spawn(self._options)
         self._partial = b""
-        self._heard = now
-        self.health.adapter = self._ending = None
+        self._heard_ms = now_ms
+        self._ending = None
 
-    def _listen(self, process: subprocess.Popen[bytes], now: float, until: float) -> None:
-        allowed_s = SILENT_S if self.health.adapter else CONNECT_S
-        deadline = self._heard + allowed_s
-        assert process.stdout is not None
-        if select.select([process.stdout], [], [], max(0.0, min(until, deadline) - now))[0]:
-            data = os.read(process.stdout.fileno(), 65_536)
-            if not data:
-                self.health.failed += 1
-                self._restart(process, self._ending or "the polling process ended without a word")
-                return
-            self._heard = time.monotonic()
+    def _listen(self, now_ms: int) -> list[Reading]:
+        assert self._process is not None
+        readings: list[Reading] = []
+        data = self._process.read()
+        if data:
+            self._heard_ms = now_ms
             *lines, self._partial = (self._partial + data).split(b"\n")
             for line in lines:
-                self._take(json.loads(line))
-        elif time.monotonic() >= deadline:
-            self.health.silent += 1
-            self._restart(process, f"no reply for {allowed_s:.0f} s")
+                self._understand(line, readings)
+        elif data is None:
+            self.counters["obd_failed"] += 1
+            self._restart(now_ms, self._ending or "the polling process ended without a word")
+        elif now_ms >= self._deadline_ms():
+            self.counters["obd_silent"] += 1
+            self._restart(now_ms, f"no reply for {self._allowed_ms() // 1_000} s")
+        return readings
 
-    def _take(self, line: Any) -> None:
+    def _allowed_ms(self) -> int:
+        return SILENT_MS if self.health.adapter else CONNECT_MS
+
+    def _deadline_ms(self) -> int:
+        return self._heard_ms + self._allowed_ms()
+
+    def _understand(self, text: bytes, readings: list[Reading]) -> None:
+        line: Any = json.loads(text)
         if isinstance(line, list):
             t_ns, signal, value, refusal = line
             if refusal is not None:
-                self.health.refused[refusal] += 1
-            self._readings.append(Reading(t_ns // NANOSECONDS_PER_MS, signal, value))
+                self.counters[f"obd_refused_{refusal}"] += 1
+            readings.append(Reading(t_ns // NANOSECONDS_PER_MS, signal, value))
         elif "failed" in line:
             self._ending = line["failed"]
         else:
-            self.health.connected += 1
+            self.counters["obd_connected"] += 1
             self.health.adapter, self.health.protocol = line["adapter"], line["protocol"]
             self._failures_in_row = 0
             log.info("%s: %s, %s, %d PIDs", self._port, line["adapter"], line["protocol"], len(line["pids"]))
 
-    def _restart(self, process: subprocess.Popen[bytes], reason: str) -> None:
-        self._kill(process)
-        wait_s = BACK_OFF_S[min(self._failures_in_row, len(BACK_OFF_S) - 1)]
+    def _restart(self, now_ms: int, reason: str) -> None:
+        self._kill()
+        longest_ms = BACK_OFF_MS[min(self._failures_in_row, len(BACK_OFF_MS) - 1)]
+        wait_ms = round(longest_ms * self._rng.uniform(1 - JITTER, 1 + JITTER))
         self._failures_in_row += 1
-        self._retry_at = time.monotonic() + wait_s
-        self.health.adapter = None
+        self._retry_ms = now_ms + wait_ms
         self.health.last_failure = reason
-        log.warning("%s: %s; next try in %.0f s", self._port, reason, wait_s)
+        log.warning("%s: %s; next try in %.0f s", self._port, reason, wait_ms / 1_000)
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-        self._process = None
+    def _kill(self) -> None:
+        self.health.adapter = None
+        if self._process is not None:
+            self._process.kill()
+            self._process = None

@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from device.contract.signals import SIGNALS
+
 FASTEST: Final = "speed_kmh"
 
-# Milliseconds between requests. Speed at 10 Hz is five readings for each cell of the motion grid, more than most
-# adapters give; RPM tells engine on or off and is held for 3 s; the rest changes slowly or is read for the record.
-PERIODS_MS: Final[dict[str, int]] = {
-    "speed_kmh": 100,
-    "rpm": 1_000,
-    "throttle_pct": 2_000,
-    "engine_load_pct": 5_000,
-    "maf_gps": 5_000,
-    "map_kpa": 5_000,
-    "pedal_d_pct": 5_000,
-    "pedal_e_pct": 30_000,
-    "coolant_c": 30_000,
-    "intake_c": 30_000,
-    "ambient_c": 60_000,
-    "fuel_pct": 60_000,
-    "run_time_s": 30_000,
-    "module_voltage_v": 30_000,
-    "distance_since_clear_km": 60_000,
-    "odometer_km": 60_000,
-}
+# Milliseconds between requests, from the table of signals.
+PERIODS_MS: Final[dict[str, int]] = {s.name: s.period_ms for s in SIGNALS if s.pid is not None and s.period_ms}
 
 
 class Schedule:

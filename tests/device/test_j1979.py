@@ -40,6 +40,7 @@ KNOWN = [
     ("module_voltage_v", "41 42 37 DC", 14.3),
     ("pedal_d_pct", "41 49 19", 9.8039),
     ("pedal_e_pct", "41 4A 00", 0),
+    ("dtc_count", "41 01 03 00 00 00", 3),
 ]
 
 
@@ -52,6 +53,10 @@ def test_known_bytes_are_known_values(signal, reply, value):
 def test_every_signal_with_a_pid_has_a_formula():
     assert set(FORMULAS) == {s.name for s in SIGNALS if s.pid is not None}
     assert {signal for signal, _, _ in KNOWN} == set(FORMULAS)
+
+
+def test_trouble_codes_are_counted_without_lamp_and_monitors():
+    assert parse_reply("dtc_count", bytes.fromhex("41 01 83 07 65 04")) == 3
 
 
 def test_short_reply_is_refused_not_padded_to_a_standstill():
@@ -83,7 +88,7 @@ def test_what_a_car_replies_to_any_value_is_read_within_one_step(signal, value):
     if read is Refusal.RANGE:
         return
     low = formula.offset
-    high = (256**formula.size - 1) * formula.numerator / formula.denominator + formula.offset
+    high = formula.highest * formula.numerator / formula.denominator + formula.offset
     assert abs(read - min(max(value, low), high)) <= formula.numerator / formula.denominator / 2 + 1e-6
 
 

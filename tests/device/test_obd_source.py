@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from device.contract.rules import KIND_NUMBERS
 from device.contract.signals import Reading
 from device.events import DetectedEvent
 from device.pipeline import Pipeline, TripEnded
-from device.sources.obd import SILENT_S, ObdSource
+from device.sources.obd import SILENT_MS, ObdSource
+from device.sources.source import Waiting
 from replay_data.elm327 import Elm327, PlayedAdapter
 
 pytestmark = pytest.mark.timeout(60)
@@ -51,9 +51,9 @@ def steady(speed_kmh=50, rpm=1500):
     return [Reading(t, "speed_kmh", speed_kmh) for t in times] + [Reading(t, "rpm", rpm) for t in times]
 
 
-def next_reading(source, timeout_s=20.0):
-    reading = source.read(timeout_s)
-    assert reading is not None, f"no reading within {timeout_s} s: {source.health}"
+def next_reading(waiting, timeout_s=20.0):
+    reading = waiting.read(timeout_s)
+    assert reading is not None, f"no reading within {timeout_s} s"
     return reading
 
 
@@ -72,12 +72,12 @@ def poll_played(elm, start_ms, end_ms):
         PlayedAdapter(elm, start_ms, RATE) as adapter,
         ObdSource(adapter.port, protocol=CAN, periods_ms=periods_ms) as source,
     ):
-        t_ms = 0
+        waiting, t_ms = Waiting(source), 0
         while t_ms < end_ms:
-            reading = next_reading(source)
+            reading = next_reading(waiting)
             t_ms = round(adapter.play_ms(reading.t_ms * 1_000_000))
             polled.append(reading._replace(t_ms=t_ms))
-        assert source.health.refused == {}
+        assert source.counters == {"obd_connected": 1}
     return polled
 
 
@@ -138,9 +138,15 @@ def test_short_reply_and_foreign_reply_are_null_not_a_value():
     last = b"7E8 03 41 0D 33 AA AA AA AA \r\r>"
     elm = Elm327(steady(), lambda _: next(replies, last))
     with PlayedAdapter(elm) as adapter, ObdSource(adapter.port, protocol=CAN, periods_ms={"speed_kmh": 5}) as source:
-        values = [next_reading(source).value for _ in range(9)]
+        waiting = Waiting(source)
+        values = [next_reading(waiting).value for _ in range(9)]
         assert values == [50, None, None, None, None, None, None, None, 51]
-        assert source.health.refused == Counter(length=2, foreign=1, no_data=4)
+        assert source.counters == {
+            "obd_connected": 1,
+            "obd_refused_length": 2,
+            "obd_refused_foreign": 1,
+            "obd_refused_no_data": 4,
+        }
 
 
 def test_a_reply_that_took_over_a_second_is_null():
@@ -152,28 +158,30 @@ def test_a_reply_that_took_over_a_second_is_null():
 
     elm = Elm327(steady(), slow_once)
     with PlayedAdapter(elm) as adapter, ObdSource(adapter.port, protocol=CAN, periods_ms={"speed_kmh": 5}) as source:
-        assert [next_reading(source).value for _ in range(4)] == [50, 50, None, 50]
-        assert source.health.refused == {"late": 1}
+        waiting = Waiting(source)
+        assert [next_reading(waiting).value for _ in range(4)] == [50, 50, None, 50]
+        assert source.counters["obd_refused_late"] == 1
 
 
 def test_silent_adapter_is_killed_within_five_seconds_and_comes_back(caplog):
     silent = []
     elm = Elm327(steady(), lambda reply: b"" if silent else reply)
     with PlayedAdapter(elm) as adapter, ObdSource(adapter.port, protocol=CAN, periods_ms=FAST) as source:
-        next_reading(source)
-        child = source._process.pid
+        waiting = Waiting(source)
+        next_reading(waiting)
+        child = source._process._process.pid
         silent.append(True)
         last = time.monotonic()
-        while source.health.silent == 0:
-            if source.read(0.1) is not None:
+        while not source.counters["obd_silent"]:
+            if waiting.read(0.1) is not None:
                 last = time.monotonic()
-            assert time.monotonic() - last < SILENT_S + 1, "a silent adapter was not noticed"
+            assert time.monotonic() - last < SILENT_MS / 1_000 + 1, "a silent adapter was not noticed"
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
         assert "no reply for 5 s" in caplog.text
         silent.clear()
-        assert next_reading(source).value is not None
-        assert source.health.connected == 2
+        assert next_reading(waiting).value is not None
+        assert source.counters["obd_connected"] == 2
 
 
 def test_vanished_port_is_noticed_and_said_in_one_line(caplog):
@@ -181,11 +189,12 @@ def test_vanished_port_is_noticed_and_said_in_one_line(caplog):
         PlayedAdapter(Elm327(steady())) as adapter,
         ObdSource(adapter.port, protocol=CAN, periods_ms=FAST) as source,
     ):
-        next_reading(source)
+        waiting = Waiting(source)
+        next_reading(waiting)
         adapter.unplug()
         deadline = time.monotonic() + 5
-        while source.health.failed == 0:
-            source.read(0.1)
+        while not source.counters["obd_failed"]:
+            waiting.read(0.1)
             assert time.monotonic() < deadline
         assert source.health.adapter is None
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
@@ -198,9 +207,10 @@ def test_vanished_port_is_noticed_and_said_in_one_line(caplog):
 )
 def test_a_port_without_adapter_is_one_line_and_no_exception(port, reason, caplog):
     with ObdSource(port) as source:
+        waiting = Waiting(source)
         deadline = time.monotonic() + 15
-        while source.health.failed == 0:
-            assert source.read(0.1) is None
+        while not source.counters["obd_failed"]:
+            assert waiting.read(0.1) is None
             assert time.monotonic() < deadline
     (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert warning.startswith(f"{port}: {reason}")

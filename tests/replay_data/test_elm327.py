@@ -123,7 +123,8 @@ PYTHON_OBD = {
 def test_python_obd_connects_by_itself_and_decodes_every_value_as_recorded():
     import obd
 
-    assert set(PYTHON_OBD) == set(PIDS) - {"odometer_km"}  # which python-OBD 0.7.3 does not know
+    # python-OBD 0.7.3 does not know the odometer, and tells the trouble codes as a part of a status.
+    assert set(PYTHON_OBD) == set(PIDS) - {"odometer_km", "dtc_count"}
     heard = []
 
     class ListeningElm(Elm327):
@@ -131,7 +132,8 @@ def test_python_obd_connects_by_itself_and_decodes_every_value_as_recorded():
             heard.append(command)
             return super().respond(command, now_ms)
 
-    readings = [Reading(t, name, value) for t in (0, 600_000) for name, (_, value) in PYTHON_OBD.items()]
+    told = {name: value for name, (_, value) in PYTHON_OBD.items()} | {"dtc_count": 3}
+    readings = [Reading(t, name, value) for t in (0, 600_000) for name, value in told.items()]
     with PlayedAdapter(ListeningElm(readings)) as adapter:
         connection = obd.OBD(adapter.port, fast=True)
         assert connection.is_connected()
@@ -139,6 +141,7 @@ def test_python_obd_connects_by_itself_and_decodes_every_value_as_recorded():
         for command, value in PYTHON_OBD.values():
             decoded = connection.query(obd.commands[command]).value.magnitude
             assert decoded == pytest.approx(value, abs=0.2), command
+        assert connection.query(obd.commands.STATUS).value.DTC_count == told["dtc_count"]
         assert not connection.supports(obd.commands.FUEL_TYPE)
         speeds = [connection.query(obd.commands.SPEED).value.magnitude for _ in range(4)]
         assert speeds == [87] * 4
