@@ -188,7 +188,7 @@ class Agent:
                 self._trip_started(output)
             elif isinstance(output, DetectedEvent):
                 self._event(output)
-            else:
+            elif isinstance(output, TripEnded):
                 self._trip_ended(output)
         driving = self._pipeline.in_trip
         if driving and self._chain.is_checkpoint_due(self._now_ms):

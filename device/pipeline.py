@@ -1,6 +1,6 @@
 """The device path without any input or output: readings in, trips, samples and events out.
 
-    MotionBuilder -> TripTracker -> EventDetector + SummaryBuilder
+    MotionBuilder -> TripTracker -> EventDetector + SummaryBuilder + ImpactWatch
 
 Everything it remembers goes through JSON (`to_state`), so that it can commit together with the messages it produced.
 """
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from device.contract.motion import PERIOD_MS, MotionSample
+from device.contract.motion import GRADE_OBD_SPEED, PERIOD_MS, MotionSample
 from device.contract.rules import Rules, load_rules
 from device.contract.signals import Reading
 from device.contract.trip import TripSummary
 from device.events import DetectedEvent, EventDetector, Run
+from device.impact import ImpactAlert, ImpactReport
 from device.motion import Cell, MotionBuilder
 from device.trips import SummaryBuilder, TripTracker
 
@@ -23,21 +24,33 @@ WallTime = Callable[[int], tuple[int, int | None]]
 
 
 class TripStarted(NamedTuple):
-    """A trip began at `start_mono_ms` of the source's monotonic time."""
+    """A trip began at `start_mono_ms` of the source's monotonic time.
+
+    `period_ms` is the grid period of all its samples, `sensor_grade` what feeds it at its start, `speed_rate_dhz` the
+    measured rate of its speed readings in 0.1 Hz; None where there were fewer than two.
+    """
 
     start_mono_ms: int
     started_at_ms: int
     utc_offset_min: int | None
+    period_ms: int = PERIOD_MS
+    sensor_grade: int = GRADE_OBD_SPEED
+    speed_rate_dhz: int | None = None
 
 
 class TripEnded(NamedTuple):
-    """A trip ended; `reason` is a number of the wire's EndReason."""
+    """A trip ended; `reason` is a number of the wire's EndReason.
+
+    `sensor_grade` is what fed most of its samples, `speed_rate_dhz` the rate over the whole trip, gaps left out.
+    """
 
     reason: int
     summary: TripSummary
+    sensor_grade: int = GRADE_OBD_SPEED
+    speed_rate_dhz: int | None = None
 
 
-Output = TripStarted | MotionSample | DetectedEvent | TripEnded
+Output = TripStarted | MotionSample | DetectedEvent | ImpactAlert | ImpactReport | TripEnded
 
 END_INACTIVE = 1
 END_OF_RECORDING = 2

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 # Grid without an IMU. 2 Hz carries all that whole km/h at 1 to 5 Hz can tell (BMW CAN, 2 s mean: 0.038 g RMSE).
 PERIOD_MS: Final = 500
+# Grid of a trip that begins with a calibrated IMU. Between trips the grid is PERIOD_MS.
+IMU_PERIOD_MS: Final = 100
 # A motion sample is final this long after its time; a reading that comes later no longer changes it.
 LAG_MS: Final = 2_000
 # Speed is interpolated, and distance integrated, over gaps of at most this long; beyond it the car was not seen.
@@ -22,6 +24,14 @@ ENGINE_ON: Final = 1
 # Bits of `quality`.
 QUALITY_JUMP: Final = 1  # acceleration withheld: speed readings nearby imply more than a tyre can do
 QUALITY_COARSE: Final = 2  # acceleration withheld: the readings around are too far apart for a slope
+QUALITY_GNSS_SPEED: Final = 4  # speed, and what is made of it, from GNSS: the diagnostic port gave none
+QUALITY_GNSS_LATERAL: Final = 8  # lateral acceleration and yaw rate from GNSS course, no IMU: smoothed over 2 s
+QUALITY_IMU: Final = 16  # accelerations and yaw rate from a calibrated IMU, anchored in the speed
+
+# What a trip's motion was made from; numbers of the wire's SensorGrade.
+GRADE_OBD_SPEED: Final = 1
+GRADE_GNSS: Final = 2
+GRADE_IMU: Final = 3
 
 
 class MotionSample(NamedTuple):
