@@ -43,6 +43,10 @@ class DeviceConfig:
         None tries the usual ones.
     obd_protocol : str or None
         ELM327 protocol number; None lets the adapter search.
+    gnss_port, imu_port : str or None
+        Serial ports of a GNSS receiver (NMEA 0183) and of an IMU (WitMotion WT901); None = there is none.
+    gnss_baudrate, imu_baudrate : int or None
+        None tries the usual ones.
     outbox, key_file : Path
         Made where they do not exist.
     ca_file : Path or None
@@ -67,6 +71,10 @@ class DeviceConfig:
     obd_port: str
     obd_baudrate: int | None = None
     obd_protocol: str | None = None
+    gnss_port: str | None = None
+    gnss_baudrate: int | None = None
+    imu_port: str | None = None
+    imu_baudrate: int | None = None
     outbox: Path = Path("ubi.outbox")
     key_file: Path = Path("ubi.key")
     ca_file: Path | None = None
@@ -175,6 +183,10 @@ KEYS: Final[dict[str, Parse]] = {
     "obd_port": _text,
     "obd_baudrate": _number(300, 4_000_000),
     "obd_protocol": _one_of(*"123456789ABC"),
+    "gnss_port": _text,
+    "gnss_baudrate": _number(300, 4_000_000),
+    "imu_port": _text,
+    "imu_baudrate": _number(300, 4_000_000),
     "outbox": _path,
     "key_file": _path,
     "ca_file": _path,
