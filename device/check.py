@@ -83,7 +83,7 @@ def _adapter(config: DeviceConfig, clock: SystemClock) -> str:
 
 
 def _broker(config: DeviceConfig, clock: SystemClock) -> str:
-    uplink = Uplink(config.device_id, config.broker, config.ca_file)
+    uplink = Uplink(config.device_id, config.broker, config.ca_file, client=config.client)
     until_ms = clock.mono_ms() + BROKER_WITHIN_MS
     try:
         while not uplink.is_ready and not uplink.last_error and clock.mono_ms() < until_ms:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device.contract.bodies import MAX_TEXT
-from device.contract.broker import BrokerAddress, parse_broker
+from device.contract.broker import BrokerAddress, ClientCertificate, parse_broker
 from device.contract.errors import UsageError
 from device.contract.topics import checked_device_id
 
@@ -51,6 +51,8 @@ class DeviceConfig:
         Made where they do not exist.
     ca_file : Path or None
         Certificates to trust; None = the system's.
+    cert_file, cert_key_file : Path or None
+        The device's own certificate and its key, for a broker that asks; both or neither.
     insecure : bool
         Accept a plain mqtt:// address beyond this machine.
     vehicle : str
@@ -78,12 +80,21 @@ class DeviceConfig:
     outbox: Path = Path("ubi.outbox")
     key_file: Path = Path("ubi.key")
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    cert_key_file: Path | None = None
     insecure: bool = False
     vehicle: str = ""
     location: str = "off"
     motion: str = "off"
     batch_s: int = 60
     commit_s: int = 10
+
+    @property
+    def client(self) -> ClientCertificate | None:
+        """What the device shows to a broker that asks who it is."""
+        if self.cert_file is None or self.cert_key_file is None:
+            return None
+        return ClientCertificate(self.cert_file, self.cert_key_file)
 
 
 def load_config(path: Path) -> DeviceConfig:
@@ -105,6 +116,8 @@ def load_config(path: Path) -> DeviceConfig:
             near = difflib.get_close_matches(key, KEYS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(KEYS)}"
             raise UsageError(f"{path}: key '{key}' is not known; {hint}")
+    if ("cert_file" in table) != ("cert_key_file" in table):
+        raise UsageError(f"{path}: 'cert_file' and 'cert_key_file' go together; write both, or neither")
     values = {field.name: _value(path, table, field) for field in fields(DeviceConfig)}
     return DeviceConfig(**values)
 
@@ -190,6 +203,8 @@ KEYS: Final[dict[str, Parse]] = {
     "outbox": _path,
     "key_file": _path,
     "ca_file": _path,
+    "cert_file": _path,
+    "cert_key_file": _path,
     "insecure": _flag,
     "vehicle": _text,
     "location": _location,

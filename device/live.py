@@ -46,7 +46,7 @@ def run(config: DeviceConfig, stopping: Stopping) -> None:
     )
     with Outbox(config.outbox) as outbox, adapter(config) as source:
         agent = Agent(settings, outbox, signer.sign, clock, clock.mono_ms())
-        uplink = Uplink(config.device_id, config.broker, config.ca_file)
+        uplink = Uplink(config.device_id, config.broker, config.ca_file, client=config.client)
         uplink.add(outbox)
         counters = CounterFeed(agent)
         waiting = Waiting(source)

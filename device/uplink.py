@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from device.contract import topics
 from device.contract import wire_pb2 as pb
-from device.contract.broker import BrokerAddress, tls_context
+from device.contract.broker import BrokerAddress, ClientCertificate, tls_context
 from device.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -80,17 +80,24 @@ class Uplink:
         Certificates of the authorities to trust; None = the system's.
     resend_ms : int
         First wait for an application ack.
+    client : ClientCertificate or None
+        The device's own certificate, where the broker asks for one.
     """
 
     def __init__(
-        self, device_id: str, broker: BrokerAddress, ca_file: Path | None = None, resend_ms: int = RESEND_MS
+        self,
+        device_id: str,
+        broker: BrokerAddress,
+        ca_file: Path | None = None,
+        resend_ms: int = RESEND_MS,
+        client: ClientCertificate | None = None,
     ) -> None:
         self.device_id = topics.checked_device_id(device_id)
         self.broker = broker
         self.counters: Counter[str] = Counter()
         self.last_error = ""
         self.is_ready = False
-        self._tls = tls_context(ca_file) if broker.tls else None
+        self._tls = tls_context(ca_file, client) if broker.tls else None
         self._resend_ms = resend_ms
         self._lanes: dict[bytes, _Lane] = {}
         self._inbox: Inbox = SimpleQueue()

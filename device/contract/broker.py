@@ -34,6 +34,13 @@ class BrokerAddress(NamedTuple):
             return self.host == "localhost"
 
 
+class ClientCertificate(NamedTuple):
+    """Who we are to a broker that asks: a certificate and its private key, PEM files."""
+
+    cert_file: Path
+    key_file: Path
+
+
 def parse_broker(url: str, *, insecure: bool = False) -> BrokerAddress:
     """Read `mqtts://host[:port]`, or `mqtt://host[:port]` for a plain connection.
 
@@ -67,15 +74,23 @@ def parse_broker(url: str, *, insecure: bool = False) -> BrokerAddress:
     return address
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Whom to trust: the authorities of a PEM file, None = the system's.
+def tls_context(ca_file: Path | None, client: ClientCertificate | None = None) -> ssl.SSLContext:
+    """Whom to trust: the authorities of a PEM file, None = the system's; and what to show, where the broker asks.
 
     Raises
     ------
     UsageError
-        If the file cannot be read.
+        If a file cannot be read, or the key is not the certificate's.
     """
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{ca_file}: cannot be read as PEM certificates: {error}") from error
+    if client is not None:
+        try:
+            context.load_cert_chain(client.cert_file, client.key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"{client.cert_file} and {client.key_file}: cannot be read as a certificate and its key: {error}"
+            ) from error
+    return context

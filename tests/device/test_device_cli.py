@@ -87,6 +87,14 @@ def test_a_wrong_key_is_named_with_file_and_fix(tmp_path, changes, told):
     assert told in str(caught.value)
 
 
+def test_a_client_certificate_comes_with_its_key(tmp_path):
+    config = load_config(config_file(tmp_path, cert_file="tls.pem", cert_key_file="tls.key"))
+    assert config.client == (tmp_path / "tls.pem", tmp_path / "tls.key")
+    assert load_config(config_file(tmp_path)).client is None
+    with pytest.raises(UsageError, match="'cert_file' and 'cert_key_file' go together"):
+        load_config(config_file(tmp_path, cert_file="tls.pem"))
+
+
 def test_insecure_admits_a_plain_broker(tmp_path):
     config = load_config(config_file(tmp_path, broker="mqtt://10.0.0.1", insecure=True))
     assert config.broker == ("10.0.0.1", 1883, False)

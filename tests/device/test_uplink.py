@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from device.contract import wire
-from device.contract.broker import BrokerAddress, parse_broker
+from device.contract.broker import BrokerAddress, ClientCertificate, parse_broker
 from device.contract.errors import UsageError
 from device.outbox import Outbox
 from device.uplink import RESEND_MS, WINDOW_ROWS, Uplink
@@ -236,6 +236,9 @@ def test_a_certificate_file_that_is_none_is_named(tmp_path):
     for name in ("ca.pem", "missing.pem"):
         with pytest.raises(UsageError, match=name):
             Uplink("car", BrokerAddress("broker.example", 8883, tls=True), tmp_path / name)
+        client = ClientCertificate(tmp_path / name, tmp_path / "tls.key")
+        with pytest.raises(UsageError, match=f"{name} and .*tls.key: cannot be read as a certificate and its key"):
+            Uplink("car", BrokerAddress("broker.example", 8883, tls=True), client=client)
 
 
 @pytest.mark.parametrize(
