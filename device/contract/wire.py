@@ -35,6 +35,11 @@ class Reason(StrEnum):
     WRONG_DEVICE = "wrong_device"
     BAD_BODY = "bad_body"
     ABSURD_VALUE = "absurd_value"
+    # what the registry of the insurer says; of these no body is ever kept
+    UNKNOWN_DEVICE = "unknown_device"
+    REVOKED_DEVICE = "revoked_device"
+    BEYOND_CONSENT = "beyond_consent"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
