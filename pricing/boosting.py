@@ -81,18 +81,6 @@ class Boosted:
                 done += more
         return stages
 
-    def contributions(self, x: Floats) -> Floats:
-        """Exact Shapley contributions to the raw score.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n_rows, n_features + 1)
-            The last column is the mean score of the training rows; a row sums to the score.
-        """
-        if self._trees() == 0 or len(x) == 0:
-            return np.zeros((len(x), len(self.features) + 1))
-        return _predict(self._booster(), self._filled(x), pred_contrib=True)
-
     def tree_features(self) -> list[set[str]]:
         """Features of each tree."""
         splits = (line for line in self.text.splitlines() if line.startswith("split_feature="))

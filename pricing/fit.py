@@ -22,6 +22,7 @@ from tqdm import tqdm
 from features.contract.catalogue import Catalogue
 from pricing import boosting, credibility, evaluate, tiers
 from pricing.arrays import Bools, Floats, Ints
+from pricing.distil import distil
 from pricing.errors import ModelError
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import QUANTILES, RiskModel
@@ -59,15 +60,18 @@ def fit(rows: pl.DataFrame, catalogue: Catalogue, plan: Plan, fitted_tariff: Tar
     cut = tiers.fit(sample.claims, expected, oof_relativity, plan.tiers)
 
     part = _fit_part(sample, plan, plan.model.rounds[best], threads)
-    raw = part.boosted.score(sample.inputs.matrix(part.priors))
+    matrix = sample.inputs.matrix(part.priors)
+    tables = distil(part.boosted, matrix, sample.mu0)
+    raw = tables.score(matrix)
     s_bar = _mean(raw, sample.mu0)
     relativity = np.exp(calibration.b * z * (raw - s_bar))
-    return RiskModel(
+    model = RiskModel(
         plan=plan,
         catalogue_version=catalogue.version,
         tariff=fitted_tariff,
         priors=part.priors,
         boosted=part.boosted,
+        tables=tables,
         level=part.level,
         s_bar=s_bar,
         calibration=calibration,
@@ -75,6 +79,9 @@ def fit(rows: pl.DataFrame, catalogue: Catalogue, plan: Plan, fitted_tariff: Tar
         reference=tuple(np.quantile(relativity, np.linspace(0, 1, QUANTILES + 1)).tolist()),
         diagnostics=_diagnostics(sample, plan, best, oof_relativity, calibration, cut),
     )
+    model.check_certificate(catalogue)
+    model.diagnostics["certificate"] = model.certificate(catalogue).to_dict()
+    return model
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Why a factor is what it is: factor = B x base x product of all effects x adjustments.
 
-An effect is exp(b Z x contribution) of one feature, with exact Shapley contributions that sum to the score; `base` is
-what the mean driver of the reference book would have. The adjustments are the profile's band and the renewal limit.
-Effects are told before the adjustments; where those act, `capped` and `limited` say so.
+An effect is exp(b Z x contribution) of one feature; contributions are those of the rating tables and sum to the score.
+`base` is what the mean driver of the reference book would have. The adjustments are the profile's band and the renewal
+limit. Effects are told before the adjustments; where those act, `capped` and `limited` say so.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def effects(model: RiskModel, rated: Rated) -> Effects:
     ModelError
         If the contributions do not sum to the score: the library broke its promise.
     """
-    contributions = model.boosted.contributions(rated.matrix)
+    contributions = model.tables.contributions(rated.matrix)
     error = np.abs(contributions.sum(axis=1) - model.s_bar - rated.score).max(initial=0.0)
     if error > EXACT:
-        raise ModelError(f"contributions miss the score by {error:g}: another LightGBM? check the installed version")
+        raise ModelError(f"contributions miss the score by {error:g}: the rating tables are broken; train again")
     strength = (model.calibration.b * rated.credibility)[:, None]
     base = np.exp(strength[:, 0] * (contributions[:, -1] - model.s_bar))
-    return Effects(model.boosted.features, base, np.exp(strength * contributions[:, :-1]))
+    return Effects(model.tables.features, base, np.exp(strength * contributions[:, :-1]))
 
 
 def top_reasons(

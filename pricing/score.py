@@ -83,6 +83,7 @@ def score_book(
     """
     day = rating_date or default_rating_date(periods)
     model.check_catalogue(catalogue)
+    model.check_certificate(catalogue)
     rows = _book_rows(policies, periods, catalogue, model, day, previous)
     log.info("rating date %s: %d policies in force", day, rows.height)
     label_end = model.diagnostics.get("label_end")

@@ -71,14 +71,6 @@ def test_a_constraint_holds_against_the_data():
     assert np.diff(against.score(ladder)).max() <= 0
 
 
-def test_contributions_sum_to_the_score():
-    x, claims, mu0 = rows()
-    model = train(x, claims, mu0)
-    contributions = model.contributions(x)
-    assert contributions.shape == (len(x), 5)
-    assert np.abs(contributions.sum(axis=1) - model.score(x)).max() < 1e-9
-
-
 def test_stages_are_the_model_with_so_many_trees():
     x, claims, mu0 = rows()
     stages = train(x, claims, mu0).staged_scores(x, (0, 30, 80, 500))
@@ -91,7 +83,6 @@ def test_no_rounds_is_a_model_that_says_nothing():
     x, claims, mu0 = rows(500)
     model = train(x, claims, mu0, rounds=0)
     assert model.score(x).tolist() == [0.0] * 500
-    assert model.contributions(x).shape == (500, 5)
 
 
 def test_features_without_information_make_no_trees():
@@ -111,7 +102,6 @@ def test_no_rows_no_scores():
     model = train(*rows(500), rounds=3)
     nobody = np.empty((0, 4))
     assert model.score(nobody).shape == (0,)
-    assert model.contributions(nobody).shape == (0, 5)
 
 
 def test_a_text_that_is_no_model_is_refused():

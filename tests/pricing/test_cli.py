@@ -42,7 +42,12 @@ def rebuilt(command, root, key):
 
 
 def test_files_of_training_and_scoring(inputs):
-    assert sorted(file.name for file in (inputs / "model").iterdir()) == ["manifest.json", "model.txt"]
+    assert sorted(file.name for file in (inputs / "model").iterdir()) == [
+        "main_effects.csv",
+        "manifest.json",
+        "model.txt",
+        "pair_effects.csv",
+    ]
     table = pl.read_parquet(inputs / "out" / "factors.parquet")
     assert table.height == 3_000
     assert table.equals(pl.read_csv(inputs / "out" / "factors.csv", schema=table.schema))

@@ -102,7 +102,12 @@ def test_a_saved_model_is_the_model(model, tmp_path):
     book = read_inputs(rating_rows(200, seed=3), CATALOGUE)
     assert again == model
     assert again.rate(book).relativity.tolist() == model.rate(book).relativity.tolist()
-    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == ["manifest.json", "model.txt"]
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        "main_effects.csv",
+        "manifest.json",
+        "model.txt",
+        "pair_effects.csv",
+    ]
 
 
 @pytest.mark.parametrize(("file", "before", "after"), [
@@ -120,7 +125,7 @@ def test_a_model_that_was_changed_is_refused(model, tmp_path, file, before, afte
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no model there .manifest.json is missing."), ("{", "not JSON"), ('{"format": 99}', "format 99 is not 2")],
+    [(None, "no model there .manifest.json is missing."), ("{", "not JSON"), ('{"format": 99}', "format 99 is not 3")],
 )
 def test_a_folder_that_is_no_model_is_refused(model, tmp_path, content, message):
     model.save(tmp_path)
@@ -203,5 +208,5 @@ def test_what_was_known_of_all_and_is_not_known_here_is_typical_and_not_the_safe
     assert 0.3 < (withheld < 1).mean() < 0.7
     gentle = book.with_columns(brake_rate=0.0, brake_rate__n=pl.lit(0.0))
     assert (model.rate(read_inputs(gentle, CATALOGUE)).relativity < unknown.relativity).mean() > 0.9
-    contributions = model.boosted.contributions(unknown.matrix).sum(axis=1) - model.s_bar
+    contributions = model.tables.contributions(unknown.matrix).sum(axis=1) - model.s_bar
     assert contributions == pytest.approx(unknown.score, abs=1e-9)

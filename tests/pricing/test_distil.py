@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricing.boosting import Boosted
+from pricing.distil import distil, parse
+from pricing.errors import ModelError
+from pricing.tables import MAIN_FILE, PAIR_FILE, UNIT, bins, read_tables
+from tests.pricing.test_boosting import NAMES, rows, train
+
+
+@pytest.fixture(scope="module")
+def sample():
+    x, claims, mu0 = rows()
+    x[:, 1] = np.nan_to_num(x[:, 1], nan=1.5)  # one feature that training always knew
+    return x, mu0, train(x, claims, mu0)
+
+
+@pytest.fixture(scope="module")
+def tables(sample):
+    x, mu0, boosted = sample
+    return distil(boosted, x, mu0)
+
+
+values = st.one_of(st.just(np.nan), st.floats(-1, 20), st.sampled_from([0.0, 2.0, np.inf]))
+
+
+@given(st.lists(st.tuples(values, values, values, values), min_size=1, max_size=20))
+def test_tables_score_whatever_the_trees_score(sample, tables, points):
+    x = np.array(points)
+    assert tables.score(x) == pytest.approx(sample[2].score(x), abs=1e-9)
+
+
+def test_a_value_on_a_threshold_is_below_it_in_both(sample, tables):
+    x, _, boosted = sample
+    for column, main in enumerate(tables.mains):
+        on = np.tile(x[:1], (len(main.ends), 1))
+        on[:, column] = main.ends
+        just_above = on.copy()
+        just_above[:, column] = np.nextafter(main.ends, np.inf)
+        for points in (on, just_above):
+            assert tables.score(points) == pytest.approx(boosted.score(points), abs=1e-9)
+
+
+def test_what_training_always_knew_counts_as_typical_where_it_is_not_known(sample, tables):
+    typical = sample[2].typical[1]
+    assert typical is not None
+    x = sample[0][:50].copy()
+    x[:, 1] = np.nan
+    filled = x.copy()
+    filled[:, 1] = typical
+    assert tables.score(x).tolist() == tables.score(filled).tolist()
+
+
+def test_main_effects_and_pairs_have_mean_zero_over_independent_features(tables):
+    share = {main.feature: (main.ends, main.share) for main in tables.mains}
+    for main in tables.mains:
+        assert abs(main.effect @ main.share) < 2
+    for pair in tables.pairs:
+        weights = []
+        for name, ends in ((pair.first, pair.first_ends), (pair.second, pair.second_ends)):
+            fine, of_bin = share[name]
+            weights.append(np.bincount(bins(ends, np.array([*fine, np.inf, np.nan])), of_bin, len(ends) + 2))
+        assert np.abs(pair.effect @ weights[1]).max() < 4
+        assert np.abs(weights[0] @ pair.effect).max() < 4
+
+
+def test_contributions_sum_to_the_score_in_integers(sample, tables):
+    x = sample[0]
+    contributions = np.rint(tables.contributions(x) / (UNIT / 2)).astype(np.int64)
+    assert (contributions.sum(axis=1) == np.rint(tables.score(x) / (UNIT / 2)).astype(np.int64)).all()
+
+
+def test_files_come_back_as_they_were(sample, tables):
+    again = read_tables(tables.files())
+    assert again.files() == tables.files()
+    assert again.score(sample[0]).tolist() == tables.score(sample[0]).tolist()
+    assert again.features == NAMES
+
+
+def test_no_tree_no_effect():
+    x, claims, mu0 = rows(500)
+    tables = distil(train(x, claims, mu0, rounds=0), x, mu0)
+    assert tables.score(x).tolist() == [0.0] * 500
+    assert read_tables(tables.files()).score(x).tolist() == [0.0] * 500
+
+
+def test_no_rows_no_scores(tables):
+    nobody = np.empty((0, 4))
+    assert tables.score(nobody).shape == (0,)
+    assert tables.contributions(nobody).shape == (0, 5)
+
+
+def test_a_text_that_is_no_model_is_refused():
+    x, _, mu0 = rows(10)
+    with pytest.raises(ModelError, match="cannot be read"):
+        distil(Boosted("tree\n\nTree=0\nnonsense", NAMES, (None,) * 4), x, mu0)
+
+
+def test_a_split_by_category_is_refused():
+    text = "\nTree=0\nsplit_feature=0\nthreshold=0\ndecision_type=1\nleft_child=-1\nright_child=-2\nleaf_value=0 1\n"
+    with pytest.raises(ModelError, match="split by category"):
+        parse(text)
+
+
+@pytest.mark.parametrize("name", [MAIN_FILE, PAIR_FILE])
+def test_a_file_that_is_no_table_is_refused(tables, name):
+    with pytest.raises(ModelError, match="no rating table"):
+        read_tables(tables.files() | {name: "feature,effect\nbrake,1\n"})

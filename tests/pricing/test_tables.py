@@ -1,0 +1,91 @@
+"""The filed tables alone make every factor: with the csv module and a pocket calculator's functions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from bisect import bisect_left
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.contract.window import rating_features
+from pricing.model import load_model
+from tests.pricing.book import RATING_DATE
+from tests.pricing.test_score import CATALOGUE, book, model, scored  # noqa: F401 - fixtures
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def find_bin(ends, value):
+    return len(ends) + 1 if value is None else bisect_left(ends, value)
+
+
+def ends_of(rows, column):
+    return sorted({float(row[column]) for row in rows if row[column] not in ("", "not known")})
+
+
+class Filed:
+    """What a regulator holds: two CSV files and the manifest."""
+
+    def __init__(self, folder):
+        self.constants = json.loads((folder / "manifest.json").read_text())
+        mains, pairs = read_csv(folder / "main_effects.csv"), read_csv(folder / "pair_effects.csv")
+        self.intercept = int(mains[0]["effect_1e12"])
+        self.mains, self.pairs = {}, {}
+        for row in mains[1:]:
+            self.mains.setdefault(row["feature"], []).append(row)
+        for row in pairs:
+            self.pairs.setdefault((row["feature_1"], row["feature_2"]), []).append(row)
+
+    def score(self, driver):
+        total = self.intercept
+        for name, rows in self.mains.items():
+            total += int(rows[find_bin(ends_of(rows, "up_to"), driver[name])]["effect_1e12"])
+        for (first, second), rows in self.pairs.items():
+            a, b = ends_of(rows, "up_to_1"), ends_of(rows, "up_to_2")
+            at = find_bin(a, driver[first]) * (len(b) + 2) + find_bin(b, driver[second])
+            total += int(rows[at]["effect_1e12"])
+        return total * 1e-12
+
+    def features(self, row):
+        """The driver's features with event rates shrunk."""
+        driver = {name: row[name] for name in self.mains}
+        for name, prior in self.constants["rate_priors"].items():
+            count, over = row[f"{name}__n"], (row[f"{name}__km"] or 0) / 100
+            known = count is not None and over > 0
+            driver[name] = (count + prior["a"]) / (over + prior["b"]) if known else None
+        return driver
+
+    def factor(self, row, base):
+        c, plan = self.constants["calibration"], self.constants["plan"]["factor"]
+        km = row["exposure_km"]
+        z = km / (km + c["kappa_km"]) if km else 0.0
+        relativity = math.exp(c["b"] * z * (self.score(self.features(row)) - self.constants["s_bar"]))
+        return round(min(max(base * relativity, plan["lower"]), plan["upper"]), 6)
+
+
+def test_the_tables_alone_reproduce_every_factor(book, model, scored, tmp_path):  # noqa: F811
+    model.save(tmp_path)
+    filed = Filed(tmp_path)
+    rateable = scored.factors.filter("rateable")
+    keys = rateable.select("driver_id", rating_date=pl.lit(RATING_DATE))
+    rows = rating_features(book.periods, keys, 12, CATALOGUE).head(400)
+    assert len(filed.pairs) > 1
+    base = scored.book["constants"]["base_factor"]
+    found = [filed.factor(row, base) for row in rows.iter_rows(named=True)]
+    assert found == pytest.approx(rateable["factor"].head(400).to_list(), abs=1e-9)
+    assert np.ptp(found) > 0.3
+
+
+def test_scoring_does_not_touch_the_trees(model, tmp_path, monkeypatch):  # noqa: F811
+    model.save(tmp_path)
+    again = load_model(tmp_path)
+    monkeypatch.setattr("pricing.boosting.Boosted.score", None)
+    x = np.full((1, len(again.tables.features)), 0.5)
+    assert again.tables.score(x).tolist() == model.tables.score(x).tolist()
