@@ -21,6 +21,7 @@ from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS
 from features.contract.histograms import as_lists
 from features.events import find
 from features.summaries import summarise
+from ingest.contract.publish import conform
 from ingest.contract.tables import EVENTS, MOTION, TRIPS
 
 SLICE_ROWS: Final = 2_000_000  # rows worked on at once: some 200 MB
@@ -44,7 +45,10 @@ SUMMARIES: Final = pl.Schema({name: TRIPS[name] for name in ("trip_key", *SCALAR
 
 
 class Derived(NamedTuple):
-    """Summaries (schema SUMMARIES, sorted by trip_key) and events (tables.EVENTS, by trip_key, onset_ms, kind)."""
+    """Summaries (schema SUMMARIES, sorted by trip_key) and events (tables.EVENTS, by trip_key, onset_ms, kind).
+
+    Of an event, `tables.DETECTED` follows from motion; the grade is the trip's, and the cell is null.
+    """
 
     summaries: pl.DataFrame
     events: pl.DataFrame
@@ -90,7 +94,7 @@ def _derive(motion: pl.DataFrame, trips: pl.DataFrame, period_ms: int, rules_ver
     heads = trips.select("trip_key", "trip_id", "device_id", "rules_version", "sensor_grade").with_row_index("trip")
     return Derived(
         summaries.select(SUMMARIES.names()),
-        found.events.join(heads, on="trip", how="left").select(EVENTS.names()),
+        conform("events", found.events.join(heads, on="trip", how="left").drop("trip")),
     )
 
 

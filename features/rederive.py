@@ -19,8 +19,6 @@ AGREES: Final = "agrees"
 DIFFERS: Final = "differs"
 NOT_COMPARED: Final = "not compared"
 
-_EVENT: Final = tuple(name for name in tables.EVENTS if name not in ("trip_key", "trip_id", "device_id"))
-
 
 def rederive(lake: Lake, *, progress: bool = False) -> pl.DataFrame:
     """Compare every sealed trip that has motion with its derivation.
@@ -104,6 +102,6 @@ def _lists(events: pl.DataFrame, trips: pl.DataFrame) -> pl.Series:
     by_trip = (
         events.sort("trip_key", "onset_ms", "kind")
         .group_by("trip_key", maintain_order=True)
-        .agg(pl.struct(_EVENT).alias("events"))
+        .agg(pl.struct(tables.DETECTED).alias("events"))
     )
     return trips.join(by_trip, on="trip_key", how="left", maintain_order="left")["events"]

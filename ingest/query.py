@@ -123,10 +123,12 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Path], s
         connection.execute(f'CREATE TABLE "{name}" ({columns})')
 
 
-def _sql_type(kind: pl.DataType) -> str:
+def _sql_type(kind: Any) -> str:
     if isinstance(kind, pl.List):
-        return "STRUCT(key INTEGER, value BIGINT)[]"
-    return _SQL_TYPES[type(kind)]
+        return f"{_sql_type(kind.inner)}[]"
+    if isinstance(kind, pl.Struct):
+        return f"STRUCT({', '.join(f'{field.name} {_sql_type(field.dtype)}' for field in kind.fields)})"
+    return _SQL_TYPES[kind.base_type()]
 
 
 _SQL_TYPES: Final[dict[type[pl.DataType], str]] = {

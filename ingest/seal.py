@@ -27,8 +27,9 @@ from ingest.typed import Rows, Stored
 log = logging.getLogger(__name__)
 
 SOURCE: Final = "messages"
-VERSION: Final = 1  # raise it when the same messages shall give other rows: everything is then sealed again
+VERSION: Final = 2  # raise it when the same messages shall give other rows: everything is then sealed again
 BATCH_MESSAGES: Final = 4_000  # bodies decoded at once, about 200 MB of motion at 500 rows a message
+LOOSE: Final = (pb.BODY_HEALTH, pb.BODY_IMPACT)  # sealed as they come: an accident does not wait for its trip's end
 _PLACE: Final = ("month", "bucket")
 
 
@@ -102,17 +103,17 @@ def _sweep_segments(lake: Lake, now_ms: int) -> None:
 
 
 def _members(ledger: Ledger) -> pl.DataFrame:
-    """Messages to seal, each with its place and, in a trip, the trip's verdicts."""
+    """Messages to seal, each with its place and, in a trip, the trip's verdicts; a loose one has no trip_seq."""
     trips = ledger.trips.filter(~pl.col("open"))
     verdicts = trips.select(
         *TRIP, "start_ms", "complete", "chain_ok", "conflicts", "tombstones", "clock_far", *place(trips, "start_ms")
     )
     whole = ledger.kept.filter(~pl.col("tombstone")).drop("started_at_ms")
-    health = whole.filter(pl.col("body_kind") == pb.BODY_HEALTH)
+    loose = whole.filter(pl.col("body_kind").is_in(LOOSE)).with_columns(pl.lit(None, pl.Int64).alias("trip_seq"))
     return pl.concat(
         [
             whole.join(verdicts, on=TRIP, how="inner"),
-            health.with_columns(place(health, "queued_at_ms")),
+            loose.with_columns(place(loose, "queued_at_ms")),
         ],
         how="diagonal",
     ).sort(*_PLACE, *TRIP, "seq", nulls_last=True)
@@ -160,7 +161,7 @@ def _decode(lake: Lake, members: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
         found = list(group)
         if trip[-1] is None:
             for row in found:
-                rows.add_health(row["device_id"], row["stream_id"], row["queued_at_ms"], _stored(row))
+                rows.add_loose(row["device_id"], row["stream_id"], row["queued_at_ms"], _stored(row))
         else:
             rows.add_trip(found[0], [_stored(row) for row in found])
     return rows.frames()

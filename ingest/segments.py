@@ -14,7 +14,7 @@ from device.contract import bodies, wire
 from ingest.contract import tables
 from ingest.contract.publish import to_parquet
 
-TRIP_BODIES: Final = (bodies.Event, bodies.Motion, bodies.TripEnd)
+TRIP_BODIES: Final = (bodies.Event, bodies.Motion, bodies.Track, bodies.Impact, bodies.TripEnd)
 
 
 class Segment:
@@ -65,7 +65,7 @@ def message_row(message: wire.Message, payload: bytes, received_ms: int) -> dict
         "hash": message.hash,
         "prev_hash": header.prev_hash,
         "body_kind": header.body_kind,
-        "trip_seq": body.trip_seq if isinstance(body, TRIP_BODIES) else header.seq if start else None,
+        "trip_seq": (body.trip_seq or None) if isinstance(body, TRIP_BODIES) else header.seq if start else None,
         "started_at_ms": start.started_at_ms if start else None,
         "tombstone": body is None,
         "queued_at_ms": header.queued_at_ms,

@@ -1,4 +1,4 @@
-"""Bodies to rows of the sealed tables. Motion is decoded by columns; everything else one message at a time."""
+"""Bodies to rows of the sealed tables. Motion and track are decoded by columns, the rest one message at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from device.contract import bodies, wire
 from device.contract import wire_pb2 as pb
 from device.contract.motion import COLUMNS
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
-from ingest.contract.tables import EVENTS, HEALTH, MOTION, TRIPS, trip_id, trip_key
+from ingest.contract.tables import EVENTS, HEALTH, IMPACTS, MOTION, TRACK, TRIPS, trip_id, trip_key
 
-_EVENT_FIELDS: Final = tuple(name for name in bodies.Event.__dataclass_fields__ if name != "trip_seq")
-
+_EVENT_FIELDS: Final = tuple(name for name in bodies.Event.__dataclass_fields__ if name not in ("trip_seq", "cell"))
+_IMPACT_FIELDS: Final = ("t_ms", "peak_cmps2", "speed_dkmh", "complete")
+_TRACK_COLUMNS: Final = ("lat_e5deg", "lon_e5deg")
 
 _Column = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]
 
@@ -36,6 +37,8 @@ class Rows:
         self._trips: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
         self._motion: list[_Block] = []
+        self._track: list[_Block] = []
+        self._impacts: list[dict[str, Any]] = []
         self._health: list[dict[str, Any]] = []
 
     def add_trip(self, ledger: Mapping[str, Any], messages: Iterable[Stored]) -> None:
@@ -56,7 +59,10 @@ class Rows:
         for message in messages:
             if message.kind == pb.BODY_MOTION:
                 if start is not None:  # without its start the grid is not known
-                    blocks.append(_block(key, start.period_ms, message.payload))
+                    blocks.append(_motion_block(key, start.period_ms, message.payload))
+                continue
+            if message.kind == pb.BODY_TRACK:
+                self._track.append(_track_block(key, message.payload))
                 continue
             body = _body(message.payload)
             if isinstance(body, bodies.TripStart):
@@ -70,40 +76,51 @@ class Rows:
         has_motion = samples > 0 and (end is None or samples == end.summary.samples)
         self._trips.append(_trip_row(name, key, ledger, start, end) | {"has_motion": has_motion})
 
-    def add_health(self, device_id: str, stream_id: str, queued_at_ms: int, message: Stored) -> None:
-        """Decode a health message."""
+    def add_loose(self, device_id: str, stream_id: str, queued_at_ms: int, message: Stored) -> None:
+        """Decode a message that is sealed without its trip: health or an impact."""
         body = _body(message.payload)
-        if not isinstance(body, bodies.Health):
-            return
         head = {"device_id": device_id, "stream_id": stream_id, "seq": message.seq, "queued_at_ms": queued_at_ms}
-        self._health.extend(head | {"counter": name, "value": value} for name, value in body.counters.items())
+        if isinstance(body, bodies.Health):
+            self._health.extend(head | {"counter": name, "value": value} for name, value in body.counters.items())
+        elif isinstance(body, bodies.Impact):
+            self._impacts.append(head | _impact_row(device_id, stream_id, body))
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """All rows as typed tables; the wire's bounds are such that every value fits its column."""
         return {
             "trips": pl.DataFrame(_columns(self._trips, TRIPS), schema=TRIPS),
             "events": pl.DataFrame(_columns(self._events, EVENTS), schema=EVENTS),
-            "motion": _motion_frame(self._motion),
+            "motion": _frame(self._motion, COLUMNS, MOTION),
+            "track": _frame(self._track, _TRACK_COLUMNS, TRACK).filter(pl.col("lat_e5deg").is_not_null()),
+            "impacts": pl.DataFrame(_columns(self._impacts, IMPACTS), schema=IMPACTS),
             "health": pl.DataFrame(_columns(self._health, HEALTH), schema=HEALTH),
         }
 
 
 class _Block(NamedTuple):
-    """Motion of one message: values and validity by column, each of shape (samples,)."""
+    """Motion or track of one message: values and validity by column, each of shape (samples,)."""
 
     key: int
     t_ms: npt.NDArray[np.int64]
     columns: dict[str, _Column]
 
 
-def _block(key: int, period_ms: int, payload: bytes) -> _Block:
-    message = pb.Motion.FromString(wire.body_bytes(payload))
+def _motion_block(key: int, period_ms: int, payload: bytes) -> _Block:
+    return _block(key, period_ms, pb.Motion.FromString(wire.body_bytes(payload)), COLUMNS)
+
+
+def _track_block(key: int, payload: bytes) -> _Block:
+    message = pb.Track.FromString(wire.body_bytes(payload))
+    return _block(key, message.period_ms, message, _TRACK_COLUMNS)
+
+
+def _block(key: int, period_ms: int, message: pb.Motion | pb.Track, columns: tuple[str, ...]) -> _Block:
     t_ms = message.first_t_ms + period_ms * np.arange(message.count, dtype=np.int64)
-    return _Block(key, t_ms, {name: unpack(getattr(message, name), message.count) for name in COLUMNS})
+    return _Block(key, t_ms, {name: unpack(getattr(message, name), message.count) for name in columns})
 
 
 def unpack(column: pb.Column, count: int) -> _Column:
-    """Values and validity of a column that `wire.decode` has taken; the fast twin of `bodies.unpack_column`."""
+    """Values and validity of a column that `wire.decode` has taken; the fast twin of `columns.unpack_column`."""
     values = np.cumsum(np.fromiter(column.deltas, np.int32, len(column.deltas)), dtype=np.int32)
     if values.size == count:
         return values, np.ones(count, dtype=np.bool_)
@@ -116,15 +133,15 @@ def unpack(column: pb.Column, count: int) -> _Column:
     return spread, valid
 
 
-def _motion_frame(blocks: list[_Block]) -> pl.DataFrame:
+def _frame(blocks: list[_Block], names: tuple[str, ...], schema: pl.Schema) -> pl.DataFrame:
     if not blocks:
-        return pl.DataFrame(schema=MOTION)
+        return pl.DataFrame(schema=schema)
     keys = np.repeat(np.array([b.key for b in blocks], dtype=np.uint64), [b.t_ms.size for b in blocks])
     columns = {"trip_key": pl.Series(keys), "t_ms": pl.Series(np.concatenate([b.t_ms for b in blocks]))}
-    for name in COLUMNS:
+    for name in names:
         values, valid = zip(*(b.columns[name] for b in blocks), strict=True)
         columns[name] = pl.Series(np.concatenate(values)).set(pl.Series(~np.concatenate(valid)), None)
-    return pl.DataFrame(columns).cast(MOTION)
+    return pl.DataFrame(columns).cast(schema)
 
 
 def _trip_row(
@@ -145,9 +162,24 @@ def _trip_row(
             "sensor_grade": start.sensor_grade,
             "rules_version": start.rules_version,
             "odometer_start_m": start.odometer_m,
+            "distance_since_clear_start_m": start.distance_since_clear_m,
+            "dtc_count": start.dtc_count,
+            "vin_hash": start.vin_hash.hex() or None,
+            "speed_rate_dhz": start.speed_rate_dhz,
+            "config_version": start.config_version or None,
+            **_cell("start_cell", start.start_cell),
         }
     if end is not None:
         row |= {"end_reason": end.reason, "odometer_end_m": end.odometer_m}
+        row |= {"distance_since_clear_end_m": end.distance_since_clear_m, **_cell("end_cell", end.end_cell)}
+        known = {
+            "sensor_grade": end.sensor_grade or None,
+            "speed_rate_dhz": end.speed_rate_dhz,
+            "dtc_count": end.dtc_count,
+            "adapter": end.adapter or None,
+            "vin_hash": end.vin_hash.hex() or None,
+        }
+        row |= {field: value for field, value in known.items() if value is not None}
         row |= {field: getattr(end.summary, field) for field in SCALAR_FIELDS}
         row |= {field: _bins(getattr(end.summary, field)) for field in HISTOGRAM_FIELDS}
     return row
@@ -155,7 +187,24 @@ def _trip_row(
 
 def _event_row(name: str, key: int, device_id: str, event: bodies.Event) -> dict[str, Any]:
     head = {"trip_key": key, "trip_id": name, "device_id": device_id}
-    return head | {field: getattr(event, field) for field in _EVENT_FIELDS}
+    return head | {field: getattr(event, field) for field in _EVENT_FIELDS} | _cell("cell", event.cell)
+
+
+def _impact_row(device_id: str, stream_id: str, impact: bodies.Impact) -> dict[str, Any]:
+    row = {field: getattr(impact, field) for field in _IMPACT_FIELDS} | _cell("cell", impact.cell)
+    if impact.trip_seq:
+        name = trip_id(device_id, stream_id, impact.trip_seq)
+        row |= {"trip_id": name, "trip_key": trip_key(name)}
+    if impact.around is not None:
+        batch = impact.around
+        times = range(batch.first_t_ms, batch.first_t_ms + batch.count * impact.period_ms, impact.period_ms)
+        cells = zip(times, *(batch.columns[name] for name in COLUMNS), strict=True)
+        row["around"] = [dict(zip(("t_ms", *COLUMNS), cell, strict=True)) for cell in cells]
+    return row
+
+
+def _cell(name: str, cell: bodies.Cell | None) -> dict[str, int]:
+    return {f"{name}_lat_cdeg": cell.lat_cdeg, f"{name}_lon_cdeg": cell.lon_cdeg} if cell else {}
 
 
 def _bins(histogram: Mapping[int, int]) -> list[dict[str, int]]:

@@ -205,12 +205,10 @@ def _batch(message: pb.Motion) -> Motion:
 
 def _track(message: pb.Track) -> Track:
     count = _bounded("count", message.count)
-    columns = {name: unpack_column(getattr(message, name), count, FIELD_BOUNDS[name]) for name in _TRACK}
-    if list(message.lat_e5deg.runs) != list(message.lon_e5deg.runs) or (
-        bool(message.lat_e5deg.deltas) != bool(message.lon_e5deg.deltas)
-    ):
+    lat, lon = (unpack_column(getattr(message, name), count, FIELD_BOUNDS[name]) for name in _TRACK)
+    if any((a is None) != (b is None) for a, b in zip(lat, lon, strict=True)):
         raise ContractError("a point has a latitude without a longitude, or the other way round")
-    return Track(**_fields(message, Track, skip=_TRACK), **columns)
+    return Track(**_fields(message, Track, skip=_TRACK), lat_e5deg=lat, lon_e5deg=lon)
 
 
 def _impact(message: pb.Impact) -> Impact:

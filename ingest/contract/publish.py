@@ -30,8 +30,12 @@ _SORT: Final[dict[str, tuple[str, ...]]] = {
     "trips": ("trip_key",),
     "events": ("trip_key", "onset_ms", "kind", "peak_ms", "end_ms", "level"),
     "motion": ("trip_key", "t_ms"),
+    "track": ("trip_key", "t_ms"),
+    "impacts": ("device_id", "stream_id", "seq"),
     "health": ("device_id", "stream_id", "seq", "counter"),
 }
+# Tables whose rows have their own place, by this time; those of the others lie with their trip.
+_TIME: Final = {"trips": "start_ms", "impacts": "queued_at_ms", "health": "queued_at_ms"}
 Place = tuple[str, int]  # month, bucket
 
 
@@ -93,7 +97,7 @@ class SealWriter:
         Parameters
         ----------
         tables : mapping of table name to DataFrame
-            `motion` and `events` belong to trips in `trips` of the same call, so a trip is never split.
+            `motion`, `track` and `events` belong to trips in `trips` of the same call, so a trip is never split.
         inputs : mapping of (month, bucket) to str, optional
             Fingerprints of what groups were made from.
 
@@ -109,8 +113,8 @@ class SealWriter:
         if places["trip_key"].n_unique() != places.height:
             raise ContractError("a trip_key comes twice in one chunk of trips; publish each trip once")
         for name, frame in frames.items():
-            if name in ("trips", "health"):
-                placed = frame.with_columns(place(frame, "start_ms" if name == "trips" else "queued_at_ms"))
+            if name in _TIME:
+                placed = frame.with_columns(place(frame, _TIME[name]))
             else:
                 placed = frame.join(places, on="trip_key", how="left", maintain_order="left")
                 if placed["month"].null_count():

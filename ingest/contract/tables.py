@@ -66,11 +66,21 @@ TRIPS: Final = pl.Schema(
         "device_start_ms": pl.Int64,  # UTC as the device believed
         "utc_offset_min": pl.Int32,  # null: local time not known
         "period_ms": pl.Int32,
-        "sensor_grade": pl.Int16,
+        "sensor_grade": pl.Int16,  # of the whole trip where its end tells, else as it started
         "rules_version": pl.Int32,
         "end_reason": pl.Int16,
         "odometer_start_m": pl.Int64,
         "odometer_end_m": pl.Int64,
+        "distance_since_clear_start_m": pl.Int64,  # since trouble codes were cleared; falls when they are
+        "distance_since_clear_end_m": pl.Int64,
+        "dtc_count": pl.Int16,  # stored trouble codes at the trip's end, else at its start
+        "vin_hash": pl.String,  # hex, keyed hash of the VIN; null: not read
+        "speed_rate_dhz": pl.Int32,  # readings of speed in 10 s over the trip, else up to its start
+        "start_cell_lat_cdeg": pl.Int16,  # 0.01 degree grid; null with location off
+        "start_cell_lon_cdeg": pl.Int16,
+        "end_cell_lat_cdeg": pl.Int16,
+        "end_cell_lon_cdeg": pl.Int16,
+        "config_version": pl.Int64,  # of the insurer's configuration in force; null: none
         "complete": pl.Boolean,  # the seq run from trip_start to trip_end is whole
         "chain_ok": pl.Boolean,  # every prev_hash of that run fits
         "has_motion": pl.Boolean,  # all samples of the summary are in the motion table (no summary: any sample)
@@ -98,8 +108,23 @@ EVENTS: Final = pl.Schema(
         "onset_speed_dkmh": pl.Int32,
         "delta_v_dkmh": pl.Int32,
         "rules_version": pl.Int32,
-        "sensor_grade": pl.Int16,
+        "sensor_grade": pl.Int16,  # when it happened
+        "cell_lat_cdeg": pl.Int16,  # 0.01 degree grid; null with location off
+        "cell_lon_cdeg": pl.Int16,
     }
+)
+# Columns of an event that follow from motion and rules alone: what the law of parity compares.
+DETECTED: Final = (
+    "kind",
+    "level",
+    "onset_ms",
+    "peak_ms",
+    "end_ms",
+    "duration_ms",
+    "peak",
+    "onset_speed_dkmh",
+    "delta_v_dkmh",
+    "rules_version",
 )
 
 # Sorted by (trip_key, t_ms) within a file; a trip is never split across files.
@@ -129,7 +154,47 @@ HEALTH: Final = pl.Schema(
     }
 )
 
-SEALED: Final[dict[str, pl.Schema]] = {"trips": TRIPS, "events": EVENTS, "motion": MOTION, "health": HEALTH}
+# Points with a fix, of trips with location full. Sorted by (trip_key, t_ms) within a file.
+TRACK: Final = pl.Schema(
+    {
+        "trip_key": pl.UInt64,
+        "t_ms": pl.Int32,
+        "lat_e5deg": pl.Int32,  # WGS 84, 0.00001 degree
+        "lon_e5deg": pl.Int32,
+    }
+)
+
+_AROUND: Final[_Kinds] = {
+    "around": pl.List(pl.Struct({name: kind for name, kind in MOTION.items() if name != "trip_key"}))
+}
+# One row an impact message: the alert, and the report once the motion after it was final. Sealed as it comes: it does
+# not wait for its trip.
+IMPACTS: Final = pl.Schema(
+    {
+        "device_id": pl.String,
+        "stream_id": pl.String,
+        "seq": pl.Int64,
+        "trip_key": pl.UInt64,  # null: no trip was running
+        "trip_id": pl.String,
+        "queued_at_ms": pl.Int64,  # UTC as the device believed it; of an alert: when it happened
+        "t_ms": pl.Int64,  # since the trip's start; without a trip on the time axis of around
+        "peak_cmps2": pl.Int32,
+        "speed_dkmh": pl.Int32,
+        "complete": pl.Boolean,  # false: the alert, true: the report
+        "cell_lat_cdeg": pl.Int16,
+        "cell_lon_cdeg": pl.Int16,
+        **_AROUND,
+    }
+)
+
+SEALED: Final[dict[str, pl.Schema]] = {
+    "trips": TRIPS,
+    "events": EVENTS,
+    "motion": MOTION,
+    "track": TRACK,
+    "impacts": IMPACTS,
+    "health": HEALTH,
+}
 
 
 def trip_id(device_id: str, stream_id: str, seq: int) -> str:

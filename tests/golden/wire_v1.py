@@ -28,10 +28,13 @@ BATCH: dict[str, list[int | None]] = {
     "quality": [2, 2, *[0] * 116, 2, 2],
 }
 AROUND: dict[str, list[int | None]] = {
-    **{name: [None] * 100 for name in COLUMNS},
-    "speed_dkmh": [612] * 51 + [612 - 12 * row for row in range(49)],
-    "accel_lon_cmps2": [-10] * 50 + [-1_200] * 50,
-    "accel_peak_cmps2": [120] * 50 + [3_980] + [400] * 49,
+    "speed_dkmh": [612 - 12 * max(0, row - 51) for row in range(100)],
+    "accel_lon_cmps2": [-10 if row < 50 else -1_200 for row in range(100)],
+    "accel_lat_cmps2": [None] * 100,
+    "yaw_rate_ddps": [None] * 100,
+    "accel_peak_cmps2": [120 if row < 50 else 3_980 if row == 50 else 400 for row in range(100)],
+    "engine": [1] * 100,
+    "limit_kmh": [None] * 100,
     "quality": [0] * 100,
 }
 BODIES: dict[str, bodies.Body] = {

@@ -181,7 +181,7 @@ def test_the_largest_values_the_wire_takes_fit_the_tables(tmp_path):
     drive.start(rules_version=top["rules_version"], sensor_grade=255, utc_offset_min=960, period_ms=60_000)
     last = {name: [BOUNDS[name][1]] * top["count"] for name in COLUMNS}
     drive.put(Motion(1, top["first_t_ms"], top["count"], last))
-    drive.put(Event(1, **{f: top[f] for f in Event.__dataclass_fields__ if f != "trip_seq"}))
+    drive.put(Event(1, **{f: top[f] for f in Event.__dataclass_fields__ if f in top and f != "trip_seq"}))
     summary = TripSummary(distance_mm=2**53, excursions={2**31 - 1: 2**53})
     drive.put(TripEnd(1, 255, summary, 2**53, 2**53))
     lake = store(tmp_path, drive.messages, Drive("bus", start_ms=-(2**52)).trip())
