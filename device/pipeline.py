@@ -52,7 +52,6 @@ class TripEnded(NamedTuple):
 
 Output = TripStarted | MotionSample | DetectedEvent | ImpactAlert | ImpactReport | TripEnded
 
-END_INACTIVE = 1
 END_OF_RECORDING = 2
 END_REBOOT = 3
 
@@ -128,9 +127,9 @@ class Pipeline:
             running = self._summary is not None
             ended, started, samples = self._tracker.push(cell)
             if ended and running:
-                out += self._end(END_INACTIVE)
-            if started:
-                out.append(self._start(cell.mono_ms))
+                out += self._end(ended)
+            if started and self._tracker.start_ms is not None:
+                out.append(self._start(self._tracker.start_ms))
             for sample in samples:
                 out += self._sample(sample)
         return out

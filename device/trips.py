@@ -1,7 +1,8 @@
 """Trips, sample by sample: where they start and end, and their summary.
 
 A trip runs from the first sample with the engine on or the car moving to 180 s without either. Samples without either
-are held back until the car is active again, so a trip ends at its last active sample. `device.contract.trip` defines
+are held back until the car is active again, so a trip ends at its last active sample. What only looks like motion of
+this car (ferry, tow truck) is kept out before, by `device.driven`. `device.contract.trip` defines
 the sums.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from device.contract import wire_pb2 as pb
 from device.contract.motion import BRIDGE_MS, ENGINE_ON, QUALITY_COARSE, QUALITY_JUMP, MotionSample
 from device.contract.trip import (
     HISTOGRAM_FIELDS,
@@ -26,52 +28,91 @@ from device.contract.trip import (
 from device.motion import Cell
 
 TRIP_GAP_MS: Final = 180_000
+# Motion without a running engine starts a trip once it lasts this long: a jump of a GNSS speed in a garage does not.
+MOTION_START_MS: Final = 3_000
+# A trip is cut after this long and a new one goes on: nobody drives a day without a stop of three minutes, but a
+# source may say for ever that the engine is on, and one trip's motion has to fit into an insurer's memory.
+MAX_TRIP_MS: Final = 86_400_000
+
+END_INACTIVE: Final = pb.END_INACTIVE
+END_TOO_LONG: Final = pb.END_TOO_LONG
 
 
 class TripTracker:
-    """Cuts the motion grid into trips. `push` returns (trip ended before this cell, trip started, its samples)."""
+    """Cuts the motion grid into trips. `push` returns (why a trip ended before this cell or 0, trip started, samples).
+
+    An active cell has the engine on or moves at 1 km/h or more: electric cars tell no RPM, a car with start-stop moves
+    again within the gap, and one whose control unit creeps at 0.1 km/h stands.
+    """
 
     def __init__(self) -> None:
         self._start_ms: int | None = None
         self._active_ms = 0
         self._pending: list[MotionSample] = []
+        self._onset: list[MotionSample] = []  # active cells that are not yet a trip
 
     @property
     def start_ms(self) -> int | None:
         """Monotonic time of the running trip's first sample; None between trips."""
         return self._start_ms
 
-    def push(self, cell: Cell) -> tuple[bool, bool, list[MotionSample]]:
+    def push(self, cell: Cell) -> tuple[int, bool, list[MotionSample]]:
         """Take the next cell."""
-        sample, ended, started = cell.sample, False, False
-        active = sample.engine == ENGINE_ON or (sample.speed_dkmh or 0) > 0
-        if self._start_ms is not None and cell.mono_ms - self._active_ms > TRIP_GAP_MS:
-            ended = True
+        ended = self._reason_to_end(cell.mono_ms)
+        if ended:
             self.end()
-        if not active:
-            if self._start_ms is not None:
-                self._pending.append(sample._replace(t_ms=cell.mono_ms - self._start_ms))
-            return ended, started, []
         if self._start_ms is None:
-            self._start_ms, started = cell.mono_ms, True
+            samples = self._before_trip(cell)
+            return ended, bool(samples), samples
+        sample = cell.sample._replace(t_ms=cell.mono_ms - self._start_ms)
+        if not is_active(sample):
+            self._pending.append(sample)
+            return ended, False, []
         self._active_ms = cell.mono_ms
-        samples = [*self._pending, sample._replace(t_ms=cell.mono_ms - self._start_ms)]
+        samples = [*self._pending, sample]
         self._pending = []
-        return ended, started, samples
+        return ended, False, samples
 
     def end(self) -> None:
         """End the running trip; samples after its last activity are not part of it."""
         self._start_ms = None
         self._pending = []
+        self._onset = []
+
+    def _reason_to_end(self, now_ms: int) -> int:
+        if self._start_ms is None:
+            return 0
+        if now_ms - self._active_ms > TRIP_GAP_MS:
+            return END_INACTIVE
+        return END_TOO_LONG if now_ms - self._start_ms >= MAX_TRIP_MS else 0
+
+    def _before_trip(self, cell: Cell) -> list[MotionSample]:
+        """Samples of the trip that begins with this cell or shortly before it, if one does."""
+        if not is_active(cell.sample):
+            self._onset = []
+            return []
+        self._onset.append(cell.sample)
+        first_ms = self._onset[0].t_ms
+        if cell.sample.engine != ENGINE_ON and cell.mono_ms - first_ms < MOTION_START_MS:
+            return []
+        samples = [sample._replace(t_ms=sample.t_ms - first_ms) for sample in self._onset]
+        self._start_ms, self._active_ms, self._onset = first_ms, cell.mono_ms, []
+        return samples
 
     def to_state(self) -> list[Any]:
         """JSON form of what the tracker remembers."""
-        return [self._start_ms, self._active_ms, list(self._pending)]
+        return [self._start_ms, self._active_ms, list(self._pending), list(self._onset)]
 
     def restore(self, state: list[Any]) -> None:
-        """Go on where `to_state` was taken."""
+        """Go on where `to_state` was taken; an older release had no onset."""
         self._start_ms, self._active_ms = state[0], state[1]
         self._pending = [MotionSample(*fields) for fields in state[2]]
+        self._onset = [MotionSample(*fields) for fields in state[3]] if len(state) > 3 else []
+
+
+def is_active(sample: MotionSample) -> bool:
+    """Whether the car is in use: the engine on, or moving."""
+    return sample.engine == ENGINE_ON or (sample.speed_dkmh or 0) >= STANDING_DKMH
 
 
 class SummaryBuilder:

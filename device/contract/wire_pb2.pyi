@@ -44,6 +44,7 @@ class EndReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_INACTIVE: _ClassVar[EndReason]
     END_OF_RECORDING: _ClassVar[EndReason]
     END_REBOOT: _ClassVar[EndReason]
+    END_TOO_LONG: _ClassVar[EndReason]
 
 class LocationSetting(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -80,6 +81,7 @@ END_UNKNOWN: EndReason
 END_INACTIVE: EndReason
 END_OF_RECORDING: EndReason
 END_REBOOT: EndReason
+END_TOO_LONG: EndReason
 LOCATION_UNCHANGED: LocationSetting
 LOCATION_OFF: LocationSetting
 LOCATION_COARSE: LocationSetting

@@ -13,8 +13,8 @@ from device.contract.motion import BRIDGE_MS, PERIOD_MS, MotionSample
 from device.contract.rules import parse_rules
 from device.contract.signals import Reading
 from device.contract.trip import HOURS_OF_WEEK, hour_of_week, va_key
-from device.pipeline import END_INACTIVE, END_OF_RECORDING, Output, Pipeline, TripEnded, TripStarted
-from device.trips import SummaryBuilder
+from device.pipeline import END_OF_RECORDING, Output, Pipeline, TripEnded, TripStarted
+from device.trips import END_INACTIVE, SummaryBuilder
 
 MONDAY_MS = 1_735_516_800_000  # 2024-12-30 00:00 UTC
 
