@@ -1,18 +1,36 @@
-"""Where UTC comes from. Inside the device all times are monotonic; UTC is only told, never computed with."""
+"""Where UTC comes from. Inside the device all times are monotonic; UTC is only told, never computed with.
+
+GNSS readings -> CarClock <- the computer's clock (NTP, or not known to be right), or a recording's
+"""
 
 from __future__ import annotations
 
+import ctypes
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from device.contract import wire_pb2 as pb
+from device.contract.signals import Reading
 
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
-TIMESYNC_FILE: Final = Path("/run/systemd/timesync/synchronized")  # made by systemd-timesyncd once NTP has answered
+STA_UNSYNC: Final = 0x40  # status bit of adjtimex(2): the kernel's clock is not disciplined
+TIMEX_BYTES: Final = 512  # more than struct timex has on any machine
+TIMEX_STATUS_LONGS: Final = 5  # modes (padded), offset, freq, maxerror, esterror: then comes status
+
+# A GNSS time counts once this many in a row agree: one garbled sentence, or a receiver without almanac, moves nothing.
+GNSS_AGREE_MS: Final = 500
+GNSS_CONFIRM: Final = 3
+# After this long without GNSS a clock that NTP keeps is the better one: a crystal of 50 ppm is then 4 s off.
+GNSS_FRESH_MS: Final = 86_400_000
+# A receiver whose week count rolled over is 1,024 weeks (19.6 years) behind.
+GNSS_EARLIEST_S: Final = 1_735_689_600  # 2025-01-01
+
+KNOWN: Final = frozenset({pb.CLOCK_NTP, pb.CLOCK_GNSS, pb.CLOCK_RECORDED})
 
 
 class Clock(Protocol):
@@ -33,6 +51,64 @@ class Clock(Protocol):
         """Local time minus UTC, None when not known."""
 
 
+class CarClock:
+    """UTC as the car knows it: by GNSS where it was heard in this boot, else by the clock it was given.
+
+    UTC by GNSS is monotonic time plus one number that changes only when three readings in a row say so: it never
+    jitters, and a step of the computer's clock does not touch it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead_ms: int | None = None  # UTC minus monotonic time, by GNSS
+        self._heard_ms = 0  # last reading that agreed
+        self._doubt: tuple[int, int] = (0, 0)  # another difference, and how often it was heard in a row
+
+    def hear(self, reading: Reading) -> bool:
+        """Take a `gnss_utc_s` reading; False when it cannot be."""
+        if reading.value is None or reading.value < GNSS_EARLIEST_S:
+            return reading.value is None
+        ahead_ms = round(reading.value * 1_000) - reading.t_ms
+        if self._ahead_ms is not None and abs(ahead_ms - self._ahead_ms) <= GNSS_AGREE_MS:
+            self._heard_ms, self._doubt = reading.t_ms, (0, 0)
+            return True
+        other_ms, times = self._doubt
+        if times and abs(ahead_ms - other_ms) <= GNSS_AGREE_MS:
+            self._doubt = (max(ahead_ms, other_ms), times + 1)  # a sentence comes late, never early
+        else:
+            self._doubt = (ahead_ms, 1)
+        if self._doubt[1] >= GNSS_CONFIRM:
+            self._ahead_ms, self._heard_ms, self._doubt = self._doubt[0], reading.t_ms, (0, 0)
+        return True
+
+    def quality(self, mono_ms: int) -> int:
+        """Number of the wire's ClockQuality at a monotonic time."""
+        return pb.CLOCK_GNSS if self._by_gnss(mono_ms) else self._clock.quality
+
+    def is_known(self, mono_ms: int) -> bool:
+        """Whether UTC is known at all."""
+        return self.quality(mono_ms) in KNOWN
+
+    def utc_ms(self, mono_ms: int) -> int:
+        """UTC of a monotonic time."""
+        if self._by_gnss(mono_ms) and self._ahead_ms is not None:
+            return mono_ms + self._ahead_ms
+        return self._clock.utc_ms(mono_ms)
+
+    def _by_gnss(self, mono_ms: int) -> bool:
+        if self._ahead_ms is None:
+            return False
+        return mono_ms - self._heard_ms <= GNSS_FRESH_MS or self._clock.quality not in KNOWN
+
+    def to_state(self) -> list[Any]:
+        """JSON form; it holds within one boot."""
+        return [self._ahead_ms, self._heard_ms, list(self._doubt)]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on where `to_state` was taken."""
+        self._ahead_ms, self._heard_ms, self._doubt = state[0], state[1], (state[2][0], state[2][1])
+
+
 class SystemClock:
     """The computer's own clock. Monotonic time counts from boot and goes on in sleep.
 
@@ -40,10 +116,13 @@ class SystemClock:
     ----------
     zone : ZoneInfo
         Zone of the car, from the device configuration: never the computer's.
+    is_synchronised : callable
+        Whether NTP keeps the clock.
     """
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, is_synchronised: Callable[[], bool] | None = None) -> None:
         self._zone = zone
+        self._is_synchronised = is_synchronised or kernel_is_synchronised
         self.boot_id = uuid.UUID(BOOT_ID_FILE.read_text(encoding="ascii").strip()).bytes
 
     def mono_ms(self) -> int:
@@ -52,8 +131,8 @@ class SystemClock:
 
     @property
     def quality(self) -> int:
-        """NTP once systemd-timesyncd has synchronised; a clock set otherwise is not known to be right."""
-        return pb.CLOCK_NTP if TIMESYNC_FILE.exists() else pb.CLOCK_UNKNOWN
+        """NTP while the kernel's clock is disciplined; a clock set otherwise is not known to be right."""
+        return pb.CLOCK_NTP if self._is_synchronised() else pb.CLOCK_UNKNOWN
 
     def utc_ms(self, mono_ms: int) -> int:
         """UTC of a monotonic time, by the clock as it is set now."""
@@ -63,6 +142,19 @@ class SystemClock:
         """Offset of the configured zone at that time."""
         offset = datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(self._zone).utcoffset()
         return None if offset is None else round(offset.total_seconds() / 60)
+
+
+def kernel_is_synchronised() -> bool:
+    """Whether the kernel's clock is disciplined, which systemd-timesyncd, chrony (rtcsync) and ntpd all tell it.
+
+    Reading needs no privilege. The kernel takes the mark away when somebody sets the clock by hand, and when the error
+    may have grown beyond 16 s since the last answer of a server (some nine hours).
+    """
+    timex = (ctypes.c_long * (TIMEX_BYTES // ctypes.sizeof(ctypes.c_long)))()  # modes = 0: only read
+    if ctypes.CDLL(None).adjtimex(ctypes.byref(timex)) < 0:
+        return False
+    status = ctypes.c_int.from_buffer(timex, TIMEX_STATUS_LONGS * ctypes.sizeof(ctypes.c_long)).value
+    return not status & STA_UNSYNC
 
 
 class RecordedClock:

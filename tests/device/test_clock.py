@@ -1,0 +1,125 @@
+"""What the car knows of UTC."""
+
+from __future__ import annotations
+
+import json
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.clock import (
+    GNSS_AGREE_MS,
+    GNSS_CONFIRM,
+    GNSS_FRESH_MS,
+    CarClock,
+    RecordedClock,
+    SystemClock,
+    kernel_is_synchronised,
+)
+from device.contract import wire_pb2 as pb
+from device.contract.signals import Reading
+
+NOON_MS = 1_800_000_000_000  # 2027-01-15 08:00 UTC
+YEARS_OFF_MS = 86_400_000 * 365 * 19
+
+
+class Wrong:
+    """A computer's clock that is wrong, and a quality that can be set."""
+
+    boot_id = b"boot"
+
+    def __init__(self, quality: int = pb.CLOCK_UNKNOWN, ahead_ms: int = NOON_MS - YEARS_OFF_MS) -> None:
+        self.quality, self.ahead_ms = quality, ahead_ms
+
+    def utc_ms(self, mono_ms: int) -> int:
+        return mono_ms + self.ahead_ms
+
+    def utc_offset_min(self, utc_ms: int) -> int | None:
+        return None
+
+
+def hear(clock: CarClock, t_ms: int, utc_ms: int) -> bool:
+    return clock.hear(Reading(t_ms, "gnss_utc_s", utc_ms / 1_000))
+
+
+def told(clock: CarClock, t_ms: int, times: int = GNSS_CONFIRM, ahead_ms: int = NOON_MS) -> CarClock:
+    for index in range(times):
+        hear(clock, t_ms + index * 1_000, t_ms + index * 1_000 + ahead_ms)
+    return clock
+
+
+def test_without_gnss_the_clock_that_was_given_counts():
+    clock = CarClock(Wrong(pb.CLOCK_NTP, NOON_MS))
+    assert (clock.utc_ms(5_000), clock.quality(5_000)) == (NOON_MS + 5_000, pb.CLOCK_NTP)
+
+
+def test_three_gnss_times_that_agree_correct_a_clock_that_is_years_off():
+    clock = told(CarClock(Wrong()), 0, GNSS_CONFIRM - 1)
+    assert clock.quality(3_000) == pb.CLOCK_UNKNOWN
+    clock = told(CarClock(Wrong()), 0)
+    assert (clock.utc_ms(5_000), clock.quality(5_000)) == (NOON_MS + 5_000, pb.CLOCK_GNSS)
+    assert clock.utc_ms(-60_000) == NOON_MS - 60_000  # what happened before is corrected as well
+
+
+def test_one_garbled_time_moves_nothing_and_a_lasting_one_does():
+    clock = told(CarClock(Wrong()), 0)
+    hear(clock, 4_000, NOON_MS + 90_000_000)
+    assert clock.utc_ms(5_000) == NOON_MS + 5_000
+    told(clock, 6_000, ahead_ms=NOON_MS + 2_000)
+    assert clock.utc_ms(9_000) == NOON_MS + 11_000
+
+
+def test_a_receiver_whose_weeks_rolled_over_is_refused():
+    clock = CarClock(Wrong())
+    assert not hear(clock, 0, NOON_MS - 1_024 * 7 * 86_400_000)
+    assert hear(clock, 0, NOON_MS)
+    assert clock.hear(Reading(0, "gnss_utc_s", None))
+
+
+def test_the_least_delayed_of_the_first_times_counts():
+    clock = CarClock(Wrong())
+    for t_ms, late_ms in ((0, 300), (1_000, 100), (2_000, 250)):
+        hear(clock, t_ms, t_ms + NOON_MS - late_ms)
+    assert clock.utc_ms(3_000) == NOON_MS + 3_000 - 100
+
+
+@given(st.lists(st.integers(0, GNSS_AGREE_MS // 2), min_size=10, max_size=60))
+def test_late_sentences_never_make_utc_jitter(delays_ms):
+    clock = told(CarClock(Wrong()), 0)
+    for second, late_ms in enumerate(delays_ms, 10):
+        hear(clock, second * 1_000, second * 1_000 + NOON_MS - late_ms)
+        assert clock.utc_ms(second * 1_000) == NOON_MS + second * 1_000
+
+
+def test_long_without_gnss_ntp_is_the_better_clock_and_none_the_worse():
+    late_ms = GNSS_FRESH_MS + 10_000
+    synchronised = told(CarClock(Wrong(pb.CLOCK_NTP, NOON_MS + 700)), 0)
+    assert (synchronised.utc_ms(late_ms), synchronised.quality(late_ms)) == (NOON_MS + late_ms + 700, pb.CLOCK_NTP)
+    alone = told(CarClock(Wrong()), 0)
+    assert (alone.utc_ms(late_ms), alone.quality(late_ms)) == (NOON_MS + late_ms, pb.CLOCK_GNSS)
+
+
+def test_what_gnss_said_outlives_a_restart_in_the_same_boot():
+    clock = CarClock(Wrong())
+    clock.restore(json.loads(json.dumps(told(CarClock(Wrong()), 0).to_state())))
+    assert clock.utc_ms(5_000) == NOON_MS + 5_000
+
+
+def test_gnss_times_of_a_recording_correct_what_its_head_says():
+    clock = told(CarClock(RecordedClock(NOON_MS - 7_200_000, 60, b"rec")), 0)
+    assert clock.utc_ms(5_000) == NOON_MS + 5_000
+    assert CarClock(RecordedClock(None, None, b"rec")).quality(0) == pb.CLOCK_UNKNOWN
+
+
+@pytest.mark.parametrize(("synchronised", "quality"), [(True, pb.CLOCK_NTP), (False, pb.CLOCK_UNKNOWN)])
+def test_quality_of_the_computers_clock_is_what_the_kernel_says(synchronised, quality):
+    assert SystemClock(ZoneInfo("Europe/Berlin"), lambda: synchronised).quality == quality
+    assert kernel_is_synchronised() in (True, False)
+
+
+def test_local_time_is_that_of_the_configured_zone_in_summer_and_winter():
+    clock = SystemClock(ZoneInfo("Europe/Berlin"))
+    assert (clock.utc_offset_min(NOON_MS), clock.utc_offset_min(NOON_MS + 182 * 86_400_000)) == (60, 120)
+    assert abs(clock.utc_ms(clock.mono_ms()) - clock.utc_ms(clock.mono_ms() - 5_000)) >= 4_000
