@@ -6,6 +6,7 @@ body dataclass -> protobuf -> zstd when it pays -> Envelope(header, body[, signa
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -22,7 +23,9 @@ MAX_PAYLOAD_BYTES: Final = 262_144  # one message as sent; the largest real one 
 MAX_BODY_BYTES: Final = 1_048_576  # one body after decompression, checked before memory is taken
 STREAM_ID_BYTES: Final = 16
 HASH_BYTES: Final = 32
+MAX_HEADER_BYTES: Final = 1_024  # looked for at the front of a payload that is too large to be read; a real one has 150
 ZSTD_LEVEL: Final = 3
+_HEADER_TAG: Final = pb.Envelope.HEADER_FIELD_NUMBER << 3 | 2
 
 
 class Reason(StrEnum):
@@ -66,6 +69,17 @@ class Message:
 
     header: Header
     body: bodies.Body | None
+    hash: bytes
+    signature: bytes
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message whose header is sound and whose body was decompressed but not read; `raw` is None in a tombstone."""
+
+    header: Header
+    raw: bytes | None
     hash: bytes
     signature: bytes
     body_hash: bytes
@@ -151,8 +165,22 @@ def decode(payload: bytes, topic_device: str | None = None) -> Message | Reject:
     topic_device : str or None
         Device id of the topic the message came on; must match the header's.
     """
+    opened = open_message(payload, topic_device)
+    if isinstance(opened, Reject):
+        return opened
+    if opened.raw is None:
+        return Message(opened.header, None, opened.hash, opened.signature, opened.body_hash)
+    body = read_body(opened.header, opened.raw)
+    if isinstance(body, Reject):
+        return body
+    return Message(opened.header, body, opened.hash, opened.signature, opened.body_hash)
+
+
+def open_message(payload: bytes, topic_device: str | None = None) -> Opened | Reject:
+    """Read all but the body, the first half of `decode`: for readers that judge many bodies at once."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        return Reject(Reason.OVERSIZED, f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+        detail = f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}"
+        return Reject(Reason.OVERSIZED, detail, _header_in_front(payload))
     try:
         envelope = pb.Envelope.FromString(payload)
         header = _header(pb.Header.FromString(envelope.header))
@@ -160,23 +188,31 @@ def decode(payload: bytes, topic_device: str | None = None) -> Message | Reject:
         return Reject(Reason.GARBAGE, "not an envelope of this contract")
     if not envelope.header:
         return Reject(Reason.GARBAGE, "an envelope without a header")
-    known = header if _identity_fault(header) is None else None
+    fault = _identity_fault(header)
+    known = header if fault is None else None
     if header.schema_version != SCHEMA_VERSION:
         detail = f"schema version {header.schema_version}, known is {SCHEMA_VERSION}"
         return Reject(Reason.UNKNOWN_VERSION, detail, known)
-    fault = _identity_fault(header) or _header_fault(header, envelope)
+    fault = fault or _header_fault(header, envelope)
     if fault:
         return Reject(Reason.BAD_HEADER, fault, known)
     if topic_device is not None and header.device_id != topic_device:
         return Reject(Reason.WRONG_DEVICE, f"header says {header.device_id}, topic says {topic_device}", known)
     body_hash = envelope.body_hash or hashlib.sha256(envelope.body).digest()
-    digest = chain_hash(envelope.header, body_hash)
-    if envelope.body_hash:
-        return Message(header, None, digest, envelope.signature, body_hash)
-    body = _body(header, envelope.body)
-    if isinstance(body, Reject):
-        return body
-    return Message(header, body, digest, envelope.signature, body_hash)
+    raw = None if envelope.body_hash else _decompressed(header, envelope.body)
+    if isinstance(raw, Reject):
+        return raw
+    return Opened(header, raw, chain_hash(envelope.header, body_hash), envelope.signature, body_hash)
+
+
+def read_body(header: Header, raw: bytes) -> bodies.Body | Reject:
+    """Read the body of an opened message, the second half of `decode`."""
+    try:
+        return packing.from_bytes(header.body_kind, raw)
+    except DecodeError:
+        return Reject(Reason.BAD_BODY, "not a body of its kind", header)
+    except ContractError as error:
+        return Reject(Reason.ABSURD_VALUE, str(error), header)
 
 
 def body_bytes(payload: bytes) -> bytes:
@@ -187,7 +223,7 @@ def body_bytes(payload: bytes) -> bytes:
     head = pb.Header.FromString(envelope.header)
     if head.body_codec != pb.CODEC_ZSTD:
         return envelope.body
-    return zstandard.ZstdDecompressor().decompress(envelope.body, max_output_size=head.body_size)
+    return _ZSTD.decompressor.decompress(envelope.body, max_output_size=head.body_size)
 
 
 def _header(head: pb.Header) -> Header:
@@ -216,6 +252,20 @@ def _identity_fault(header: Header) -> str | None:
     return None if 1 <= header.seq < 2**63 else "seq is out of range"
 
 
+def _header_in_front(payload: bytes) -> Header | None:
+    """Header of a payload of any size, where it comes first, as an encoder writes it; no more than that is read."""
+    length, start = payload[1], 2
+    if length > 127:  # two groups of seven bits; a third would be beyond MAX_HEADER_BYTES
+        length, start = length & 127 | payload[2] << 7, 3
+    if payload[0] != _HEADER_TAG or not 0 < length <= MAX_HEADER_BYTES:
+        return None
+    try:
+        header = _header(pb.Header.FromString(payload[start : start + length]))
+    except DecodeError:
+        return None
+    return header if _identity_fault(header) is None else None
+
+
 def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
     checks = (
         (len(header.prev_hash) == (HASH_BYTES if header.seq > 1 else 0), "prev_hash has the wrong length"),
@@ -230,22 +280,27 @@ def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
     return next((fault for passed, fault in checks if not passed), None)
 
 
-def _body(header: Header, sent: bytes) -> bodies.Body | Reject:
+class _Zstd(threading.local):
+    """A decompressor for each thread: making one costs six times what a body does."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_ZSTD: Final = _Zstd()
+
+
+def _decompressed(header: Header, sent: bytes) -> bytes | Reject:
     raw = sent
     if header.body_codec == pb.CODEC_ZSTD:
         try:
             if zstandard.frame_content_size(sent) != header.body_size:
                 return Reject(Reason.BAD_BODY, "compressed size differs from the header", header)
-            raw = zstandard.ZstdDecompressor().decompress(sent, header.body_size, allow_extra_data=False)
+            raw = _ZSTD.decompressor.decompress(sent, header.body_size, allow_extra_data=False)
         except zstandard.ZstdError as error:
             return Reject(Reason.BAD_BODY, f"not zstd: {error}", header)
     elif header.body_codec != pb.CODEC_RAW:
         return Reject(Reason.BAD_BODY, f"unknown codec {header.body_codec}", header)
     if len(raw) != header.body_size:
         return Reject(Reason.BAD_BODY, "size differs from the header", header)
-    try:
-        return packing.from_bytes(header.body_kind, raw)
-    except DecodeError:
-        return Reject(Reason.BAD_BODY, "not a body of its kind", header)
-    except ContractError as error:
-        return Reject(Reason.ABSURD_VALUE, str(error), header)
+    return raw
