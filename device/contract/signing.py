@@ -1,7 +1,9 @@
-"""Ed25519 checkpoints over the chain head, and the key files of a device."""
+"""Ed25519 signatures, the key files they are made with, and hashes that only the holder of a key can make."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Final
@@ -48,9 +50,14 @@ class Signer:
         """Raw public key, 32 bytes."""
         return self._key.public_key().public_bytes_raw()
 
-    def sign(self, message_hash: bytes) -> bytes:
-        """Signature over a message hash, 64 bytes."""
-        return self._key.sign(message_hash)
+    def sign(self, message: bytes) -> bytes:
+        """Signature over a message hash, or any other bytes; 64 bytes."""
+        return self._key.sign(message)
+
+    def vin_hash(self, vin: str) -> bytes:
+        """Keyed hash of a VIN, 32 bytes: equal for the same car and device, of no use to who lacks this key."""
+        secret = hashlib.sha256(b"ubi/v1/vin\n" + self._key.private_bytes_raw()).digest()
+        return hmac.digest(secret, vin.strip().upper().encode(), "sha256")
 
 
 def _make_key(path: Path) -> None:
@@ -67,10 +74,10 @@ def _make_key(path: Path) -> None:
     os.close(folder)
 
 
-def verify(public_key: bytes, message_hash: bytes, signature: bytes) -> bool:
-    """Whether the signature over the hash was made by the key; False for any malformed input."""
+def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether the signature over the bytes was made by the key; False for any malformed input."""
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message_hash)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True

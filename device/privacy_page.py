@@ -1,0 +1,105 @@
+"""docs/privacy.md, made from the table: `python -m device.privacy_page > docs/privacy.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+from device.contract import bodies, wire
+from device.privacy import LOCATIONS, MOTIONS, TABLE, Privacy, Row
+
+NAMES: Final[dict[type, str]] = {
+    wire.Header: "header of every message",
+    bodies.TripStart: "trip start",
+    bodies.Event: "event",
+    bodies.Impact: "impact",
+    bodies.Motion: "motion",
+    bodies.Track: "track",
+    bodies.TripEnd: "trip end",
+    bodies.Health: "health",
+}
+_SETTINGS: Final = (
+    '| `location` | `"off"` (default) | no position, in no message |',
+    '| | `"coarse"` | the cell in which a trip starts and ends, and in which an event or impact happens |',
+    '| | `"full"` | the same, and the track of every trip |',
+    '| `motion` | `"off"` (default) | events and sums of a trip; of an impact the 5 s before and after it |',
+    '| | `"full"` | the same, and speed and acceleration of every trip, 2 or 10 times a second |',
+)
+
+
+def markdown() -> str:
+    """Page of the whole table."""
+    settings = [Privacy(location, motion) for location in LOCATIONS for motion in MOTIONS]
+    return f"""# What leaves the car
+
+Made from the table in `device/privacy.py` by `python -m device.privacy_page`; change the table, not this page.
+
+Two keys of the device's configuration decide. The defaults are the strictest.
+
+| key | value | leaves the car |
+|---|---|---|
+{chr(10).join(_SETTINGS)}
+
+**The price is the same in all {len(settings)} combinations.** It is computed from trip summaries and events alone.
+
+A cell is one of a grid of 0.01 degree: 1.1 km from north to south, less from east to west. A configuration that the
+insurer sends (signed, see [formats](formats.md)) can make a setting stricter, never looser than the file on the device
+says: what is in that file is the driver's consent.
+
+## Every field
+
+One function applies this table to every message before its bytes are fixed. What is not in the table does not leave.
+Field names are those of [wire.proto](../device/contract/wire.proto) and `device/contract/bodies.py`.
+
+| message | fields | leave | what they tell |
+|---|---|---|---|
+{chr(10).join(_rows())}
+
+Beside the messages, the topic `status` says `online` or `offline`, and the broker sees the internet address that the
+device connects from.
+
+## What never leaves the car
+
+- The VIN and the registration. `vin_hash` is HMAC-SHA256 with a key derived from the device's own private key: equal
+  for the same car and device, so that a box moved to another car is noticed, and no list of VINs can be tried against
+  it by whoever does not hold that key.
+- The raw readings of adapter, GNSS and IMU; altitude and course; which trouble codes are stored.
+- `ubi device record` writes all of them, positions included, to a file on the device. It is sent nowhere.
+
+## What can still be concluded
+
+Judge the settings by what a curious reader of the messages could do, not only by their names.
+
+- Times and distances of trips leave in every setting. Regular ones tell when somebody is not at home and how far work
+  is.
+- `motion = "full"` with `location = "off"`: a trace of speed, held against a road map from a known starting point,
+  narrows down where a trip went. This is why motion is off unless switched on.
+- `location = "coarse"`: where few people live, a cell of 1 km may hold one house.
+- With `location` off nothing is derived from GNSS except time, speed, course rate and the offset of local time; these
+  improve the clock and the motion inside the car.
+
+## How it is tested
+
+`tests/device/test_privacy_on_the_wire.py` runs the agent and its uplink against a real broker and reads back every
+byte that was published: in the strict setting no field beyond this table occurs, not even one this release does not
+know, and neither positions nor the VIN are found in any of the encodings it tries (text, floats, integers of several
+scales, hashes). The same search finds them where the setting is full. `tests/features/test_privacy_and_price.py`
+builds driver periods from the same drive in all combinations and compares them.
+"""
+
+
+def _rows() -> Iterator[str]:
+    for message, rows in groupby(TABLE, key=lambda row: row.message):
+        for first, row in enumerate(rows):
+            yield _row(row, "" if first else NAMES[message])
+
+
+def _row(row: Row, message: str) -> str:
+    names = ", ".join(f"`{name}`" for name in row.names)
+    return f"| {message} | {names} | {row.when.value} | {row.what} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
