@@ -7,21 +7,15 @@ Written from the ELM327 data sheet (v1.4b) and ISO 15765-4: one control unit, 7E
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import threading
-import time
-import tty
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from statistics import median
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from device.contract.signals import Reading
 from device.sources.j1979 import BITMAPS, PIDS, SERVICE, make_bitmap, make_reply
+from replay_data.pseudo_terminal import PlayClock, PlayedPort
 
 VERSION: Final = "ELM327 v1.5"
 PROTOCOL: Final = "6"  # ISO 15765-4, 11 bit, 500 kbit/s
@@ -144,7 +138,7 @@ def asks_value(request: str) -> bool:
     return service == f"{SERVICE:02X}" and len(pid) == 2 and pid not in {f"{base:02X}" for base in BITMAPS}
 
 
-class PlayedAdapter:
+class PlayedAdapter(PlayedPort):
     """The adapter on a pseudo-terminal, as a context manager; `port` is the name that a client opens.
 
     The recording plays `rate` times as fast as the wall clock from the first request for a value on, so that no
@@ -159,58 +153,39 @@ class PlayedAdapter:
         Recorded seconds per second.
     latency_ms : float
         What a real adapter, its serial port and the bus take for each request.
+    clock : PlayClock, optional
+        Shared with other ports of the car, instead of `start_ms` and `rate`.
     """
 
-    def __init__(self, elm: Elm327, start_ms: int = 0, rate: float = 1.0, latency_ms: float = 0.0) -> None:
-        self._elm = elm
-        self._start_ms = start_ms
-        self._rate = rate
-        self._latency_s = latency_ms / 1_000
-        self._started_ns: int | None = None
-        self._quit = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="elm327", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._fd, self._client_fd = pty.openpty()  # the client's end is held open: a client may come back
-        tty.setraw(self._client_fd)
-        self.port = os.ttyname(self._client_fd)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        elm: Elm327,
+        start_ms: int = 0,
+        rate: float = 1.0,
+        latency_ms: float = 0.0,
+        clock: PlayClock | None = None,
     ) -> None:
-        if not self._quit.is_set():
-            self.unplug()
-
-    def unplug(self) -> None:
-        """Take the adapter away: the port vanishes."""
-        self._quit.set()
-        self._thread.join()
-        os.close(self._client_fd)
-        os.close(self._fd)
+        super().__init__("elm327", clock or PlayClock(start_ms, rate))
+        self._elm = elm
+        self._latency_s = latency_ms / 1_000
 
     def play_ms(self, since_boot_ns: int) -> float:
         """Return the time in the recording at a time since boot, the clock of live sources."""
-        if self._started_ns is None:
-            return self._start_ms
-        return self._start_ms + (since_boot_ns - self._started_ns) / 1e6 * self._rate
+        return self.clock.play_ms(since_boot_ns)
 
     def _serve(self) -> None:
         line = b""
         while not self._quit.is_set():
-            if not select.select([self._fd], [], [], 0.1)[0]:
-                continue
-            *commands, line = (line + os.read(self._fd, 4096)).split(b"\r")
+            *commands, line = (line + self._read(wait_s=0.1)).split(b"\r")
             for command in commands:
-                os.write(self._fd, self._answer(command.decode("ascii", "replace")))
+                self._write(self._answer(command.decode("ascii", "replace")))
 
     def _answer(self, command: str) -> bytes:
-        if self._started_ns is None and asks_value("".join(command.upper().split())):
-            self._started_ns = _now_ns()
+        if asks_value("".join(command.upper().split())):
+            self.clock.start()
         if self._latency_s:
             self._quit.wait(self._latency_s)
-        return self._elm.respond(command, self.play_ms(_now_ns()))
+        return self._elm.respond(command, self.clock.now_ms())
 
 
 class _Track:
@@ -228,10 +203,6 @@ class _Track:
         if index < 0 or now_ms - self._times_ms[index] > self._hold_ms:
             return None
         return self._values[index]
-
-
-def _now_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _by_signal(readings: Iterable[Reading]) -> dict[str, list[Reading]]:

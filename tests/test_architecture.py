@@ -27,8 +27,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "obd": ("device/sources/obd_poll.py",),
     "paho": ("device/uplink.py", "ingest/broker.py"),
     "pickle": (),  # nothing stored or received is ever code
-    "pty": ("replay_data/elm327.py",),
-    "serial": ("device/sources/gnss.py", "device/sources/imu.py"),
+    "pty": ("replay_data/pseudo_terminal.py",),
+    "pynmeagps": ("device/sources/nmea.py",),
+    "serial": ("device/sources/serial_port.py", "device/sources/protocol_watched.py"),
     "sqlite3": ("device/outbox.py",),
     "subprocess": ("device/sources/obd_process.py",),  # python-OBD lives in a process that can be killed
     "urllib.request": (),  # the only way out of the car is the uplink

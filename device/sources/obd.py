@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from device.contract.signals import Reading
+from device.sources.back_off import BackOff
 from device.sources.obd_process import PollingProcess, Spawn, spawn
 from device.sources.schedule import PERIODS_MS
-from device.sources.source import NANOSECONDS_PER_MS
+from device.sources.source import NANOSECONDS_PER_MS, NEVER_MS, STALL_MS, WATCH_MS
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,6 @@ log = logging.getLogger(__name__)
 SILENT_MS: Final = 5_000
 # Until the first line: python-OBD's start (1 s, more on a small board), its waits (3 s), the search for the bus (10 s).
 CONNECT_MS: Final = 30_000
-# Waits after failures in a row, each shortened or lengthened by up to a quarter, so that a fleet does not go in step.
-BACK_OFF_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 60_000)
-JITTER: Final = 0.25
-WATCH_MS: Final = 1_000  # how often the process is looked after at least
-STALL_MS: Final = 3 * WATCH_MS  # not called for so long, this computer slept: that was no silence of the adapter
-NEVER_MS: Final = 3_600_000  # `wake_ms` of a source that wants nothing
 
 
 @dataclass
@@ -81,15 +76,13 @@ class ObdSource:
         )
         self._port = port
         self._spawn = spawn
-        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._back_off = BackOff(rng)
         self._process: PollingProcess | None = None
         self._paused = False
         self._partial = b""
         self._ending: str | None = None  # why the process says it ends
         self._heard_ms = 0  # of the last line, or of the start
         self._taken_ms: int | None = None
-        self._retry_ms: int | None = None  # None = at once
-        self._failures_in_row = 0
 
     def fileno(self) -> int | None:
         """What to wait on; None while no process runs."""
@@ -100,7 +93,7 @@ class ObdSource:
         if self._paused:
             return []
         if self._process is None:
-            if self._retry_ms is not None and now_ms < self._retry_ms:
+            if now_ms < self._back_off.retry_ms(now_ms):
                 return []
             self._start(now_ms)
         elif self._taken_ms is not None and now_ms - self._taken_ms > STALL_MS:
@@ -113,7 +106,7 @@ class ObdSource:
         if self._paused:
             return now_ms + NEVER_MS
         if self._process is None:
-            return now_ms if self._retry_ms is None else max(now_ms, self._retry_ms)
+            return self._back_off.retry_ms(now_ms)
         return min(now_ms + WATCH_MS, self._deadline_ms())
 
     def pause(self) -> None:
@@ -125,8 +118,7 @@ class ObdSource:
         """Connect with the next `take`."""
         if self._paused:
             self._paused = False
-            self._retry_ms = None
-            self._failures_in_row = 0
+            self._back_off.clear()
 
     def close(self) -> None:
         """Kill the polling process. Nothing is lost: what it said before was taken already."""
@@ -179,16 +171,13 @@ class ObdSource:
         else:
             self.counters["obd_connected"] += 1
             self.health.adapter, self.health.protocol = line["adapter"], line["protocol"]
-            self._failures_in_row = 0
+            self._back_off.clear()
             log.info("%s: %s, %s, %d PIDs", self._port, line["adapter"], line["protocol"], len(line["pids"]))
 
     def _restart(self, now_ms: int, reason: str) -> None:
         self._kill()
-        longest_ms = BACK_OFF_MS[min(self._failures_in_row, len(BACK_OFF_MS) - 1)]
-        wait_ms = round(longest_ms * self._rng.uniform(1 - JITTER, 1 + JITTER))
-        self._failures_in_row += 1
-        self._retry_ms = now_ms + wait_ms
         self.health.last_failure = reason
+        wait_ms = self._back_off.fail(now_ms)
         log.warning("%s: %s; next try in %.0f s", self._port, reason, wait_ms / 1_000)
 
     def _kill(self) -> None:

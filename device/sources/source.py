@@ -11,6 +11,9 @@ from typing import Final, Protocol
 from device.contract.signals import Reading
 
 NANOSECONDS_PER_MS: Final = 1_000_000
+WATCH_MS: Final = 1_000  # how often a source that is connected wants to be looked after at least
+STALL_MS: Final = 3 * WATCH_MS  # not taken from for so long, this computer slept: that was no silence of the sensor
+NEVER_MS: Final = 3_600_000  # until `wake_ms` of a source that wants nothing
 
 
 class Source(Protocol):

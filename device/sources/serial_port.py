@@ -1,0 +1,70 @@
+"""A serial port that is read without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import serial
+
+READ_BYTES: Final = 4_096
+
+
+class Port(Protocol):
+    """An open port. Whatever goes wrong with it is an OSError."""
+
+    def fileno(self) -> int | None:
+        """What to wait on."""
+
+    def read(self) -> bytes:
+        """Return what has come, at once; empty if nothing has."""
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Listen at another speed; what came at the old one is dropped."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+OpenPort = Callable[[str, int], Port]
+
+
+def open_port(name: str, baudrate: int) -> Port:
+    """Open a serial port for this process alone.
+
+    Raises
+    ------
+    OSError
+        There is no such port, it is in use, or the system refuses the speed.
+    """
+    return _SerialPort(name, baudrate)
+
+
+class _SerialPort:
+    def __init__(self, name: str, baudrate: int) -> None:
+        try:
+            self._serial = serial.Serial(name, baudrate, timeout=0, write_timeout=1, exclusive=True)
+        except ValueError as error:  # a speed this system does not know
+            raise OSError(str(error)) from error
+
+    def fileno(self) -> int:
+        return int(self._serial.fileno())
+
+    def read(self) -> bytes:
+        return bytes(self._serial.read(READ_BYTES))
+
+    def write(self, data: bytes) -> None:
+        self._serial.write(data)
+
+    def set_baudrate(self, baudrate: int) -> None:
+        try:
+            self._serial.baudrate = baudrate
+        except ValueError as error:
+            raise OSError(str(error)) from error
+        self._serial.reset_input_buffer()
+
+    def close(self) -> None:
+        self._serial.close()
