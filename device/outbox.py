@@ -3,40 +3,38 @@
 One transaction stores the fixed bytes of new messages, the head of the hash chain, the next seq and the state of
 everything that made them (detector, trip, position), so that a kill at any instant leaves either all or nothing.
 
-    commit   WAL, synchronous=FULL: one sync; what returned is on the disk
+    commit   one sync: what returned is on the disk. Makes room first if there is none, see `outbox_ranks`
     release  no sync of its own: a deletion that a power cut undoes is only a row sent, and acked, once more
 
-The file is locked for as long as it is open: two agents on one outbox would fork the chain. Used from one thread.
+A disk that takes nothing raises `DiskError` and changes nothing; the same call may work later. Two agents on one
+outbox would fork the chain: the file is locked for as long as it is open. Used from one thread.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
-from device.contract.errors import ContractError, TryAgainError, UbiError
-from device.contract.wire import STREAM_ID_BYTES, Encoded
+from google.protobuf.message import DecodeError
 
-SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x75626931  # "ubi1"
-BUSY_TIMEOUT_S: Final = 2.0
-_SCHEMA: Final = f"""
-CREATE TABLE stream (
-    stream_id BLOB NOT NULL,
-    next_seq INTEGER NOT NULL,
-    head BLOB NOT NULL,
-    state BLOB NOT NULL,
-    stored INTEGER NOT NULL,
-    rejected INTEGER NOT NULL
-);
-CREATE TABLE message (seq INTEGER PRIMARY KEY, payload BLOB NOT NULL);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
+from device.contract.errors import ContractError, DiskError, UbiError
+from device.contract.wire import Encoded, tombstone
+from device.outbox_file import OutboxFile, crc
+from device.outbox_ranks import SACRIFICED, Rank, rank_of
+from device.outbox_room import Limits, Reserve, free_bytes, missing_bytes
+
+log = logging.getLogger(__name__)
+
+SLACK_BYTES: Final = 2**20  # unused bytes of the file that are kept for the next messages
+STEP_BYTES: Final = 4 * 2**20  # given up in one transaction at most
+FULL_STEP_BYTES: Final = 2**18  # the same on a full disk, where the log must fit into the reserve
+CHUNK_ROWS: Final = 8
+
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -66,54 +64,51 @@ class Outbox:
     stream_id : bytes or None
         16 bytes for a new file (a replay derives them); None draws them at random. An existing file keeps its own,
         and must agree with the one given.
+    limits : Limits or None
+        What it may use of the disk; None = all of it.
+    counters : mapping of str to int
+        What a new file has to tell from the beginning.
 
     Raises
     ------
+    DamagedError
+        If the file is not whole; `outbox_damage.open_outboxes` goes on with a new one.
     UbiError
-        If the file is no outbox of this version, belongs to another stream, or cannot be opened.
+        If the file is no outbox, of a newer release, or of another stream.
     TryAgainError
-        If another process has it open.
+        If another process has it open, or the disk refuses.
     """
 
-    def __init__(self, path: Path, stream_id: bytes | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stream_id: bytes | None = None,
+        limits: Limits | None = None,
+        counters: Mapping[str, int] | None = None,
+    ) -> None:
         self.path = path
-        with self._one_line_errors():
-            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            try:
-                self._open(stream_id)
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _open(self, stream_id: bytes | None) -> None:
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        with self._transaction():
-            self._create_or_check(stream_id)
-        row = self._db.execute("SELECT stream_id, next_seq, head, state, stored, rejected FROM stream").fetchone()
+        self._limits = limits
+        self._reserve = Reserve(path)
+        self._file = OutboxFile(path, stream_id, counters)
+        row = self._file.rows("SELECT stream_id, next_seq, head, state, stored, rejected FROM stream")[0]
         self.stream_id: bytes = row[0]
         self.next_seq: int = row[1]
         self.head: bytes = row[2]
         self.state: bytes = row[3]
         self.stored: int = row[4]
         self.rejected: int = row[5]
+        self._waiting = self._file.number("SELECT count(*) FROM message")
+        self._saved: Counter[str] = Counter(dict(self._file.rows("SELECT name, total FROM counter")))
+        self._unsaved: Counter[str] = Counter()
         if stream_id is not None and stream_id != self.stream_id:
-            raise UbiError(f"{self.path}: holds stream {self.stream_id.hex()}, not {stream_id.hex()}; use another file")
+            self.close()
+            raise UbiError(f"{path}: holds stream {self.stream_id.hex()}, not {stream_id.hex()}; use another file")
+        self._fill_reserve()
 
-    def _create_or_check(self, stream_id: bytes | None) -> None:
-        (application_id,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables == 0 and application_id == 0:
-            for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
-                self._db.execute(statement)
-            born = os.urandom(STREAM_ID_BYTES) if stream_id is None else stream_id
-            self._db.execute("INSERT INTO stream VALUES (?, 1, x'', x'', 0, 0)", (born,))
-        elif application_id != APPLICATION_ID:
-            raise UbiError(f"{self.path}: a database, but not an outbox of ubi; name another file")
-        elif version != SCHEMA_VERSION:
-            raise UbiError(f"{self.path}: outbox version {version}, this release reads {SCHEMA_VERSION}; update ubi")
+    @property
+    def counters(self) -> dict[str, int]:
+        """What this stream has lost or was refused, in total since its birth; docs/operations.md has each name."""
+        return dict(self._saved + self._unsaved)
 
     def commit(self, first_seq: int, messages: Sequence[Encoded], state: bytes) -> None:
         """Store messages, and the state after them, in one transaction; they are on the disk when this returns.
@@ -126,55 +121,151 @@ class Outbox:
             In seq order, chained from `head`. May be empty: then only the state moves on.
         state : bytes
             Opaque; what a restart needs to continue after these messages.
+
+        Raises
+        ------
+        DiskError
+            The disk takes nothing now; the outbox is as before, and the same call may work later.
         """
         if first_seq != self.next_seq:
             raise ContractError(f"{self.path}: next seq is {self.next_seq}, not {first_seq}")
         next_seq = first_seq + len(messages)
         head = messages[-1].hash if messages else self.head
-        rows = [(first_seq + index, message.payload) for index, message in enumerate(messages)]
-        with self._one_line_errors(), self._transaction():
-            self._db.executemany("INSERT INTO message VALUES (?, ?)", rows)
-            self._db.execute("UPDATE stream SET next_seq = ?, head = ?, state = ?", (next_seq, head, state))
+
+        def store() -> Counter[str]:
+            with self._file.transaction():
+                for seq, message in enumerate(messages, first_seq):
+                    row = (seq, rank_of(message.payload), crc(message.payload), message.payload)
+                    self._file.run("INSERT INTO message VALUES (?, ?, ?, ?)", row)
+                update = "UPDATE stream SET next_seq = ?, head = ?, state = ?, state_crc = ?"
+                self._file.run(update, (next_seq, head, state, crc(state)))
+                counts = self._unsaved + self._sacrifice(min(self._missing_bytes(), STEP_BYTES))
+                self._file.add_counters(counts)
+            return counts
+
+        try:
+            self._save(self._also_on_a_full_disk(store))
+        except DiskError:
+            self._unsaved["commits_refused"] += 1
+            raise
         self.next_seq, self.head, self.state = next_seq, head, state
+        self._waiting += len(messages)
+        self._fill_reserve()
 
     def unacked(self, limit: int, after_seq: int = 0) -> list[Row]:
         """Up to `limit` rows in seq order, from the first after `after_seq` on."""
         query = "SELECT seq, payload FROM message WHERE seq > ? ORDER BY seq LIMIT ?"
-        with self._one_line_errors():
-            return [Row(seq, payload) for seq, payload in self._db.execute(query, (after_seq, limit))]
+        return [Row(*row) for row in self._file.rows(query, (after_seq, limit))]
+
+    def in_order(self, limit: int, last: Rank = Rank.REST) -> list[int]:
+        """Up to `limit` seqs in the order in which they are to be sent, of ranks up to `last`."""
+        query = "SELECT seq FROM message WHERE rank <= ? ORDER BY rank, seq LIMIT ?"
+        return [seq for (seq,) in self._file.rows(query, (last, limit))]
 
     def payload(self, seq: int) -> bytes | None:
-        """Bytes of one waiting row, None when it was acknowledged."""
-        with self._one_line_errors():
-            row = self._db.execute("SELECT payload FROM message WHERE seq = ?", (seq,)).fetchone()
-        return row and bytes(row[0])
+        """Bytes of one waiting row; None when it was acknowledged, or when the disk has changed them: it is lost."""
+        query = "SELECT crc, CAST(payload AS BLOB) FROM message WHERE seq = ?"
+        for checksum, payload in self._file.rows(query, (seq,)):
+            if crc(payload) == checksum:
+                return bytes(payload)
+            log.error("%s: message %d was changed on the disk and is lost", self.path, seq)
+            with self._file.transaction():
+                self._waiting -= self._file.run("DELETE FROM message WHERE seq = ?", (seq,))
+            self._unsaved["damaged_messages"] += 1
+        return None
 
     def waiting(self) -> int:
         """How many rows are not acknowledged."""
-        with self._one_line_errors():
-            (count,) = self._db.execute("SELECT count(*) FROM message").fetchone()
-        return int(count)
+        return self._waiting
 
     def release(self, stream_id: bytes, stored: Ranges = (), rejected: Ranges = ()) -> Released:
-        """Delete what the insurer holds, or has refused for good, and count both. Other streams' acks do nothing."""
-        if stream_id != self.stream_id:
+        """Delete what the insurer holds, or has refused for good, and count both. Other streams' acks do nothing.
+
+        Raises
+        ------
+        DiskError
+            The disk takes nothing now; the rows stay, are sent again and acknowledged again.
+        """
+        if stream_id != self.stream_id or not self._waiting:
             return Released(0, 0)
-        with self._one_line_errors(), self._unsynced(), self._transaction():
-            released = Released(self._delete(stored), self._delete(rejected))
-            update = "UPDATE stream SET stored = stored + ?, rejected = rejected + ?"
-            self._db.execute(update, released)
+
+        def delete() -> Released:
+            with self._file.transaction(synced=False):
+                released = Released(self._delete(stored), self._delete(rejected))
+                self._file.run("UPDATE stream SET stored = stored + ?, rejected = rejected + ?", released)
+            return released
+
+        stored, rejected = list(stored), list(rejected)
+        released = self._also_on_a_full_disk(delete)
         self.stored += released.stored
         self.rejected += released.rejected
+        self._waiting -= sum(released)
+        if self._file.unused_bytes > SLACK_BYTES and not self._is_disk_short():
+            self._file.shrink()
         return released
 
     def _delete(self, ranges: Ranges) -> int:
         clamped = ((max(first, 0), min(last, self.next_seq - 1)) for first, last in ranges)
         statement = "DELETE FROM message WHERE seq BETWEEN ? AND ?"
-        return sum(self._db.execute(statement, span).rowcount for span in clamped if span[0] <= span[1])
+        return sum(self._file.run(statement, span) for span in clamped if span[0] <= span[1])
+
+    def _sacrifice(self, needed: int) -> Counter[str]:
+        """Turn bodies into tombstones until so many bytes are gained, or nothing is left to give up; counts of both."""
+        counts: Counter[str] = Counter()
+        query = "SELECT seq, payload FROM message WHERE rank = ? ORDER BY seq LIMIT ?"
+        update = "UPDATE message SET rank = ?, crc = ?, payload = ? WHERE seq = ?"
+        for rank, counter in SACRIFICED.items():
+            while counts["sacrificed_bytes"] < needed and (rows := self._file.rows(query, (rank, CHUNK_ROWS))):
+                for seq, payload in rows:
+                    stone = _smaller(payload)
+                    self._file.run(update, (Rank.REST, crc(stone), stone, seq))
+                    counts[counter] += len(stone) < len(payload)
+                    counts["sacrificed_bytes"] += len(payload) - len(stone)
+        if any(counts.values()):
+            log.warning("%s: no room: %s", self.path, dict(counts))
+        return +counts
+
+    def _missing_bytes(self) -> int:
+        if self._limits is None:
+            return 0
+        missing = missing_bytes(self._limits, self._file.used_bytes, self._file.unused_bytes, self._free_bytes())
+        return missing and missing + self._limits.max_bytes // 64  # not a little with every commit
+
+    def _also_on_a_full_disk(self, change: Callable[[], T]) -> T:
+        """Make a change; where the disk refuses, spend the reserve on making room for it, and try once more."""
+        try:
+            return change()
+        except DiskError:
+            if self._limits is None or not self._reserve.spend():
+                raise
+        log.warning("%s: the disk is full; motion is given up to go on", self.path)
+        self._file.keep_log_small()
+        with self._file.transaction():
+            counts = self._sacrifice(FULL_STEP_BYTES)
+            self._file.add_counters(counts)
+        self._save(counts)
+        return change()
+
+    def _save(self, counts: Counter[str]) -> None:
+        self._saved += counts
+        self._unsaved -= counts
+
+    def _fill_reserve(self) -> None:
+        if self._limits is not None:
+            self._reserve.fill(self._free_bytes(), self._limits.keep_free_bytes)
+
+    def _is_disk_short(self) -> bool:
+        return self._limits is not None and self._free_bytes() < self._limits.keep_free_bytes
+
+    def _free_bytes(self) -> float:
+        try:
+            return free_bytes(self.path.parent)
+        except OSError:
+            return math.inf
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
-        self._db.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,32 +273,11 @@ class Outbox:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
-    @contextmanager
-    def _unsynced(self) -> Iterator[None]:
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        try:
-            yield
-        finally:
-            self._db.execute("PRAGMA synchronous = FULL")
-
-    @contextmanager
-    def _one_line_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                raise TryAgainError(f"{self.path}: in use by another process; stop it first") from error
-            raise UbiError(f"{self.path}: {error}; check the folder, its rights and the free space") from error
-        except sqlite3.DatabaseError as error:
-            raise UbiError(f"{self.path}: {error}; set the file aside, the next start makes a new stream") from error
+def _smaller(payload: bytes) -> bytes:
+    """The tombstone of a message, or the message itself where that is no larger, or cannot be read."""
+    try:
+        stone = tombstone(payload)
+    except DecodeError:
+        return payload
+    return min(payload, stone, key=len)

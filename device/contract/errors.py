@@ -3,6 +3,8 @@
     UbiError                 exit 1   a domain error: the input was understood and cannot be used
     +-- UsageError           exit 2   the command or a setting is wrong
     +-- TryAgainError        exit 75  nothing is wrong with the input: the same call may work later
+    |   +-- DiskError                 the disk takes nothing now: full, read-only, failing
+    +-- DamagedError         exit 1   a file that this program wrote is not what it wrote any more
     +-- RecordingError       exit 1   a recording cannot be read
     +-- ContractError        exit 1   bytes or values outside the contract (a bug or a foreign writer)
 
@@ -30,6 +32,14 @@ class TryAgainError(UbiError):
     """A transient condition, such as a broker that does not answer."""
 
     exit_code: ClassVar[int] = 75
+
+
+class DiskError(TryAgainError):
+    """The disk takes nothing now: it is full, read-only or failing. What was to be written was not."""
+
+
+class DamagedError(UbiError):
+    """A file that this program wrote is not what it wrote any more: bad sectors, or another program wrote to it."""
 
 
 class RecordingError(UbiError):

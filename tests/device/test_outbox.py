@@ -1,51 +1,30 @@
 from __future__ import annotations
 
-import json
-import random
-import signal
 import sqlite3
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.contract import bodies, wire
-from device.contract.errors import ContractError, TryAgainError, UbiError
+from device.contract import wire
+from device.contract.errors import ContractError, DiskError, TryAgainError, UbiError
 from device.outbox import Outbox
-from tests.conftest import REPOSITORY
+from tests.device.queued import chain, health, queue, verify
 
 STREAM = bytes(range(16))
 
 
 def messages(outbox: Outbox, count: int) -> list[wire.Encoded]:
     """The next `count` messages of the outbox's chain."""
-    made: list[wire.Encoded] = []
-    for seq in range(outbox.next_seq, outbox.next_seq + count):
-        prev_hash = made[-1].hash if made else outbox.head
-        header = wire.Header("car", outbox.stream_id, seq, prev_hash, b"boot", 0, seq, 1)
-        made.append(wire.encode(header, bodies.Health({"seq": seq})))
-    return made
+    return chain(outbox, [health(seq=seq) for seq in range(count)])
 
 
 def put(outbox: Outbox, count: int, state: bytes = b"{}") -> None:
-    outbox.commit(outbox.next_seq, messages(outbox, count), state)
+    queue(outbox, *(health(seq=seq) for seq in range(count)), state=state)
 
 
 def seqs(outbox: Outbox) -> list[int]:
     return [row.seq for row in outbox.unacked(1_000_000)]
-
-
-def verify(rows: list[bytes]) -> None:
-    """A whole chain: seq from 1 without holes, each prev_hash that of the message before."""
-    head = b""
-    for index, payload in enumerate(rows):
-        message = wire.decode(payload, "car")
-        assert isinstance(message, wire.Message)
-        assert (message.header.seq, message.header.prev_hash) == (index + 1, head)
-        head = message.hash
 
 
 def test_a_stream_is_born_with_the_file_and_stays(tmp_path):
@@ -107,7 +86,7 @@ def test_commits_are_synced_also_after_an_ack(tmp_path):
     with Outbox(tmp_path / "a") as outbox:
         put(outbox, 2)
         outbox.release(outbox.stream_id, stored=[(1, 1)])
-        assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert outbox._file.number("PRAGMA synchronous") == 2
 
 
 def test_an_ack_of_another_stream_deletes_nothing(tmp_path):
@@ -155,20 +134,20 @@ def test_two_agents_cannot_fork_one_chain(tmp_path):
 def test_a_failed_commit_leaves_nothing_behind(tmp_path):
     with Outbox(tmp_path / "a") as outbox:
         put(outbox, 2, b"before")
-        outbox._db.execute("PRAGMA max_page_count = 8")
-        with pytest.raises(UbiError, match="database or disk is full; check the folder"):
-            outbox.commit(3, [wire.Encoded(bytes(100_000), bytes(32))], b"after")
-        assert (seqs(outbox), outbox.next_seq, outbox.state) == ([1, 2], 3, b"before")
-        outbox._db.execute("PRAGMA max_page_count = 1000000")
+        outbox._file.run("PRAGMA max_page_count = 12")
+        with pytest.raises(DiskError, match="database or disk is full; check the folder"):
+            outbox.commit(3, messages(outbox, 1), b"after" * 20_000)
+        assert (seqs(outbox), outbox.waiting(), outbox.next_seq, outbox.state) == ([1, 2], 2, 3, b"before")
+        outbox._file.run("PRAGMA max_page_count = 1000000")
         put(outbox, 1, b"after")
     with Outbox(tmp_path / "a") as outbox:
         verify([row.payload for row in outbox.unacked(10)])
-        assert outbox.state == b"after"
+        assert (outbox.state, outbox.counters) == (b"after", {"commits_refused": 1})
 
 
 def test_a_file_that_is_no_outbox_is_named_and_left_alone(tmp_path):
     (tmp_path / "text").write_text("hello" * 1000)
-    with pytest.raises(UbiError, match=r"text: file is not a database; set the file aside"):
+    with pytest.raises(UbiError, match=r"text: damaged: file is not a database; set the file aside"):
         Outbox(tmp_path / "text")
     with sqlite3.connect(tmp_path / "other") as other:
         other.execute("CREATE TABLE t (x)")
@@ -181,64 +160,6 @@ def test_a_file_that_is_no_outbox_is_named_and_left_alone(tmp_path):
 
 def test_a_file_of_a_newer_release_is_refused(tmp_path):
     with Outbox(tmp_path / "a") as outbox:
-        outbox._db.execute("PRAGMA user_version = 99")
-    with pytest.raises(UbiError, match="outbox version 99, this release reads 1"):
+        outbox._file.run("PRAGMA user_version = 99")
+    with pytest.raises(UbiError, match="outbox version 99, this release reads 2"):
         Outbox(tmp_path / "a")
-
-
-WRITER = """
-import json, sys
-from pathlib import Path
-from device.contract import bodies, wire
-from device.outbox import Outbox
-from tests.device.test_outbox import messages
-
-outbox = Outbox(Path(sys.argv[1]))
-print("open", flush=True)
-while True:
-    made = messages(outbox, 1 + outbox.next_seq % 3)
-    after = outbox.next_seq + len(made)
-    state = json.dumps({"next_seq": after, "head": made[-1].hash.hex()}).encode()
-    outbox.commit(outbox.next_seq, made, state)
-    if after % 7 == 0:
-        outbox.release(outbox.stream_id, rejected=[(after - 1, after - 1)])
-        outbox.commit(after, [], state)
-    print(after, flush=True)
-"""
-
-
-def kill_a_writer(path: Path, after_lines: int) -> int:
-    """Start a writer, kill it with -9 right after so many commits; return the last `next_seq` it told us."""
-    command = [sys.executable, "-c", WRITER, str(path)]
-    told = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
-        assert process.stdout is not None
-        for count, line in enumerate(process.stdout):
-            told = int(line) if line.strip().isdigit() else told
-            if count >= after_lines:
-                break
-        process.send_signal(signal.SIGKILL)
-        rest = [int(line) for line in process.stdout.read().split("\n")[:-1] if line.isdigit()]
-    assert process.returncode == -signal.SIGKILL
-    return max([told, *rest])
-
-
-def test_kill_9_at_random_instants_leaves_messages_head_and_state_of_one_commit(tmp_path):
-    """What the writer was told is on the disk; what it was not told is there as a whole or not at all."""
-    seed = random.randrange(2**32)
-    draw = random.Random(seed)
-    path, told = tmp_path / "a", 0
-    for _ in range(12):
-        told = max(told, kill_a_writer(path, draw.randrange(1, 60)))
-        with Outbox(path) as outbox:
-            state = json.loads(outbox.state)
-            assert outbox.next_seq == state["next_seq"] >= told, f"seed {seed}"
-            assert outbox.head.hex() == state["head"], f"seed {seed}"
-            heads = {0: b""}
-            for seq, payload in outbox.unacked(1_000_000):
-                message = wire.decode(payload, "car")
-                assert isinstance(message, wire.Message)
-                assert message.header.prev_hash == heads.get(seq - 1, message.header.prev_hash), f"seed {seed}"
-                heads[seq] = message.hash
-            missing = set(range(1, outbox.next_seq)) - set(heads)
-            assert len(missing) == outbox.rejected, f"seed {seed}"

@@ -1,0 +1,47 @@
+"""What is sent first, and what is given up first when there is no room: one number for each message, its rank.
+
+Sent in rising order of rank, oldest first in each. An accident is told at once, whatever waits. What prices the
+driver goes before the motion it was derived from: after hours without a network, minutes of one deliver every trip.
+
+Given up in the order of `SACRIFICED`, oldest first in each: the body goes, header, hash and signature stay (a
+tombstone), so that the chain and its checkpoints verify and the insurer knows exactly what is missing. Never given up:
+impacts, events and trips, without which a trip has no price; and health, which is hardly larger than its tombstone
+and carries the counts of what was given up.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from device.contract import wire_pb2 as pb
+
+
+class Rank(IntEnum):
+    """Place of a message in the order of sending."""
+
+    URGENT = 0
+    PRICED = 1
+    TRACK = 2
+    MOTION = 3
+    REST = 4  # tombstones: nothing in them but the chain
+
+
+RANKS: Final[dict[int, Rank]] = {
+    pb.BODY_IMPACT: Rank.URGENT,
+    pb.BODY_TRIP_START: Rank.PRICED,
+    pb.BODY_EVENT: Rank.PRICED,
+    pb.BODY_TRIP_END: Rank.PRICED,
+    pb.BODY_HEALTH: Rank.PRICED,
+    pb.BODY_TRACK: Rank.TRACK,
+    pb.BODY_MOTION: Rank.MOTION,
+}
+SACRIFICED: Final = {Rank.MOTION: "sacrificed_motion", Rank.TRACK: "sacrificed_track"}  # in this order -> its counter
+
+
+def rank_of(payload: bytes) -> Rank:
+    """Rank of a message's bytes; a kind that is not in the table is never given up."""
+    envelope = pb.Envelope.FromString(payload)
+    if envelope.body_hash:
+        return Rank.REST
+    return RANKS.get(pb.Header.FromString(envelope.header).body_kind, Rank.PRICED)
