@@ -10,11 +10,20 @@ from typing import Any, Final
 
 import polars as pl
 
-from device.contract import bodies, wire
+from device.contract import wire
 from ingest.contract import tables
 from ingest.contract.publish import to_parquet
+from ingest.judge import Sound
 
-TRIP_BODIES: Final = (bodies.Event, bodies.Motion, bodies.Track, bodies.Impact, bodies.TripEnd)
+# Rejects of which no payload is kept: it may say more than anyone has agreed to.
+WITHHELD: Final = frozenset(
+    (
+        wire.Reason.UNKNOWN_DEVICE,
+        wire.Reason.REVOKED_DEVICE,
+        wire.Reason.BEYOND_CONSENT,
+        wire.Reason.FORGOTTEN,
+    )
+)
 
 
 class Segment:
@@ -33,10 +42,10 @@ class Segment:
         self.rows: list[tuple[Any, ...]] = []
         self.payload_bytes = 0
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Take one row; a column that is left out is null."""
-        self.rows.append(tuple(row.get(name) for name in self.schema))
-        self.payload_bytes += len(row["payload"])
+    def add(self, row: tuple[Any, ...], payload_bytes: int) -> None:
+        """Take one row, in the order of the schema."""
+        self.rows.append(row)
+        self.payload_bytes += payload_bytes
 
     def clear(self) -> None:
         """Forget the rows."""
@@ -47,52 +56,54 @@ class Segment:
         """Files to write, one for each received date: path below the lake, and Parquet bytes."""
         if not self.rows:
             return
-        frame = pl.DataFrame(self.rows, schema=self.schema, orient="row")
+        columns = zip(*self.rows, strict=True)  # a column at a time is four times faster than row by row
+        frame = pl.DataFrame(dict(zip(self.schema, columns, strict=True)), schema=self.schema)
         days = frame["received_at_ms"] // 86_400_000
         for (day,), part in frame.group_by(days.alias("day"), maintain_order=True):
             date = datetime.fromtimestamp(int(str(day)) * 86_400, UTC).date()
             yield root / self.table / f"date={date}" / name, to_parquet(part)
 
 
-def message_row(message: wire.Message, payload: bytes, received_ms: int) -> dict[str, Any]:
+def message_row(sound: Sound, payload: bytes, received_ms: int) -> tuple[Any, ...]:
     """Columns of `tables.MESSAGES` for a message that was taken."""
-    header, body = message.header, message.body
-    start = body if isinstance(body, bodies.TripStart) else None
-    return {
-        "device_id": header.device_id,
-        "stream_id": header.stream_id.hex(),
-        "seq": header.seq,
-        "hash": message.hash,
-        "prev_hash": header.prev_hash,
-        "body_kind": header.body_kind,
-        "trip_seq": (body.trip_seq or None) if isinstance(body, TRIP_BODIES) else header.seq if start else None,
-        "started_at_ms": start.started_at_ms if start else None,
-        "tombstone": body is None,
-        "queued_at_ms": header.queued_at_ms,
-        "mono_ms": header.mono_ms,
-        "boot_id": header.boot_id.hex(),
-        "clock_quality": header.clock_quality,
-        "received_at_ms": received_ms,
-        "payload": payload,
-    }
+    header = sound.header
+    return (
+        header.device_id,
+        header.stream_id.hex(),
+        header.seq,
+        sound.hash,
+        header.prev_hash,
+        header.body_kind,
+        sound.trip_seq,
+        sound.started_at_ms,
+        sound.is_tombstone,
+        header.queued_at_ms,
+        header.mono_ms,
+        header.boot_id.hex(),
+        header.clock_quality,
+        received_ms,
+        payload,
+    )
 
 
 def reject_row(
     reject: wire.Reject, topic: str, device_id: str | None, payload: bytes, received_ms: int
-) -> dict[str, Any]:
-    """Columns of `tables.REJECTS`. Of an oversized payload the first `MAX_PAYLOAD_BYTES` are kept."""
+) -> tuple[Any, ...]:
+    """Columns of `tables.REJECTS`. Of an oversized payload the first `MAX_PAYLOAD_BYTES` are kept, of one of the
+    `WITHHELD` reasons nothing but its hash.
+    """
     header = reject.header
-    return {
-        "topic": topic,
-        "device_id": device_id,
-        "stream_id": header.stream_id.hex() if header else None,
-        "seq": header.seq if header else None,
-        "reason": str(reject.reason),
-        "detail": reject.detail,
-        "received_at_ms": received_ms,
-        "payload_sha256": hashlib.sha256(payload).digest(),
-        "payload": payload[: wire.MAX_PAYLOAD_BYTES],
-    }
+    return (
+        topic,
+        device_id,
+        header.stream_id.hex() if header else None,
+        header.seq if header else None,
+        str(reject.reason),
+        reject.detail,
+        received_ms,
+        hashlib.sha256(payload).digest(),
+        None if reject.reason in WITHHELD else payload[: wire.MAX_PAYLOAD_BYTES],
+    )
 
 
 MESSAGES: Final = ("messages", tables.MESSAGES)

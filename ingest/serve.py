@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from device.contract.broker import BrokerAddress
-from device.contract.errors import UbiError, UsageError
+from device.contract.errors import TryAgainError, UbiError, UsageError
 from ingest.broker import Broker
 from ingest.contract import durable
 from ingest.contract.lake import Lake
@@ -85,11 +85,16 @@ def serve(
             broker.step(TURN_S)
             if worker.due(_utc_ms()):
                 worker.flush(_utc_ms())
-            if received != heard or not broker.is_connected:
+            if received != heard:
                 heard, heard_at_s = received, time.monotonic()
             elif until_idle_s is not None and time.monotonic() - heard_at_s >= until_idle_s:
                 break
         worker.flush(_utc_ms())
+        if not broker.is_connected and not stop.is_set():
+            raise TryAgainError(
+                f"{address}: the broker went away and did not come back within {until_idle_s:g} s; "
+                "what had come is on disk, the devices send the rest again"
+            )
     finally:
         broker.close()
     log.info("stopped: %s", ", ".join(f"{key} {value}" for key, value in sorted(worker.counters.items())))

@@ -1,17 +1,19 @@
 """The worker: payloads in, durable segments out, application acks last. No clock, no network.
 
-    take    decode, sort out duplicates and rejects, hold the rows
-    flush   write what is held, then acknowledge it
+    take    hold a payload as it came
+    flush   judge what is held, all at once; write it; then acknowledge it
 
 Memory is bounded because the caller flushes when `due` says so and reads nothing from the network meanwhile.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from device.contract import topics, wire
@@ -19,6 +21,7 @@ from device.contract import wire_pb2 as pb
 from device.contract.errors import TryAgainError
 from ingest.contract import durable
 from ingest.contract.lake import Lake
+from ingest.judge import Admit, Sound, judge
 from ingest.segments import MESSAGES, REJECTS, Segment, message_row, reject_row
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,7 @@ RECENT: Final = 100_000  # hashes remembered to drop duplicates early, about 15 
 class Limits:
     """When a segment is full."""
 
-    messages: int = 2_000
+    messages: int = 4_000
     payload_bytes: int = 16 * 2**20
     age_ms: int = 1_000  # of the first message that waits; a device resends after 60 s without an ack
 
@@ -49,6 +52,8 @@ class Worker:
         Sends an ack: topic, payload; False where it had to be dropped. Called only after the rows it acknowledges are
         on disk.
     limits : Limits
+    admit : callable or None
+        What else decides whether a message is kept, see `judge.Admit`.
 
     Attributes
     ----------
@@ -56,34 +61,30 @@ class Worker:
         `received`, `stored`, `duplicates`, `rejected`, `rejected_<reason>`, `segments`, `acks`, `acks_dropped`.
     """
 
-    def __init__(self, lake: Lake, name: str, publish: Publish, limits: Limits | None = None) -> None:
+    def __init__(
+        self, lake: Lake, name: str, publish: Publish, limits: Limits | None = None, admit: Admit | None = None
+    ) -> None:
         self._lake = lake
         self._name = name
         self._publish = publish
         self._limits = limits or Limits()
+        self._admit = admit
+        self._held: list[tuple[str, bytes, int]] = []
+        self._held_bytes = 0
+        self._oldest_ms: int | None = None
         self._messages = Segment(*MESSAGES)
         self._rejects = Segment(*REJECTS)
         self._stored: _Acks = {}
         self._refused: _Acks = {}
         self._recent = _Recent(RECENT)
-        self._oldest_ms: int | None = None
-        self._waiting = 0
         self.counters: Counter[str] = Counter()
 
     def take(self, topic: str, payload: bytes, received_ms: int) -> None:
-        """Judge one payload by itself and hold it. Never raises on bytes."""
-        self.counters["received"] += 1
-        self._waiting += 1
+        """Hold one payload."""
+        self._held.append((topic, payload, received_ms))
+        self._held_bytes += len(payload)
         if self._oldest_ms is None:
             self._oldest_ms = received_ms
-        device_id = topics.device_of(topic)
-        message = wire.decode(payload, device_id)
-        if device_id is None:
-            message = wire.Reject(wire.Reason.WRONG_DEVICE, "the topic names no device")
-        if isinstance(message, wire.Reject):
-            self._refuse(message, topic, device_id, payload, received_ms)
-        else:
-            self._keep(message, payload, received_ms)
 
     def due(self, now_ms: int) -> bool:
         """Whether what is held should be flushed now."""
@@ -91,18 +92,21 @@ class Worker:
             return False
         return (
             not 0 <= now_ms - self._oldest_ms < self._limits.age_ms
-            or self._waiting >= self._limits.messages
-            or self._messages.payload_bytes + self._rejects.payload_bytes >= self._limits.payload_bytes
+            or len(self._held) >= self._limits.messages
+            or self._held_bytes >= self._limits.payload_bytes
         )
 
     def flush(self, now_ms: int) -> None:
-        """Make durable what is held, then acknowledge it. The commit order is `durable.commit`'s, steps 1 to 5.
+        """Judge what is held, make it durable, then acknowledge it. The commit order is `durable.commit`'s.
+
+        Never raises on bytes.
 
         Raises
         ------
         TryAgainError
-            If the disk refuses. Nothing was acknowledged, so the devices will send it again.
+            If the disk refuses. Nothing was acknowledged, so the devices will send it again; or flush again.
         """
+        self._sort()
         name = f"{now_ms:013d}-{self._name}-{self.counters['segments']:06d}.parquet"
         files = dict(self._messages.files(self._lake.root, name)) | dict(self._rejects.files(self._lake.root, name))
         try:
@@ -115,26 +119,37 @@ class Worker:
         self.counters["segments"] += len(files)
         self._messages.clear()
         self._rejects.clear()
-        self._oldest_ms, self._waiting = None, 0
+        self._oldest_ms = None
 
-    def _keep(self, message: wire.Message, payload: bytes, received_ms: int) -> None:
-        header = message.header
+    def _sort(self) -> None:
+        """Judge what is held: to messages, rejects or duplicates."""
+        held, self._held, self._held_bytes = self._held, [], 0
+        self.counters["received"] += len(held)
+        devices = [_device_of(topic) for topic, _, _ in held]
+        verdicts = judge(zip(devices, (payload for _, payload, _ in held), strict=True), self._admit)
+        for (topic, payload, received_ms), device_id, verdict in zip(held, devices, verdicts, strict=True):
+            if isinstance(verdict, Sound):
+                self._keep(verdict, payload, received_ms)
+            else:
+                self._refuse(verdict, topic, device_id, payload, received_ms)
+
+    def _keep(self, sound: Sound, payload: bytes, received_ms: int) -> None:
+        header = sound.header
         # A tombstone has the hash of the message it was: it must not hide that message, if both come.
-        if self._recent.seen(message.hash + bytes([message.body is None])):
+        if self._recent.seen(sound.hash + b"\1" if sound.is_tombstone else sound.hash):
             self.counters["duplicates"] += 1
         else:
-            self._messages.add(message_row(message, payload, received_ms))
-        self._stored.setdefault((header.device_id, header.stream_id), set()).add(header.seq)
+            self._messages.add(message_row(sound, payload, received_ms), len(payload))
+        self._stored.setdefault((header.device_id, header.stream_id), []).append(header.seq)
 
     def _refuse(self, reject: wire.Reject, topic: str, device: str | None, payload: bytes, received_ms: int) -> None:
         self.counters["rejected"] += 1
         self.counters[f"rejected_{reject.reason}"] += 1
-        row = reject_row(reject, topic, device, payload, received_ms)
-        if not self._recent.seen(row["payload_sha256"]):
-            self._rejects.add(row)
+        if not self._recent.seen(hashlib.sha256(payload).digest()):
+            self._rejects.add(reject_row(reject, topic, device, payload, received_ms), len(payload))
         header = reject.header
         if header is not None and header.device_id == device:
-            self._refused.setdefault((header.device_id, header.stream_id), set()).add(header.seq)
+            self._refused.setdefault((header.device_id, header.stream_id), []).append(header.seq)
 
     def _acknowledge(self) -> None:
         for key in sorted(self._stored.keys() | self._refused.keys()):
@@ -146,18 +161,20 @@ class Worker:
         self._refused.clear()
 
 
-_Acks = dict[tuple[str, bytes], set[int]]
+_Acks = dict[tuple[str, bytes], list[int]]
+_device_of = lru_cache(65_536)(topics.device_of)
 
 
 def ranges(seqs: Iterable[int]) -> list[pb.Range]:
     """Join numbers to inclusive ranges, rising."""
     joined: list[pb.Range] = []
+    first = last = 0
     for seq in sorted(seqs):
-        if joined and joined[-1].last + 1 == seq:
-            joined[-1].last = seq
-        else:
-            joined.append(pb.Range(first=seq, last=seq))
-    return joined
+        if first and seq > last + 1:
+            joined.append(pb.Range(first=first, last=last))
+            first = seq
+        first, last = first or seq, seq
+    return [*joined, pb.Range(first=first, last=last)] if first else joined
 
 
 def _acks(stream_id: bytes, stored: list[pb.Range], rejected: list[pb.Range]) -> Iterator[pb.Ack]:

@@ -25,7 +25,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "glum": ("pricing/tariff.py",),
     "lightgbm": ("pricing/boosting.py",),
     "obd": ("device/sources/obd_poll.py",),
-    "paho": ("device/uplink.py", "ingest/broker.py"),
+    "paho": ("device/uplink.py",),  # ingest has a receiver of its own: docs/decisions/0011
     "pickle": (),  # nothing stored or received is ever code
     "pty": ("replay_data/pseudo_terminal.py",),
     "pynmeagps": ("device/sources/nmea.py",),

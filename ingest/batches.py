@@ -1,0 +1,177 @@
+"""Proves motion bodies sound, a whole segment at once: the fast twin of `wire.decode` for what cars send most.
+
+It only ever says yes. A body laid out as our own encoder does it, with every value within its bounds, is proven; of all
+others nothing is said, and `wire.decode` has the word. So no refusal is decided here, and none can differ.
+
+    bodies joined to one array of bytes -> field by field, all bodies in step -> ranges of delta bytes
+    -> running sums over all bytes -> least and largest of each range
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from device.contract import wire_pb2 as pb
+from device.contract.bodies import BOUNDS, FIELD_BOUNDS
+from device.contract.motion import COLUMNS
+
+_Ints = npt.NDArray[np.int64]
+_Bools = npt.NDArray[np.bool_]
+
+_VARINT, _BYTES = 0, 2  # wire types
+_NUMBERS: Final = ("trip_seq", "first_t_ms", "count")
+_FIELDS: Final = pb.Motion.DESCRIPTOR.fields_by_name
+_PARTS: Final = pb.Column.DESCRIPTOR.fields_by_name
+_LOW: Final = np.array([BOUNDS[name][0] for name in COLUMNS])
+_HIGH: Final = np.array([BOUNDS[name][1] for name in COLUMNS])
+_NEVER_NULL: Final = COLUMNS.index("quality")
+_PADDING: Final = 16  # a number that runs over the end of the last body stays in the array
+_GROUPS: Final = 8  # of seven bits in a number: 56 bits hold every bound
+
+# A delta's zigzag form is cut into groups of seven bits, least first. The first group gives half of it and the sign;
+# each further group adds to the size. So every byte has an addend of its own, and between two whole deltas the running
+# sum lies between theirs: the least and largest of all bytes are those of the values.
+_FIRST_GROUP: Final = np.array([(b & 127) >> 1 ^ -(b & 1) for b in range(256)], dtype=np.int32)
+
+
+class Proof(NamedTuple):
+    """Of each body: whether it is proven sound, and its trip_seq where it is. Shapes (bodies,)."""
+
+    sound: _Bools
+    trip_seq: _Ints
+
+
+def prove_motion(bodies: Sequence[bytes]) -> Proof:
+    """Prove what can be proven of motion bodies (decompressed, protobuf).
+
+    Parameters
+    ----------
+    bodies : sequence of bytes
+    """
+    reader = _Reader(bodies)
+    values = {}
+    for name in _NUMBERS:
+        values[name] = reader.number(_FIELDS[name].number)
+        low, high = FIELD_BOUNDS[name]
+        reader.sound &= (low <= values[name]) & (values[name] <= high)
+    spans = [reader.column(_FIELDS[name].number) for name in COLUMNS]
+    reader.sound &= reader.at == reader.ends
+    runs, deltas = (np.stack([span[part] for span in spans], axis=1) for part in (0, 1))
+    sound = reader.sound & _columns_sound(reader, runs, deltas, values["count"])
+    return Proof(sound, values["trip_seq"])
+
+
+class _Reader:
+    """All bodies, each at the same field. Where one is not as expected, `sound` falls and it is read on as it comes."""
+
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        self.content = b"".join(bodies) + bytes(_PADDING)
+        self.bytes = np.frombuffer(self.content, dtype=np.uint8)
+        self.ends: _Ints = np.cumsum(np.fromiter(map(len, bodies), np.int64, len(bodies)))
+        self.at: _Ints = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]]) if bodies else self.ends
+        self.sound: _Bools = np.ones(len(bodies), dtype=np.bool_)
+
+    def number(self, field: int) -> _Ints:
+        """Value of a varint field, 0 where it is absent."""
+        here = self._tag(field, _VARINT, self.ends)
+        return self._varint(here)
+
+    def column(self, field: int) -> tuple[_Ints, _Ints]:
+        """Where a column's runs and deltas lie, shape (bodies, 2) each: first byte and the one after the last."""
+        end = self._inside(self._tag(field, _BYTES, self.ends), self.ends)
+        spans = []
+        for part in ("runs", "deltas"):
+            first_end = self._inside(self._tag(_PARTS[part].number, _BYTES, end), end)
+            spans.append(np.stack([self.at, first_end], axis=1))
+            self.at = first_end
+        self.sound &= self.at == end
+        return spans[0], spans[1]
+
+    def _tag(self, field: int, kind: int, limit: _Ints) -> _Bools:
+        here: _Bools = (self.at < limit) & (self.bytes[self.at] == field << 3 | kind)
+        self.at = self.at + here
+        return here
+
+    def _inside(self, here: _Bools, limit: _Ints) -> _Ints:
+        """End of a part that has its length in front; a length beyond the limit is cut, and not sound."""
+        length = self._varint(here)
+        self.at = np.minimum(self.at, limit)
+        end = self.at + length
+        self.sound &= end <= limit
+        return np.asarray(np.minimum(end, limit))
+
+    def _varint(self, here: _Bools) -> _Ints:
+        value = np.zeros(self.at.size, dtype=np.int64)
+        more = here
+        for group in range(_GROUPS):
+            byte = self.bytes[np.minimum(self.at, self.bytes.size - 1)].astype(np.int64)
+            value += np.where(more, (byte & 127) << 7 * group, 0)
+            self.at = self.at + more
+            more = more & (byte > 127)
+            if not more.any():
+                return value
+        self.sound &= ~more
+        return value
+
+
+def _columns_sound(reader: _Reader, runs: _Ints, deltas: _Ints, count: _Ints) -> _Bools:
+    """Whether a body's columns fit its count and their bounds; `runs` and `deltas` of shape (bodies, columns, 2)."""
+    with_runs, with_deltas = runs[..., 0] < runs[..., 1], deltas[..., 0] < deltas[..., 1]
+    sound = with_deltas | ~with_runs
+    sound[:, _NEVER_NULL] = with_deltas[:, _NEVER_NULL]
+    body, column = np.nonzero(with_deltas)
+    if body.size:
+        least, largest, number, whole = _sums(reader.bytes, *deltas[body, column].T)
+        full, cut = count[body], with_runs[body, column]
+        fits = whole & (_LOW[column] <= least) & (largest <= _HIGH[column]) & (cut | (number == full))
+        for index in np.flatnonzero(cut & fits):
+            first, end = runs[body[index], column[index]]
+            valid, null = _runs(reader.content[first:end])
+            fits[index] = valid == number[index] and valid + null == full[index] and column[index] != _NEVER_NULL
+        sound[body, column] = fits
+    return np.asarray(sound.all(axis=1))
+
+
+def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_Ints, _Ints, _Ints, _Bools]:
+    """Of each range of delta bytes: least and largest running sum, number of deltas, and whether all could be read."""
+    open_bytes = np.flatnonzero(content > 127)  # a further group follows
+    addends = _FIRST_GROUP[content]
+    continues = content[open_bytes - 1] > 127  # of the first byte of all it may be wrong: a tag, in no range
+    second = open_bytes[~continues]
+    sign = np.where(content[second] & 1, -1, 1)
+    addends[second + 1] = sign * ((content[second + 1] & 127).astype(np.int32) << 6)
+    deep = open_bytes[continues]
+    third = content[deep - 2] <= 127
+    sign = np.where(content[deep - 1] & 1, -1, 1)
+    addends[deep + 1] = sign * ((content[deep + 1] & 127).astype(np.int32) << 13)
+    sums = np.cumsum(addends, dtype=np.int64)
+    edges = np.stack([first, end], axis=1).ravel()
+    base = sums[first - 1]
+    least = np.minimum.reduceat(sums, edges)[::2] - base
+    largest = np.maximum.reduceat(sums, edges)[::2] - base
+    number = end - first - (np.searchsorted(open_bytes, end) - np.searchsorted(open_bytes, first))
+    whole = content[end - 1] <= 127
+    too_deep = deep[~third]  # the fourth group and on: larger than any bound allows
+    at = np.searchsorted(first, too_deep, side="right") - 1
+    inside = (at >= 0) & (too_deep < end[at])
+    whole[at[inside]] = False
+    return least, largest, number, whole
+
+
+def _runs(packed: bytes) -> tuple[int, int]:
+    """Valid and null cells of the runs of a column; (-1, 0) where they cannot be read."""
+    totals, index, value, shift = [0, 0], 0, 0, 0
+    for byte in packed:
+        value |= (byte & 127) << shift
+        if byte > 127:
+            shift += 7
+            if shift > 21:
+                return -1, 0
+            continue
+        totals[index & 1] += value
+        index, value, shift = index + 1, 0, 0
+    return (totals[0], totals[1]) if not shift else (-1, 0)
