@@ -267,6 +267,38 @@ def _header_in_front(payload: bytes) -> Header | None:
 
 
 def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
+    if len(header.prev_hash) != (HASH_BYTES if header.seq > 1 else 0):
+        return "prev_hash has the wrong length"
+    if len(header.boot_id) > 16:
+        return "boot_id is over 16 bytes"
+    if abs(header.queued_at_ms) >= 2**53 or header.mono_ms >= 2**53:
+        return "a time is out of range"
+    if not (0 <= header.clock_quality < 256 and 0 <= header.body_kind < 256):
+        return "an enum is out of range"
+    if header.body_size > MAX_BODY_BYTES:
+        return f"body of {header.body_size} bytes, at most {MAX_BODY_BYTES}"
+    if len(envelope.signature) not in (0, 64):
+        return "signature is not 64 bytes"
+    if len(envelope.body_hash) not in (0, HASH_BYTES):
+        return "body_hash is not 32 bytes"
+    return "both a body and a tombstone" if envelope.body and envelope.body_hash else None
+
+
+def _header_in_front(payload: bytes) -> Header | None:
+    """Header of a payload of any size, where it comes first, as an encoder writes it; no more than that is read."""
+    length, start = payload[1], 2
+    if length > 127:  # two groups of seven bits; a third would be beyond MAX_HEADER_BYTES
+        length, start = length & 127 | payload[2] << 7, 3
+    if payload[0] != _HEADER_TAG or not 0 < length <= MAX_HEADER_BYTES:
+        return None
+    try:
+        header = _header(pb.Header.FromString(payload[start : start + length]))
+    except DecodeError:
+        return None
+    return header if _identity_fault(header) is None else None
+
+
+def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
     checks = (
         (len(header.prev_hash) == (HASH_BYTES if header.seq > 1 else 0), "prev_hash has the wrong length"),
         (len(header.boot_id) <= 16, "boot_id is over 16 bytes"),
