@@ -24,9 +24,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "elm": (),  # ELM327-emulator: licence CC BY-NC-SA, tests only
     "glum": ("pricing/tariff.py",),
     "lightgbm": ("pricing/boosting.py",),
-    "obd": ("device/sources/obd_poll.py",),
+    "obd": ("device/sources/obd_adapter.py",),
     "paho": ("device/uplink.py",),  # ingest has a receiver of its own: docs/decisions/0011
     "pickle": (),  # nothing stored or received is ever code
+    "prometheus_client": ("ingest/monitor.py",),
     "pty": ("replay_data/pseudo_terminal.py",),
     "pynmeagps": ("device/sources/nmea.py",),
     "serial": ("device/sources/serial_port.py", "device/sources/protocol_watched.py"),

@@ -71,7 +71,7 @@ SHORT: Final = Round(
         "lake read-only": 1,
         "car's disk full": 1,
     },
-    0.4,
+    0.3,
     cars=3,
     devices=0,
     workers=2,
