@@ -39,8 +39,10 @@ def main(argv: list[str]) -> int:
 def _run(options: argparse.Namespace) -> None:
     from device.contract.broker import parse_broker
     from ingest.contract.lake import Lake
+    from ingest.monitor import parse_address
     from ingest.serve import serve
 
+    monitor_at = parse_address(options.monitor) if options.monitor is not None else None
     with _stop_signals() as stop, _broker(options) as url:
         counters = serve(
             Lake(options.lake),
@@ -49,6 +51,7 @@ def _run(options: argparse.Namespace) -> None:
             until_idle_s=options.until_idle,
             insecure=options.insecure,
             ca_file=options.ca_file,
+            monitor_at=monitor_at,
         )
     names = ("received", "stored", "duplicates", "rejected", "segments", "acks")
     _tell({name: counters[name] for name in names} | dict(sorted(counters.items())), as_json=options.json)
@@ -80,6 +83,12 @@ def _export(options: argparse.Namespace) -> None:
     chosen = targets(options.files, options.out)
     done = [export_recording(path, target) for path, target in tqdm(chosen.items(), unit=" files", disable=None)]
     _tell_rows([row._asdict() for row in done], as_json=options.json)
+
+
+def _config(options: argparse.Namespace) -> None:
+    from ingest.configure import configure
+
+    _tell(configure(options, time.time_ns() // 1_000_000), as_json=options.json)
 
 
 @contextmanager
@@ -165,6 +174,8 @@ def _port(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ingest.configure import add_arguments
+
     parser = argparse.ArgumentParser(
         prog="ubi ingest",
         description="MQTT messages to the lake: checked, on disk, then acknowledged.",
@@ -177,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         added.set_defaults(action=action)
-        if name != "export":
+        if name not in ("export", "config"):
             added.add_argument("--lake", type=Path, required=True, metavar="DIR", help="folder of the lake")
         added.add_argument("--json", action="store_true", help="print JSON for machines")
         return added
@@ -197,6 +208,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="accept a plain connection that leaves this machine, and unregistered devices from there",
     )
+    run.add_argument(
+        "--monitor",
+        metavar="[HOST:]PORT",
+        help="answer /metrics (Prometheus) and /health there; on the loopback unless HOST is said (PORT 0: any free)",
+    )
     command("seal", _seal, "turn messages into typed tables of whole trips; safe to kill and to repeat")
     command("status", _ask("status"), "tell of each device what has come, what is missing and when it was last heard")
     command("gaps", _ask("gaps"), "list the sequence numbers that have not come")
@@ -204,4 +220,5 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "write recordings (.ubirec) as Parquet tables of readings")
     export.add_argument("files", nargs="+", type=Path, metavar="RECORDING")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the Parquet files")
+    add_arguments(command("config", _config, "sign a device's configuration and leave it at the broker"))
     return parser

@@ -89,10 +89,10 @@ def subscribe(version: int, packet_id: int, topic_filter: str) -> bytes:
     return _packet(0x82, packet_id.to_bytes(2, "big") + none + _text(topic_filter) + b"\1")
 
 
-def publish(version: int, packet_id: int, topic: str, payload: bytes) -> bytes:
-    """PUBLISH at QoS 1."""
+def publish(version: int, packet_id: int, topic: str, payload: bytes, *, retain: bool = False) -> bytes:
+    """PUBLISH at QoS 1; a retained one is kept by the broker for whoever subscribes later."""
     none = b"\0" if version == MQTT5 else b""
-    return _packet(0x32, _text(topic) + packet_id.to_bytes(2, "big") + none + payload)
+    return _packet(0x33 if retain else 0x32, _text(topic) + packet_id.to_bytes(2, "big") + none + payload)
 
 
 def pubacks(packet_ids: list[bytes]) -> bytes:
