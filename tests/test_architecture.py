@@ -25,7 +25,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "glum": ("pricing/tariff.py",),
     "lightgbm": ("pricing/boosting.py",),
     "obd": ("device/sources/obd_adapter.py",),
-    "paho": ("device/uplink.py",),  # ingest has a receiver of its own: docs/decisions/0011
+    "paho": ("device/uplink_connection.py",),  # ingest has a receiver of its own: docs/decisions/0011
     "pickle": (),  # nothing stored or received is ever code
     "prometheus_client": ("ingest/monitor.py",),
     "pty": ("replay_data/pseudo_terminal.py",),

@@ -12,7 +12,8 @@ from device.contract import wire
 from device.contract.broker import BrokerAddress, ClientCertificate, parse_broker
 from device.contract.errors import UsageError
 from device.outbox import Outbox
-from device.uplink import RESEND_MS, WINDOW_ROWS, Uplink
+from device.uplink import RESEND_MS, Uplink
+from device.uplink_lane import WINDOW_ROWS
 from tests.device.test_outbox import put, seqs
 from tests.insurer import Insurer, ack, until
 from tests.mosquitto import Mosquitto, find_mosquitto
@@ -113,10 +114,12 @@ def test_a_silent_broker_does_not_block_the_caller(outbox):
     uplink.stop()
 
 
-def test_attempts_to_connect_wait_ever_longer(free_port, outbox):
-    uplink = Uplink("car", parse_broker(f"mqtt://localhost:{free_port}"))
+@pytest.mark.parametrize(("drawn", "share"), [(0.0, 0.1), (0.5, 0.55), (1.0, 1.0)])
+def test_attempts_to_connect_wait_ever_longer_by_chance(free_port, outbox, drawn, share):
+    uplink = Uplink("car", parse_broker(f"mqtt://localhost:{free_port}"), draw=lambda: drawn)
     now_ms = 0
-    for wait_ms in (1_000, 2_000, 4_000):
+    for bound_ms in (2_000, 4_000, 8_000):
+        wait_ms = round(bound_ms * share)
         until(lambda: uplink._connection is None and uplink.last_error, lambda now=now_ms: uplink.step(now, 0.01))
         assert "refused" in uplink.last_error
         assert uplink._connect_at_ms == now_ms + wait_ms
