@@ -131,10 +131,7 @@ def test_a_broker_that_does_not_let_us_write_is_told(capsys, key, mosquitto, tmp
     mosquitto.stop()
     config = tmp_path / "mosquitto" / "mosquitto.conf"
     user = getpass.getuser()  # started by root, the broker would become a user who may not read the test's folder
-    config.write_text(f"{config.read_text()}
-acl_file {acl}
-user {user}
-")
+    config.write_text(f"{config.read_text()}\nacl_file {acl}\nuser {user}\n")
     mosquitto.start()
     status, line = failed(capsys, "--key", key, "--device", "car", "--broker", mosquitto.url)
     assert status == 1
