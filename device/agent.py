@@ -1,81 +1,47 @@
-"""The agent: readings of one source to messages in the outbox.
+"""The agent: readings to messages in the outbox.
 
-    reading -> Pipeline -> body -> Chain (fixed bytes) -> Outbox, in one transaction with the state after it
+    reading -> Driven -> Pipeline -> Messages, Chain (fixed bytes) -> Outbox, in one transaction with the state after it
 
 Syncs to the disk: one at a trip's start and end, one at each event, and one for every `commit_ms` of driving without
 any (360 in an hour at the default 10 s); none while parked. A kill loses at most the readings since the last of them;
 a replay plays those again and makes the same bytes.
+
+Time: readings come in monotonic time of this boot. The pipeline sees them on an axis that goes on over restarts of the
+computer, so that a trip is one trip (`device.resume`). UTC is only told.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Final
 
 from device.chain import Chain
-from device.clock import Clock
-from device.contract import bodies, wire
-from device.contract import wire_pb2 as pb
-from device.contract.motion import COLUMNS, PERIOD_MS, MotionSample
+from device.clock import CarClock, Clock
+from device.contract import bodies
+from device.contract.errors import TryAgainError
 from device.contract.signals import Reading
-from device.events import DetectedEvent
+from device.driven import Driven
+from device.messages import AgentSettings, Messages, Stamp
 from device.outbox import Outbox
-from device.pipeline import END_OF_RECORDING, END_REBOOT, Output, Pipeline, TripEnded, TripStarted
+from device.pipeline import END_OF_RECORDING, END_REBOOT, Output, Pipeline, TripStarted
+from device.resume import Moment, axis_by_run_time, axis_by_utc
+from device.state import Boot, Memory, dump_state, load_state
+from device.trips import TRIP_GAP_MS
 
 log = logging.getLogger(__name__)
 
-STATE_VERSION: Final = 1
-MAX_BATCH_ROWS: Final = 500
-M_PER_KM: Final = 1_000
-ODOMETERS: Final = {"odometer_km": "odometer_m", "distance_since_clear_km": "distance_since_clear_m"}
+__all__ = ["Agent", "AgentSettings"]
 
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """What an agent writes into its messages, and how often it writes.
-
-    `motion` false keeps motion in the car; events and summaries are the same. `batch_ms`: a motion batch is closed
-    after this much driving, or `MAX_BATCH_ROWS`. `commit_ms`: see the module.
-    """
-
-    device_id: str
-    motion: bool = False
-    batch_ms: int = 60_000
-    commit_ms: int = 10_000
-    sensor_grade: int = pb.GRADE_OBD_SPEED
-    vehicle: str = ""
-    adapter: str = ""
-    recording: str = ""
-    recorded_file: str = ""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What the agent itself remembers over a restart; all of it JSON."""
-
-    trip_seq: int = 0  # seq of the running trip's trip_start
-    batch: list[MotionSample] = field(default_factory=list)  # motion not yet queued
-    readings: int = 0
-    finished: bool = False
-    late_readings: int = 0  # of the pipeline's, already counted
-    counters: dict[str, int] = field(default_factory=dict)  # since the last health message
-    odometers: dict[str, int] = field(default_factory=dict)  # last values since the last trip's end
-    totals: dict[str, int] = field(default_factory=lambda: {"trips": 0, "events": 0, "distance_mm": 0})
-
-    def to_state(self) -> dict[str, Any]:
-        """JSON form, to be written before the memory changes again."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Memory:
-        """Memory of its JSON form."""
-        return cls(**state | {"batch": [MotionSample(*row) for row in state["batch"]]})
+# Readings off the grid that trip_start and trip_end tell: signal -> (field, steps of the field in the signal's unit).
+SEEN: Final = {
+    "odometer_km": ("odometer_m", 1_000),
+    "distance_since_clear_km": ("distance_since_clear_m", 1_000),
+    "dtc_count": ("dtc_count", 1),
+}
 
 
 class Agent:
-    """Turns the readings of one source, in time order, into messages; goes on where the outbox's state was taken.
+    """Turns readings, in time order, into messages; goes on where the outbox's state was taken.
 
     Parameters
     ----------
@@ -90,23 +56,29 @@ class Agent:
 
     Attributes
     ----------
-    adapter : str
-        What the next trip says of its adapter.
+    messages : Messages
+        Its `adapter` and `vin_hash` are what the next trip tells of them.
     """
 
     def __init__(
         self, settings: AgentSettings, outbox: Outbox, sign: bodies.Sign, clock: Clock, now_ms: int = 0
     ) -> None:
-        self.adapter = settings.adapter
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
-        self._now_ms = self._committed_ms = now_ms
-        self._messages: list[wire.Encoded] = []
-        saved = _load_state(outbox)
-        rebooted = saved is not None and saved["boot_id"] != clock.boot_id.hex()
-        self._pipeline = Pipeline.from_state(saved["pipeline"], self._wall_time) if saved else Pipeline(self._wall_time)
-        self._memory = Memory.from_state(saved["memory"]) if saved else Memory()
+        self._utc = CarClock(clock)
+        self._driven = Driven()
+        self._now_ms = self._committed_ms = self._started_ms = now_ms
+        saved = load_state(outbox)
+        boot_id = clock.boot_id.hex()
+        self._boot, self._memory, state = saved or (Boot(boot_id, now_ms), Memory(), None)
+        self._pipeline = Pipeline.from_state(state, self._wall_time) if state else Pipeline(self._wall_time)
+        self._held: list[Reading] | None = None  # readings that wait until it is known where this boot lies
+        if self._boot.boot_id == boot_id:
+            self._boot.restore(self._utc, self._driven)
+        else:
+            self._before, self._boot = self._boot.moment, Boot(boot_id, now_ms)
+            self._held = []
         self._chain = Chain(
             device_id=settings.device_id,
             stream_id=outbox.stream_id,
@@ -114,12 +86,11 @@ class Agent:
             next_seq=outbox.next_seq,
             head=outbox.head,
             sign=sign,
-            signed_ms=saved["signed_ms"] if saved and not rebooted else now_ms,
+            signed_ms=self._boot.signed_ms,
         )
-        if rebooted:
-            self._take(self._pipeline.finish(END_REBOOT))
-            self._pipeline = Pipeline(self._wall_time)
-            self._memory.late_readings = 0
+        self.messages = Messages(settings, self._chain, self._memory, self._stamp)
+        if self._held is not None:
+            self._find_axis()
 
     @property
     def readings(self) -> int:
@@ -136,21 +107,31 @@ class Agent:
         """Whether the recording was played to its end."""
         return self._memory.finished
 
+    @property
+    def in_trip(self) -> bool:
+        """Whether a trip is running."""
+        return self._pipeline.in_trip
+
     def push(self, reading: Reading) -> None:
         """Take the next reading."""
-        self._memory.readings += 1
-        self.count("readings")
         self._now_ms = max(self._now_ms, reading.t_ms)
-        if reading.value is None:
-            self.count("null_readings")
-        elif reading.signal in ODOMETERS:
-            self._memory.odometers[ODOMETERS[reading.signal]] = round(reading.value * M_PER_KM)
-        self._take(self._pipeline.push(reading))
+        if reading.signal == "gnss_utc_s":
+            self._utc.hear(reading)
+        if self._held is None:
+            self._push(reading)
+        else:
+            self._held.append(reading)
+            self._find_axis(reading)
 
     def advance(self, now_ms: int) -> None:
         """Time has passed without a reading."""
         self._now_ms = max(self._now_ms, now_ms)
-        self._take(self._pipeline.advance(now_ms))
+        if self._held is not None:
+            self._find_axis()
+        if self._held is None:
+            if outputs := self._pipeline.advance(now_ms + self._boot.offset_ms):
+                self._take(outputs)
+            self._commit_in_time()
 
     def count(self, counter: str, amount: int = 1) -> None:
         """Add to a counter of the next health message."""
@@ -164,131 +145,116 @@ class Agent:
         self.commit()
 
     def commit(self) -> None:
-        """Store what was made so far, and the state after it, in one transaction."""
-        state = {
-            "version": STATE_VERSION,
-            "boot_id": self._clock.boot_id.hex(),
-            "signed_ms": self._chain.signed_ms,
-            "pipeline": self._pipeline.to_state(),
-            "memory": self._memory.to_state(),
-        }
-        first_seq = self._chain.next_seq - len(self._messages)
-        self._outbox.commit(first_seq, self._messages, json.dumps(state, separators=(",", ":")).encode())
-        self._messages = []
+        """Store what was made so far, and the state after it, in one transaction.
+
+        While it is open where this boot lies nothing is stored: the next start finds the last boot as it was. What a
+        disk refuses now is kept in memory and stored with the next commit.
+        """
+        if self._held is not None:
+            return
+        boot, memory = self._boot, self._memory
+        boot.signed_ms = self._chain.signed_ms
+        boot.clock, boot.driven = self._utc.to_state(), self._driven.to_state()
+        known = self._utc.is_known(self._now_ms)
+        boot.moment = Moment(
+            mono_ms=self._now_ms + boot.offset_ms,
+            utc_ms=self._utc.utc_ms(self._now_ms) if known else None,
+            run_time_s=memory.run_time_s,
+            run_time_ms=memory.run_time_ms,
+        )
+        queued = self.messages.queued
+        state = dump_state(boot, memory, self._pipeline.to_state())
         self._committed_ms = self._now_ms
+        try:
+            self._outbox.commit(self._chain.next_seq - len(queued), queued, state)
+        except TryAgainError as error:
+            log.warning("%s; %d messages wait in memory", error, len(queued))
+            self.count("commits_refused")
+        else:
+            queued.clear()
+
+    def _push(self, reading: Reading) -> None:
+        memory = self._memory
+        memory.readings += 1
+        self.count("readings")
+        if reading.value is None:
+            self.count("null_readings")
+        elif reading.signal in SEEN:
+            field, steps = SEEN[reading.signal]
+            memory.seen[field] = round(reading.value * steps)
+        moved = reading._replace(t_ms=reading.t_ms + self._boot.offset_ms) if self._boot.offset_ms else reading
+        if reading.signal == "run_time_s" and reading.value is not None:
+            memory.run_time_s, memory.run_time_ms = round(reading.value), moved.t_ms
+        if not self._driven.admits(reading):
+            self.count("not_driven")
+        elif outputs := self._pipeline.push(moved):
+            self._take(outputs)
+        self._commit_in_time()
+
+    def _find_axis(self, reading: Reading | None = None) -> None:
+        """Go on with the last boot's trip if it is known that it was a short while ago, else end it.
+
+        With a trip running both UTC and run time may tell, and readings wait for either for up to `patience_ms`.
+        Without one they wait for the clock, because a trip is started with the UTC that is known by then.
+        """
+        before, held, now_ms = self._before, self._held or [], self._now_ms
+        known, in_trip = self._utc.is_known(now_ms), self._pipeline.in_trip
+        offset_ms = axis_by_utc(before, now_ms, self._utc.utc_ms(now_ms)) if known else None
+        if offset_ms is None and reading is not None and reading.signal == "run_time_s":
+            offset_ms = axis_by_run_time(before, reading)
+        is_decided = offset_ms is not None if in_trip else known
+        if not is_decided and now_ms - self._started_ms < self._settings.patience_ms:
+            return
+        first_ms = held[0].t_ms if held else now_ms
+        if in_trip:
+            if offset_ms is not None and first_ms + offset_ms - before.mono_ms <= TRIP_GAP_MS:
+                self.count("trips_resumed")
+            else:
+                self.count("trips_cut_by_reboot")
+                self._take(self._pipeline.finish(END_REBOOT))
+                offset_ms = None
+        if offset_ms is None:
+            self._pipeline = self._pipeline.restarted()
+            self._memory.late_readings = self._pipeline.late_readings
+        # Where the time away is not known, or no trip needs it, the axis goes on after a gap that ends any trip.
+        self._boot.offset_ms = before.mono_ms + 2 * TRIP_GAP_MS - first_ms if offset_ms is None else offset_ms
+        self._held = None
+        self.commit()
+        for waited in held:
+            self._push(waited)
 
     def _take(self, outputs: list[Output]) -> None:
+        """Make messages. When they are made depends on readings alone, so that a replay makes the same ones."""
+        self._count_late()
         at_once = False
         for output in outputs:
-            if isinstance(output, MotionSample):
-                self._sample(output)
-                continue
-            at_once = True
-            if isinstance(output, TripStarted):
-                self._trip_started(output)
-            elif isinstance(output, DetectedEvent):
-                self._event(output)
-            elif isinstance(output, TripEnded):
-                self._trip_ended(output)
-        driving = self._pipeline.in_trip
-        if driving and self._chain.is_checkpoint_due(self._now_ms):
-            self._queue_health()
-        if at_once or (driving and self._now_ms - self._committed_ms >= self._settings.commit_ms):
+            at_once |= self.messages.take(self._by_this_boot(output), self._pipeline.rules.version)
+        if self._pipeline.in_trip and self._chain.is_checkpoint_due(self._now_ms):
+            self.messages.health()
+        if at_once:
             self.commit()
 
-    def _trip_started(self, trip: TripStarted) -> None:
-        self._memory.trip_seq = self._chain.next_seq
-        settings = self._settings
-        self._queue(
-            bodies.TripStart(
-                period_ms=PERIOD_MS,
-                started_at_ms=trip.started_at_ms,
-                utc_offset_min=trip.utc_offset_min,
-                rules_version=self._pipeline.rules.version,
-                sensor_grade=settings.sensor_grade,
-                recording=settings.recording,
-                vehicle=settings.vehicle,
-                adapter=self.adapter[: bodies.MAX_TEXT],
-                start_mono_ms=trip.start_mono_ms,
-                recorded_file=settings.recorded_file,
-                odometer_m=self._memory.odometers.get("odometer_m"),
-                distance_since_clear_m=self._memory.odometers.get("distance_since_clear_m"),
-            )
-        )
+    def _by_this_boot(self, output: Output) -> Output:
+        if not isinstance(output, TripStarted):
+            return output
+        return output._replace(start_mono_ms=max(0, output.start_mono_ms - self._boot.offset_ms))
 
-    def _sample(self, sample: MotionSample) -> None:
-        if not self._settings.motion:
-            return
-        batch = self._memory.batch
-        if batch and sample.t_ms != batch[-1].t_ms + PERIOD_MS:
-            self._queue_batch()
-        batch.append(sample)
-        if len(batch) >= MAX_BATCH_ROWS or len(batch) * PERIOD_MS >= self._settings.batch_ms:
-            self._queue_batch()
+    def _commit_in_time(self) -> None:
+        is_open = self._pipeline.in_trip or self.messages.queued
+        if is_open and self._now_ms - self._committed_ms >= self._settings.commit_ms:
+            self.commit()
 
-    def _event(self, event: DetectedEvent) -> None:
-        self._memory.totals["events"] += 1
-        self._queue(
-            bodies.Event(
-                trip_seq=self._memory.trip_seq,
-                rules_version=self._pipeline.rules.version,
-                sensor_grade=self._settings.sensor_grade,
-                **event._asdict(),
-            )
-        )
-
-    def _trip_ended(self, trip: TripEnded) -> None:
-        self._memory.totals["trips"] += 1
-        self._memory.totals["distance_mm"] += trip.summary.distance_mm
-        if self._memory.batch:
-            self._queue_batch()
-        self._queue_health()
-        odometers = self._memory.odometers
-        self._queue(
-            bodies.TripEnd(
-                self._memory.trip_seq,
-                trip.reason,
-                trip.summary,
-                odometer_m=odometers.get("odometer_m"),
-                distance_since_clear_m=odometers.get("distance_since_clear_m"),
-            )
-        )
-        odometers.clear()  # a car may be driven without us: the next trip wants fresh readings
-
-    def _queue_batch(self) -> None:
-        batch = self._memory.batch
-        columns = {name: [getattr(row, name) for row in batch] for name in COLUMNS}
-        self._queue(bodies.Motion(self._memory.trip_seq, batch[0].t_ms, len(batch), columns))
-        batch.clear()
-
-    def _queue_health(self) -> None:
+    def _count_late(self) -> None:
         memory, late_readings = self._memory, self._pipeline.late_readings
         if late_readings > memory.late_readings:
             self.count("late_readings", late_readings - memory.late_readings)
             memory.late_readings = late_readings
-        self._queue(bodies.Health(dict(memory.counters)))
-        memory.counters.clear()
 
-    def _queue(self, body: bodies.Body) -> None:
-        message = self._chain.add(
-            body,
-            mono_ms=self._now_ms,
-            utc_ms=self._clock.utc_ms(self._now_ms),
-            quality=self._clock.quality,
-            next_within_ms=self._settings.batch_ms if self._settings.motion else 0,
-        )
-        self._messages.append(message)
+    def _stamp(self) -> Stamp:
+        now_ms = self._now_ms
+        return Stamp(now_ms, self._utc.utc_ms(now_ms), self._utc.quality(now_ms))
 
-    def _wall_time(self, mono_ms: int) -> tuple[int, int | None]:
-        utc_ms = self._clock.utc_ms(mono_ms)
-        return utc_ms, self._clock.utc_offset_min(utc_ms)
-
-
-def _load_state(outbox: Outbox) -> dict[str, Any] | None:
-    """State of an earlier run; None for a new outbox, or one that another release wrote."""
-    state: dict[str, Any] = json.loads(outbox.state) if outbox.state else {}
-    if state.get("version") == STATE_VERSION:
-        return state
-    if state:
-        log.warning("%s: state of version %s is dropped; a trip it held has no end", outbox.path, state["version"])
-    return None
+    def _wall_time(self, axis_ms: int) -> tuple[int, int | None]:
+        mono_ms = axis_ms - self._boot.offset_ms
+        utc_ms = self._utc.utc_ms(mono_ms)
+        return utc_ms, self._clock.utc_offset_min(utc_ms) if self._utc.is_known(mono_ms) else None

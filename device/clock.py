@@ -27,8 +27,6 @@ GNSS_AGREE_MS: Final = 500
 GNSS_CONFIRM: Final = 3
 # After this long without GNSS a clock that NTP keeps is the better one: a crystal of 50 ppm is then 4 s off.
 GNSS_FRESH_MS: Final = 86_400_000
-# A receiver whose week count rolled over is 1,024 weeks (19.6 years) behind.
-GNSS_EARLIEST_S: Final = 1_735_689_600  # 2025-01-01
 
 KNOWN: Final = frozenset({pb.CLOCK_NTP, pb.CLOCK_GNSS, pb.CLOCK_RECORDED})
 
@@ -64,14 +62,14 @@ class CarClock:
         self._heard_ms = 0  # last reading that agreed
         self._doubt: tuple[int, int] = (0, 0)  # another difference, and how often it was heard in a row
 
-    def hear(self, reading: Reading) -> bool:
-        """Take a `gnss_utc_s` reading; False when it cannot be."""
-        if reading.value is None or reading.value < GNSS_EARLIEST_S:
-            return reading.value is None
+    def hear(self, reading: Reading) -> None:
+        """Take a `gnss_utc_s` reading."""
+        if reading.value is None:
+            return
         ahead_ms = round(reading.value * 1_000) - reading.t_ms
         if self._ahead_ms is not None and abs(ahead_ms - self._ahead_ms) <= GNSS_AGREE_MS:
             self._heard_ms, self._doubt = reading.t_ms, (0, 0)
-            return True
+            return
         other_ms, times = self._doubt
         if times and abs(ahead_ms - other_ms) <= GNSS_AGREE_MS:
             self._doubt = (max(ahead_ms, other_ms), times + 1)  # a sentence comes late, never early
@@ -79,7 +77,6 @@ class CarClock:
             self._doubt = (ahead_ms, 1)
         if self._doubt[1] >= GNSS_CONFIRM:
             self._ahead_ms, self._heard_ms, self._doubt = self._doubt[0], reading.t_ms, (0, 0)
-        return True
 
     def quality(self, mono_ms: int) -> int:
         """Number of the wire's ClockQuality at a monotonic time."""

@@ -54,7 +54,7 @@ def run(config: DeviceConfig, stopping: Stopping) -> None:
         try:
             while not stopping():
                 reading = waiting.read(POLL_S)
-                agent.adapter = source.health.adapter or agent.adapter
+                agent.messages.adapter = source.health.adapter or agent.messages.adapter
                 counters.feed(source, uplink)
                 if reading is None:
                     agent.advance(clock.mono_ms())

@@ -89,6 +89,10 @@ class Pipeline:
         self._tracker.end()
         return out
 
+    def restarted(self) -> Pipeline:
+        """Pipeline after a gap of unknown length: it keeps what outlives a trip (rules, mounting) and nothing else."""
+        return Pipeline(self._wall_time, self.rules)
+
     @property
     def in_trip(self) -> bool:
         """Whether a trip is running."""

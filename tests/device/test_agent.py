@@ -6,84 +6,36 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.agent import Agent, AgentSettings
 from device.chain import CHECKPOINT_MS
-from device.clock import RecordedClock
-from device.contract import bodies, wire
+from device.contract import bodies
 from device.contract import wire_pb2 as pb
 from device.contract.motion import COLUMNS, PERIOD_MS, MotionSample
 from device.contract.signals import Reading
-from device.contract.signing import Signer, verify
+from device.contract.signing import verify
 from device.events import DetectedEvent
+from device.messages import MAX_BATCH_ROWS
 from device.outbox import Outbox
 from device.pipeline import Pipeline, TripEnded, TripStarted
 from tests.conftest import REPOSITORY
-
-STREAM = bytes(range(16))
-SIGNER = Signer.from_seed(bytes(32))
-MONDAY_MS = 1_735_516_800_000
-FULL = AgentSettings("car", motion=True, batch_ms=250_000, commit_ms=30_000)
-OFF = replace(FULL, motion=False)
-
-
-def drive(seconds: int, seed: int = 1, start_ms: int = 0) -> list[Reading]:
-    """A drive with engine, changing speed, hard braking now and then, missing answers, and stops within a trip."""
-    draw, readings, speed, target = random.Random(seed), [], 0.0, 50.0
-    for tick in range(seconds * 2):
-        t_ms = start_ms + tick * 500 + draw.randrange(100)
-        if tick % 80 == 0:
-            target = draw.choice([0.0, 0.0, 30.0, 50.0, 90.0, 135.0])
-        step = 9.0 if draw.random() < 0.1 else 2.0
-        speed += max(-step, min(step, target - speed))
-        readings.append(Reading(t_ms, "speed_kmh", None if draw.random() < 0.05 else float(round(speed))))
-        readings.append(Reading(t_ms, "rpm", 900.0 + 20 * speed))
-        if tick % 200 == 0:
-            readings.append(Reading(t_ms, "odometer_km", 1_000 + tick / 100))
-    return readings
-
-
-def clock(boot_id: bytes = b"boot") -> RecordedClock:
-    return RecordedClock(MONDAY_MS, 60, boot_id)
-
-
-def agent_on(outbox: Outbox, setting: AgentSettings = FULL, boot_id: bytes = b"boot", now_ms: int = 0) -> Agent:
-    return Agent(setting, outbox, SIGNER.sign, clock(boot_id), now_ms)
-
-
-def play(agent: Agent, readings: list[Reading]) -> None:
-    for reading in readings[agent.readings :]:
-        agent.push(reading)
-
-
-def payloads(outbox: Outbox) -> list[bytes]:
-    return [row.payload for row in outbox.unacked(1_000_000)]
-
-
-def decoded(stream: list[bytes]) -> list[wire.Message]:
-    messages = [wire.decode(payload, "car") for payload in stream]
-    taken = [message for message in messages if isinstance(message, wire.Message)]
-    assert taken == messages
-    return taken
-
-
-def stream_of(path: Path, readings: list[Reading], setting: AgentSettings = FULL) -> list[bytes]:
-    """All messages of readings played without interruption."""
-    with Outbox(path, STREAM) as outbox:
-        agent = agent_on(outbox, setting)
-        play(agent, readings)
-        agent.finish()
-        return payloads(outbox)
-
-
-def of_kind(messages: list[wire.Message], kind: type) -> list[Any]:
-    return [message.body for message in messages if isinstance(message.body, kind)]
+from tests.device.agents import (
+    FULL,
+    MONDAY_MS,
+    OFF,
+    SIGNER,
+    STREAM,
+    agent_on,
+    decoded,
+    drive,
+    of_kind,
+    payloads,
+    play,
+    stream_of,
+)
 
 
 def test_messages_say_what_the_pipeline_found(tmp_path):
@@ -157,8 +109,8 @@ def test_a_checkpoint_comes_with_each_trip_end_and_at_least_every_five_minutes_o
     assert max(b - a for a, b in pairwise(times)) <= CHECKPOINT_MS + 1_000
 
 
-def test_motion_batches_end_after_their_time_and_never_hold_more_than_500_rows(tmp_path):
-    for batch_ms, rows in ((60_000, 120), (10_000_000, 500)):
+def test_motion_batches_end_after_their_time_and_never_hold_more_than_600_rows(tmp_path):
+    for batch_ms, rows in ((60_000, 120), (10_000_000, MAX_BATCH_ROWS)):
         setting = replace(FULL, batch_ms=batch_ms)
         messages = decoded(stream_of(tmp_path / str(batch_ms), drive(1_200), setting))
         counts = [batch.count for batch in of_kind(messages, bodies.Motion)]
@@ -215,7 +167,7 @@ import sys
 from pathlib import Path
 from device.events import DetectedEvent
 from device.outbox import Outbox
-from tests.device.test_agent import STREAM, agent_on, drive
+from tests.device.agents import STREAM, agent_on, drive
 
 with Outbox(Path(sys.argv[1]), STREAM) as outbox:
     agent = agent_on(outbox)
@@ -292,3 +244,18 @@ def test_time_without_readings_ends_a_trip(tmp_path):
         (end,) = of_kind(decoded(payloads(outbox)), bodies.TripEnd)
         assert end.reason == pb.END_INACTIVE
         assert not agent.finished
+
+
+def test_a_trip_begun_by_the_first_release_goes_on(tmp_path):
+    """The state is one that the first release committed after 900 readings of `drive(300)`."""
+    with Outbox(tmp_path / "a", STREAM) as outbox:
+        play(agent_on(outbox), drive(300)[:900])
+        outbox.commit(outbox.next_seq, [], (REPOSITORY / "tests/device/state_version_1.json").read_bytes())
+    with Outbox(tmp_path / "a", STREAM) as outbox:
+        agent = agent_on(outbox)
+        assert agent.readings == 900
+        play(agent, drive(300))
+        agent.finish()
+        (end,) = of_kind(decoded(payloads(outbox)), bodies.TripEnd)
+    (whole,) = of_kind(decoded(stream_of(tmp_path / "whole", drive(300))), bodies.TripEnd)
+    assert end == whole

@@ -23,7 +23,7 @@ from device.contract.signing import verify
 from replay_data import player as player_module
 from replay_data.player import WAIT_S, Player, read_recording
 from tests.conftest import REPOSITORY
-from tests.device.test_agent import drive
+from tests.device.agents import drive
 from tests.insurer import Insurer, until
 
 STARTED_MS = 1_735_516_800_000

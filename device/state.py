@@ -1,0 +1,118 @@
+"""What an agent remembers over a restart: JSON in the outbox, in one transaction with the messages it belongs to.
+
+    version 1   the first release: one boot, no GNSS time
+    version 2   the moment of the commit for a reboot in mid-trip; clock, the car's last word, what was last read of it
+
+A state of version 1 is migrated. One of a later version is from a release that was taken back: it is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from device.clock import CarClock
+from device.contract.motion import GRADE_OBD_SPEED, PERIOD_MS, MotionSample
+from device.driven import Driven
+from device.outbox import Outbox
+from device.resume import Moment
+
+log = logging.getLogger(__name__)
+
+STATE_VERSION: Final = 2
+
+State = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the agent itself remembers; all of it JSON."""
+
+    trip_seq: int = 0  # seq of the running trip's trip_start
+    period_ms: int = PERIOD_MS  # of the running trip
+    sensor_grade: int = 0
+    adapter: str = ""  # as its trip_start told it; so is `vin_hash`, in hex
+    vin_hash: str = ""
+    batch: list[MotionSample] = field(default_factory=list)  # motion not yet queued
+    readings: int = 0
+    finished: bool = False
+    late_readings: int = 0  # of the pipeline's, already counted
+    counters: dict[str, int] = field(default_factory=dict)  # since the last health message
+    seen: dict[str, int] = field(default_factory=dict)  # last values off the grid since the last trip's end
+    zone: str = ""  # IANA zone that GNSS last found the car in; empty = never
+    run_time_s: int | None = None  # of the engine, as read at `run_time_ms` on the time axis
+    run_time_ms: int = 0
+    totals: dict[str, int] = field(default_factory=lambda: {"trips": 0, "events": 0, "distance_mm": 0})
+
+    def to_state(self) -> State:
+        """JSON form, to be written before the memory changes again."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    @classmethod
+    def from_state(cls, state: State) -> Memory:
+        """Memory of its JSON form; what a later release dropped is left out."""
+        known = {entry.name: state[entry.name] for entry in fields(cls) if entry.name in state}
+        return cls(**known | {"batch": [MotionSample(*row) for row in state["batch"]]})
+
+
+@dataclass(slots=True)
+class Boot:
+    """What holds for one boot of the computer, and the moment that the next one may have to go on from.
+
+    `offset_ms` is added to the boot's monotonic time to get the time axis, which never goes back as long as the
+    outbox lives.
+    """
+
+    boot_id: str
+    signed_ms: int
+    offset_ms: int = 0
+    moment: Moment = field(default_factory=lambda: Moment(0))
+    clock: list[Any] | None = None
+    driven: list[Any] | None = None
+
+    def to_state(self) -> State:
+        """JSON form."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)} | {"moment": self.moment.to_state()}
+
+    @classmethod
+    def from_state(cls, state: State) -> Boot:
+        """Boot of its JSON form."""
+        return cls(**state | {"moment": Moment(**state["moment"])})
+
+    def restore(self, clock: CarClock, driven: Driven) -> None:
+        """Give clock and last word what they knew."""
+        if self.clock is not None:
+            clock.restore(self.clock)
+        if self.driven is not None:
+            driven.restore(self.driven)
+
+
+def dump_state(boot: Boot, memory: Memory, pipeline: State) -> bytes:
+    """Bytes to be stored with the messages."""
+    state = {"version": STATE_VERSION, "boot": boot.to_state(), "memory": memory.to_state(), "pipeline": pipeline}
+    return json.dumps(state, separators=(",", ":")).encode()
+
+
+def load_state(outbox: Outbox) -> tuple[Boot, Memory, State] | None:
+    """State of an earlier run; None for a new outbox, or one that a later release wrote."""
+    state: State = json.loads(outbox.state) if outbox.state else {}
+    while state.get("version") in MIGRATIONS:
+        state = MIGRATIONS[state["version"]](state)
+    if state.get("version") == STATE_VERSION:
+        return Boot.from_state(state["boot"]), Memory.from_state(state["memory"]), state["pipeline"]
+    if state:
+        log.warning("%s: state of version %s is dropped; a trip it held has no end", outbox.path, state["version"])
+    return None
+
+
+def _from_version_1(state: State) -> State:
+    memory = dict(state["memory"])
+    memory |= {"seen": memory.pop("odometers"), "sensor_grade": GRADE_OBD_SPEED}
+    boot = Boot(state["boot_id"], state["signed_ms"], moment=Moment(state["pipeline"]["motion"]["last"]))
+    return {"version": 2, "boot": boot.to_state(), "memory": memory, "pipeline": state["pipeline"]}
+
+
+MIGRATIONS: Final[dict[int, Callable[[State], State]]] = {1: _from_version_1}
