@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,9 @@ from device.contract.errors import TryAgainError, UbiError, UsageError
 from ingest.broker import Broker
 from ingest.contract import durable
 from ingest.contract.lake import Lake
+from ingest.monitor import MonitorAddress, monitor
+from ingest.systemd import Systemd
+from ingest.vitals import Vitals
 from ingest.worker import Limits, Worker
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,7 @@ def serve(
     ca_file: Path | None = None,
     limits: Limits | None = None,
     ready: threading.Event | None = None,
+    monitor_at: MonitorAddress | None = None,
 ) -> Counter[str]:
     """Run one worker until `stop` is set; what it holds then is written and acknowledged.
 
@@ -49,6 +54,8 @@ def serve(
     limits : Limits or None
     ready : threading.Event or None
         Set once subscribed: a message published before waits for its device to send it again.
+    monitor_at : MonitorAddress or None
+        Where /metrics and /health are answered; None = nowhere.
 
     Returns
     -------
@@ -76,28 +83,40 @@ def serve(
 
     broker = Broker(address, take, ca_file)
     worker = Worker(lake, name, broker.publish, limits)
-    broker.connect()
-    if ready is not None:
-        ready.set()
-    heard, heard_at_s = 0, time.monotonic()
-    try:
+    systemd = Systemd()
+    vitals = Vitals([worker.counters, broker.counters], time.monotonic())
+    with ExitStack() as stack:
+        if monitor_at is not None:
+            log.info("watched at %s", stack.enter_context(monitor(vitals, monitor_at)))
+        broker.connect()
+        stack.callback(broker.close)
+        systemd.ready()
+        if ready is not None:
+            ready.set()
+        heard, heard_at_s = 0, time.monotonic()
         while not stop.is_set():
             broker.step(TURN_S)
             if worker.due(_utc_ms()):
-                worker.flush(_utc_ms())
+                with vitals.commit(time.monotonic):
+                    worker.flush(_utc_ms())
+            now_s = time.monotonic()
+            vitals.turn(
+                now_s, connected=broker.is_connected, held=worker.held, held_s=worker.held_ms(_utc_ms()) / 1_000
+            )
+            systemd.alive(now_s)
             if received != heard:
-                heard, heard_at_s = received, time.monotonic()
-            elif until_idle_s is not None and time.monotonic() - heard_at_s >= until_idle_s:
+                heard, heard_at_s = received, now_s
+            elif until_idle_s is not None and now_s - heard_at_s >= until_idle_s:
                 break
+        systemd.stopping()
         worker.flush(_utc_ms())
         if not broker.is_connected and not stop.is_set():
             raise TryAgainError(
                 f"{address}: the broker went away and did not come back within {until_idle_s:g} s; "
                 "what had come is on disk, the devices send the rest again"
             )
-    finally:
-        broker.close()
-    log.info("stopped: %s", ", ".join(f"{key} {value}" for key, value in sorted(worker.counters.items())))
+    told = ", ".join(f"{key} {value}" for key, value in sorted(worker.counters.items()))
+    log.info("stopped: %s", told, extra={"facts": dict(worker.counters)})
     return worker.counters
 
 

@@ -5,7 +5,8 @@ The worker's own thread writes, any thread reads. Nothing in here names a device
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -67,10 +68,13 @@ class Vitals:
         if connected:
             self.connected_s = now_s
 
-    def committed(self, seconds: float) -> None:
-        """Note a commit: judged, written, synced and acknowledged."""
+    @contextmanager
+    def commit(self, clock_s: Callable[[], float]) -> Iterator[None]:
+        """Time what happens inside: a segment is judged, written, synced and acknowledged."""
+        began_s = clock_s()
+        yield
         self.commits += 1
-        self.commit_s += seconds
+        self.commit_s += clock_s() - began_s
 
     def trouble(self, now_s: float) -> list[str]:
         """What is not well, in words; empty when all is."""

@@ -86,6 +86,15 @@ class Worker:
         if self._oldest_ms is None:
             self._oldest_ms = received_ms
 
+    @property
+    def held(self) -> int:
+        """Messages that are not on disk yet."""
+        return len(self._held)
+
+    def held_ms(self, now_ms: int) -> int:
+        """How long the first of them has been held."""
+        return 0 if self._oldest_ms is None else max(now_ms - self._oldest_ms, 0)
+
     def due(self, now_ms: int) -> bool:
         """Whether what is held should be flushed now."""
         if self._oldest_ms is None:

@@ -64,8 +64,10 @@ def test_messages_that_are_not_written_are_trouble():
 def test_the_scrape_tells_counters_reasons_gauges_and_the_process():
     worker, broker = Counter(received=7, stored=4, rejected=3, rejected_garbage=2, rejected_oversized=1), Counter()
     vitals = Vitals([worker, broker], START_S)
-    vitals.committed(0.25)
-    vitals.committed(0.5)
+    times_s = iter([10.0, 10.25, 20.0, 20.5])
+    for _ in range(2):
+        with vitals.commit(lambda: next(times_s)):
+            pass
     with monitor(vitals, MonitorAddress("127.0.0.1", 0)) as url:
         found = numbers(url)
         broker["connects"] += 1
