@@ -11,12 +11,14 @@ import argparse
 import difflib
 import importlib
 import importlib.metadata
+import json
 import logging
 import os
 import select
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    _log_to_stderr("debug" if options.verbose else options.log_level)
+    _log_to_stderr("debug" if options.verbose else options.log_level, as_json=options.log_format == "json")
     if options.command is None:
         sys.stdout.write(parser.format_help())  # print_help would hide a closed stdout
         return 0
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     rows = "\n".join(f"  {name:<10}{command.help}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="ubi",
-        usage="ubi [-v | --log-level LEVEL] COMMAND ...",
+        usage="ubi [-v | --log-level LEVEL] [--log-format FORMAT] COMMAND ...",
         description="Usage-based insurance pricing, from the car to a filed premium factor.",
         epilog=f"commands:\n{rows}\n\n'ubi COMMAND --help' tells the rest. Start with: ubi demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -123,21 +125,52 @@ def _parser() -> argparse.ArgumentParser:
         default="info",
         help="what is logged on stderr: debug, info (default), warning or error",
     )
+    parser.add_argument(
+        "--log-format",
+        metavar="FORMAT",
+        choices=("text", "json"),
+        default="text",
+        help="text (default), or json: one object a line, for a log collector",
+    )
     parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
-def _log_to_stderr(level: str) -> None:
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message; `facts` a record was given, and its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Turn a record into its line."""
+        time_utc = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": time_utc.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {"facts": record.facts} if hasattr(record, "facts") else {}
+        line |= {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _log_to_stderr(level: str, *, as_json: bool) -> None:
     """Log this project at `level`, and libraries from warnings on: brokers tell every packet at info."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    if as_json:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonLines())
+        logging.captureWarnings(capture=True)
     for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(level.upper())
 
 
 def _fail(error: Exception, message: str, exit_code: int) -> int:
     log.debug("traceback of the error below", exc_info=error)
-    sys.stderr.write(f"ubi: error: {message}\n")
+    if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
+        log.error(message, extra={"facts": {"exit_status": exit_code}})
+    else:
+        sys.stderr.write(f"ubi: error: {message}\n")
     return exit_code
 
 
