@@ -100,6 +100,7 @@ class Outbox:
         self._waiting = self._file.number("SELECT count(*) FROM message")
         self._saved: Counter[str] = Counter(dict(self._file.rows("SELECT name, total FROM counter")))
         self._unsaved: Counter[str] = Counter()
+        self._told_of_room = False
         if stream_id is not None and stream_id != self.stream_id:
             self.close()
             raise UbiError(f"{path}: holds stream {self.stream_id.hex()}, not {stream_id.hex()}; use another file")
@@ -213,16 +214,17 @@ class Outbox:
         """Turn bodies into tombstones until so many bytes are gained, or nothing is left to give up; counts of both."""
         counts: Counter[str] = Counter()
         query = "SELECT seq, payload FROM message WHERE rank = ? ORDER BY seq LIMIT ?"
-        update = "UPDATE message SET rank = ?, crc = ?, payload = ? WHERE seq = ?"
         for rank, counter in SACRIFICED.items():
             while counts["sacrificed_bytes"] < needed and (rows := self._file.rows(query, (rank, CHUNK_ROWS))):
                 for seq, payload in rows:
                     stone = _smaller(payload)
-                    self._file.run(update, (Rank.REST, crc(stone), stone, seq))
+                    self._file.run("DELETE FROM message WHERE seq = ?", (seq,))  # an update would not merge pages
+                    self._file.run("INSERT INTO message VALUES (?, ?, ?, ?)", (seq, Rank.REST, crc(stone), stone))
                     counts[counter] += len(stone) < len(payload)
                     counts["sacrificed_bytes"] += len(payload) - len(stone)
         if any(counts.values()):
-            log.warning("%s: no room: %s", self.path, dict(counts))
+            log.log(logging.DEBUG if self._told_of_room else logging.WARNING, "%s: no room: %s", self.path, counts)
+            self._told_of_room = True
         return +counts
 
     def _missing_bytes(self) -> int:
