@@ -14,10 +14,14 @@ from statistics import median
 from typing import Final
 
 from device.contract.signals import Reading
+from device.sources import vin as vehicle
 from device.sources.j1979 import BITMAPS, PIDS, SERVICE, make_bitmap, make_reply
 from replay_data.pseudo_terminal import PlayClock, PlayedPort
 
-VERSION: Final = "ELM327 v1.5"
+VERSION: Final = "ELM327 v1.5"  # what most clones claim to be
+GENUINE: Final = "ELM327 v1.4b"
+# What a chip of that version knows beside the settings: a stored byte and the ignition input.
+GENUINE_ANSWERS: Final = {"RD": "00", "IGN": "ON"}
 PROTOCOL: Final = "6"  # ISO 15765-4, 11 bit, 500 kbit/s
 AUTOMATIC: Final = "0"
 HEADER: Final = "7E8"  # the engine's control unit
@@ -25,6 +29,8 @@ CAN_BYTES: Final = 8  # of every frame; ISO 15765-4 pads the rest
 PADDING: Final = 0xAA
 # A value is told for at least this long after its reading, and for twice the usual distance of its readings.
 HOLD_MS: Final = 2_000
+VOLTAGES: Final = ("adapter_voltage_v", "module_voltage_v")  # what the adapter measures, the better first
+USUAL_V: Final = 12.6
 # Settings that change nothing here: long messages, adaptive timing, formatting, memory, headers, timeouts.
 SETTINGS_ACCEPTED: Final = re.compile(
     r"AL|NL|AR|AT[0-2]|CAF[01]|CFC[01]|D[01]|LP|M[01]|PC|SH[0-9A-F]{3,8}|SS|ST[0-9A-F]{2}"
@@ -42,11 +48,24 @@ class Elm327:
         What the car does. Its PIDs are those with at least one value.
     tamper : callable, optional
         Takes each reply to a request for a value and returns what is sent instead: a fault. Nothing is silence.
+    vin : str, optional
+        What the car tells when asked for it; None = it does not.
+    genuine : bool
+        A chip that can do what its version can, instead of a clone.
     """
 
-    def __init__(self, readings: Iterable[Reading], tamper: Tamper | None = None) -> None:
+    def __init__(
+        self,
+        readings: Iterable[Reading],
+        tamper: Tamper | None = None,
+        *,
+        vin: str | None = None,
+        genuine: bool = False,
+    ) -> None:
         self._tracks = {name: _Track(rows) for name, rows in _by_signal(readings).items()}
-        self._signals = {PIDS[name]: name for name in self._tracks}
+        self._signals = {PIDS[name]: name for name in self._tracks if name in PIDS}
+        self._vin = vin
+        self._genuine = genuine
         self._tamper = tamper
         self._last = ""
         self._reset()
@@ -75,9 +94,11 @@ class Elm327:
     def _at(self, setting: str, now_ms: float) -> list[str]:
         if setting in {"Z", "WS", "D"}:
             self._reset()
-            return ["OK"] if setting == "D" else ["", "", VERSION]
+            return ["OK"] if setting == "D" else ["", "", self._version]
         if setting in {"I", "@1", "RV", "DPN", "DP"}:
             return [self._tell(setting, now_ms)]
+        if self._genuine and setting in GENUINE_ANSWERS:
+            return [GENUINE_ANSWERS[setting]]
         if setting[:-1] in {"E", "L", "H", "S"} and setting[-1] in "01":
             name = {"E": "_echo", "L": "_linefeeds", "H": "_headers", "S": "_spaces"}[setting[0]]
             setattr(self, name, setting[-1] == "1")
@@ -88,16 +109,21 @@ class Elm327:
             return ["OK"]
         return ["OK"] if SETTINGS_ACCEPTED.fullmatch(setting) else ["?"]
 
+    @property
+    def _version(self) -> str:
+        return GENUINE if self._genuine else VERSION
+
     def _tell(self, setting: str, now_ms: float) -> str:
         automatic = self._protocol.startswith(("0", "A"))
         if setting == "RV":
-            track = self._tracks.get("module_voltage_v")
-            return f"{(track and track.at(now_ms)) or 12.6:.1f}V"
+            tracks = [self._tracks[name] for name in VOLTAGES if name in self._tracks]
+            told = [value for track in tracks if (value := track.at(now_ms)) is not None]
+            return f"{told[0] if told else USUAL_V:.1f}V"
         if setting == "DPN":
             return ("A" if automatic else "") + (PROTOCOL if self._found else self._protocol[-1])
         if setting == "DP":
             return ("AUTO, " if automatic else "") + "ISO 15765-4 (CAN 11/500)"
-        return VERSION if setting == "I" else "OBDII to RS232 Interpreter"
+        return self._version if setting == "I" else "OBDII to RS232 Interpreter"
 
     def _car(self, request: str, now_ms: float) -> list[str]:
         try:
@@ -111,9 +137,11 @@ class Elm327:
             return ["UNABLE TO CONNECT"]
         self._found = True
         reply = self._reply(data, now_ms)
-        return searching + ([self._frame(reply)] if reply else ["NO DATA"])
+        return searching + (self._frames(reply) if reply else ["NO DATA"])
 
     def _reply(self, data: bytes, now_ms: float) -> bytes:
+        if self._vin and data == bytes([vehicle.SERVICE, vehicle.PID]):
+            return vehicle.make_vin(self._vin)
         if len(data) != 2 or data[0] != SERVICE:
             return b""  # a control unit does not answer what it does not support
         pid = data[1]
@@ -124,12 +152,24 @@ class Elm327:
         value = self._tracks[name].at(now_ms) if name else None
         return b"" if name is None or value is None else make_reply(name, value)
 
-    def _frame(self, reply: bytes) -> str:
-        frame = bytes([len(reply), *reply]).ljust(CAN_BYTES, bytes([PADDING]))  # a single frame: its length comes first
+    def _frames(self, reply: bytes) -> list[str]:
+        """Return the lines of a reply (ISO 15765-2): its length comes first, long ones are cut in pieces of seven."""
         separator = " " if self._spaces else ""
-        if not self._headers:
-            return reply.hex(" ").upper().replace(" ", separator) + separator
-        return HEADER + separator + frame.hex(" ").upper().replace(" ", separator) + separator
+
+        def line(data: bytes, *words: str) -> str:
+            return separator.join([*words, *data.hex(" ").upper().split()]) + separator
+
+        if len(reply) < CAN_BYTES:
+            return [line(_padded(bytes([len(reply), *reply])), HEADER) if self._headers else line(reply)]
+        head = bytes([0x10 | len(reply) >> 8, len(reply) & 0xFF])
+        pieces = [reply[:6], *(reply[at : at + 7] for at in range(6, len(reply), 7))]
+        if self._headers:
+            frames = [
+                head + pieces[0],
+                *(bytes([0x20 | n % 16]) + piece for n, piece in enumerate(pieces[1:], start=1)),
+            ]
+            return [line(_padded(frame), HEADER) for frame in frames]
+        return [f"{len(reply):03X}", *(line(piece, f"{n % 16:X}:") for n, piece in enumerate(pieces))]
 
 
 def asks_value(request: str) -> bool:
@@ -188,6 +228,10 @@ class PlayedAdapter(PlayedPort):
         return self._elm.respond(command, self.clock.now_ms())
 
 
+def _padded(frame: bytes) -> bytes:
+    return frame.ljust(CAN_BYTES, bytes([PADDING]))
+
+
 class _Track:
     """One signal's readings, to be asked by time."""
 
@@ -208,6 +252,6 @@ class _Track:
 def _by_signal(readings: Iterable[Reading]) -> dict[str, list[Reading]]:
     rows: dict[str, list[Reading]] = {}
     for reading in sorted(readings, key=lambda r: r.t_ms):
-        if reading.signal in PIDS:
+        if reading.signal in PIDS or reading.signal in VOLTAGES:
             rows.setdefault(reading.signal, []).append(reading)
     return {name: track for name, track in rows.items() if any(row.value is not None for row in track)}

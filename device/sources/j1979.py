@@ -64,7 +64,8 @@ PIDS: Final[dict[str, int]] = {name: pid for name in FORMULAS if (pid := BY_NAME
 class Refusal(Enum):
     """Why a reply is not a reading."""
 
-    NO_DATA = "no_data"  # the car or the adapter answered without a value
+    NO_DATA = "no_data"  # the adapter says that the car does not answer
+    GARBLED = "garbled"  # what came is no reply at all
     FOREIGN = "foreign"  # a reply to something else than what was asked
     LENGTH = "length"  # shorter or longer than the PID's reply
     RANGE = "range"  # outside what the signal can be

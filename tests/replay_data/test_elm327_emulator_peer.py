@@ -57,7 +57,8 @@ def test_speed_and_rpm_of_an_independent_adapter_come_out_in_its_order(emulator_
             reading = waiting.read(20)
             assert reading is not None, source.health
             readings.append(reading)
-        assert source.health.adapter == "ELM327 v1.5"
+        assert source.health.adapter == "ELM327 v1.5, STN1100 v1.2.3"
+        assert source.health.is_clone is False  # the chip knows more than it claims
         assert [name for name in source.counters if "refused" in name] == []
 
     assert all(a.t_ms <= b.t_ms for a, b in pairwise(readings))
