@@ -32,7 +32,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pynmeagps": ("device/sources/nmea.py",),
     "serial": ("device/sources/serial_port.py", "device/sources/protocol_watched.py"),
     "sqlite3": ("device/outbox_damage.py", "device/outbox_file.py"),  # the first reads what the second cannot open
-    "subprocess": ("device/sources/obd_process.py",),  # python-OBD lives in a process that can be killed
+    # python-OBD lives in a process that can be killed; the borders of the time zones in one that ends at once.
+    "subprocess": ("device/sources/obd_process.py", "device/zone.py"),
+    "tzfpy": ("device/zone.py",),
     "urllib.request": (),  # the only way out of the car is the uplink
     "zstandard": ("device/contract/*.py",),
 }
