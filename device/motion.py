@@ -1,43 +1,50 @@
 """Readings to motion: irregular raw readings in, one cell per grid period out, `LAG_MS` later and final.
 
-    readings (t, signal, value) -> speed by interpolation, acceleration by 2 s centred difference -> quantised cells
+    speed of the port, else of GNSS  -> SpeedTrack  -> speed, slope ----------------.
+    accelerometer and gyroscope      -> ImuTrack    -> short mean - 2 s mean + slope -> quantised cells
+                                        Mounting (learns from both, every second) --'
+    course of GNSS                   -> CourseTrack -> yaw rate x speed, where no IMU tells
 
-Centred difference over 2 s: on BMW CAN at 5 Hz and whole km/h it has 0.038 g RMSE against CAN acceleration, naive
-differencing 0.055 g; one count of 1 km/h becomes 0.14 m/s2, below every event threshold.
+With a calibrated IMU longitudinal acceleration is the IMU's within 2 s, and the speed's over them: neither the road's
+slope nor a tilt of the box adds up. What nothing tells is None.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from typing import Any, Final, NamedTuple
 
 from device.contract.motion import (
-    BRIDGE_MS,
     ENGINE_OFF,
     ENGINE_ON,
+    IMU_PERIOD_MS,
     LAG_MS,
     PERIOD_MS,
-    QUALITY_COARSE,
-    QUALITY_JUMP,
+    QUALITY_GNSS_LATERAL,
+    QUALITY_GNSS_SPEED,
+    QUALITY_IMU,
     MotionSample,
 )
 from device.contract.signals import Reading
+from device.course_track import MIN_SPEED_KMH, CourseTrack
+from device.imu_track import AXES, BLOCK_MS, Blow, ImuTrack
+from device.mounting import WINDOW_MS, Mounting
+from device.speed_track import TYRE_LIMIT_MPS2, SpeedTrack, per_10_s
 
-SLOPE_HALF_MS: Final = 1_000
-# Readings further apart than this carry no slope of 2 s; a clone adapter at 1 Hz that misses one reply still does.
-SLOPE_GAP_MS: Final = 2_500
-# Steps between readings that no tyre can make: 1.2 g beyond the 1 km/h that rounding can add. Larger ones are faults.
-TYRE_LIMIT_MPS2: Final = 11.8
-ROUNDING_KMH: Final = 1.0
-# A control unit renews its speed only every 0.1 to 0.2 s: a step may have built up for so much longer than its two
-# readings are apart. Without it an emergency stop polled at 10 Hz loses its peak (53, 53, 47 km/h).
-RENEWAL_MS: Final = 200
 # Engine state and speed limit hold for this long after their reading; older is not known.
 HOLD_MS: Final = 3_000
 HELD_SIGNALS: Final = ("rpm", "limit_kmh")
 # After this long without any reading no further empty cells are made: longer than the gap that ends a trip.
 SILENCE_MS: Final = 190_000
+# GNSS tells a standing car some tenths of km/h for ever.
+GNSS_STANDING_KMH: Final = 2.0
+# Weights of blocks: the mean over 0.5 s that a cell shows of the IMU, and over the 2 s that the speed tells of.
+SHORT: Final = [(offset, 0.2) for offset in range(-2, 3)]
+LONG: Final = [
+    (offset, (0.5 if abs(offset) == WINDOW_MS // BLOCK_MS // 2 else 1.0) * BLOCK_MS / WINDOW_MS)
+    for offset in range(-WINDOW_MS // BLOCK_MS // 2, WINDOW_MS // BLOCK_MS // 2 + 1)
+]
+LEARN_EVERY_MS: Final = 1_000
 
 
 class Cell(NamedTuple):
@@ -52,143 +59,197 @@ class Cell(NamedTuple):
 
 
 class MotionBuilder:
-    """Builds the grid from readings pushed in time order. A reading earlier than the one before it is dropped."""
+    """Builds the grid from readings. Those of one source come in time order; one that does not is dropped and counted.
 
-    def __init__(self) -> None:
-        self._next: int | None = None  # next cell to emit
-        self._last = 0  # time of the last reading
-        self._times: list[int] = []
-        self._speeds: list[float] = []
-        self._faults: list[int] = []  # quality bits of the step from the reading before
-        self._held: dict[str, list[tuple[int, float]]] = {name: [] for name in HELD_SIGNALS}
+    Parameters
+    ----------
+    blow_cmps2 : int
+        Raw magnitude from which `blows` are told.
+    mounting : Mounting, optional
+        Of an IMU that was calibrated before.
+
+    Attributes
+    ----------
+    period_ms : int
+        Grid period from the last cell on; a multiple of 100.
+    late_readings : int
+    """
+
+    def __init__(self, blow_cmps2: int = 1 << 40, mounting: Mounting | None = None) -> None:
+        self.period_ms = PERIOD_MS
+        self.mounting = mounting or Mounting()
         self.late_readings = 0
+        self._cell_ms: int | None = None  # next cell to emit
+        self._last_ms = 0  # time of the last reading
+        self._learn_ms = 0  # when the mounting learns again
+        self._heard: dict[str, int] = {}  # signal -> time of its last reading
+        self._port, self._gnss, self._course = SpeedTrack(), SpeedTrack(), CourseTrack()
+        self._imu = ImuTrack(blow_cmps2)
+        self._held: dict[str, list[tuple[int, float]]] = {name: [] for name in HELD_SIGNALS}
 
-    def push(self, reading: Reading) -> list[Cell]:
-        """Take a reading; return the cells that became final by its time."""
-        if self._next is not None and reading.t_ms < self._last:
+    def add(self, reading: Reading) -> None:
+        """Take a reading, once the cells that were due at its time are taken."""
+        t_ms, signal, value = reading
+        if t_ms < self._heard.get(signal, 0):
             self.late_readings += 1
-            return []
-        cells = self.advance(reading.t_ms)
-        self._last = reading.t_ms
-        if reading.value is None:
-            return cells
-        if reading.signal == "speed_kmh":
-            self._add_speed(reading.t_ms, reading.value)
-        elif reading.signal in self._held:
-            held = self._held[reading.signal]
-            held.append((reading.t_ms, reading.value))
-            while held[0][0] < reading.t_ms - LAG_MS - HOLD_MS - PERIOD_MS:
+            return
+        self._heard[signal] = t_ms
+        self._last_ms = max(self._last_ms, t_ms)
+        if value is None:
+            return
+        axis = AXES.get(signal)
+        if axis is not None:
+            self._imu.add(t_ms, axis, value)
+        elif signal == "speed_kmh":
+            self._port.add(t_ms, value)
+        elif signal == "gnss_speed_kmh":
+            self._gnss.add(t_ms, value if value >= GNSS_STANDING_KMH else 0.0)
+        elif signal == "gnss_course_deg":
+            self._course.add(t_ms, value)
+        elif signal in self._held:
+            held = self._held[signal]
+            held.append((t_ms, value))
+            while held[0][0] < t_ms - LAG_MS - HOLD_MS - PERIOD_MS:
                 held.pop(0)
-        return cells
 
-    def advance(self, now_ms: int) -> list[Cell]:
-        """Return the cells that are final at `now_ms`, whether or not readings came."""
-        if self._next is None:
-            self._next = self._last = -(-now_ms // PERIOD_MS) * PERIOD_MS
-            return []
-        cells = []
-        silent_from = self._last + SILENCE_MS
-        while self._next + LAG_MS < now_ms:
-            if self._next > silent_from:
-                self._next = max(self._next, -(-(now_ms - LAG_MS) // PERIOD_MS) * PERIOD_MS)
-                break
-            cells.append(self._cell(self._next))
-            self._next += PERIOD_MS
-        return cells
+    def is_due(self, now_ms: int) -> bool:
+        """Whether `next_cell` has something to do at that time."""
+        return self._cell_ms is None or self._cell_ms + LAG_MS < now_ms
 
-    def flush(self) -> list[Cell]:
-        """Return the remaining cells up to the last reading: the source has ended."""
-        cells = []
-        while self._next is not None and self._next <= self._last:
-            cells.append(self._cell(self._next))
-            self._next += PERIOD_MS
-        return cells
+    def next_cell(self, now_ms: int) -> Cell | None:
+        """Next cell that is final at `now_ms`, whether or not readings came; None if there is none."""
+        if self._cell_ms is None:
+            self._cell_ms = self._last_ms = -(-now_ms // PERIOD_MS) * PERIOD_MS
+        elif self._cell_ms > self._last_ms + SILENCE_MS:
+            self._cell_ms = max(self._cell_ms, -(-(now_ms - LAG_MS) // PERIOD_MS) * PERIOD_MS)
+        elif self._cell_ms + LAG_MS < now_ms:
+            return self._emit(self._cell_ms)
+        return None
+
+    def last_cell(self) -> Cell | None:
+        """Next cell up to the last reading, once the source has ended; None after the last one."""
+        if self._cell_ms is None or self._cell_ms > self._last_ms:
+            return None
+        return self._emit(self._cell_ms)
+
+    def choose_period(self) -> None:
+        """Set the grid by what comes now: 10 Hz where a calibrated IMU delivers, else 2 Hz."""
+        if self._cell_ms is not None:
+            ready = self.mounting.fit is not None and self._imu.delivers(self._cell_ms)
+            self.period_ms = IMU_PERIOD_MS if ready else PERIOD_MS
+
+    @property
+    def blows(self) -> list[Blow]:
+        """Raw magnitudes over the threshold since the list was emptied."""
+        return self._imu.blows
+
+    def speed_rate_dhz(self, t_ms: int) -> int | None:
+        """Rate of the speed readings that are in use, over the 10 s before a time; 0.1 Hz."""
+        return self._port.rate_dhz(t_ms) or self._gnss.rate_dhz(t_ms)
+
+    def heard_from(self) -> list[int]:
+        """Totals that `rate_since` counts from."""
+        return [self._port.steps, self._port.stepped_ms, self._gnss.steps, self._gnss.stepped_ms]
+
+    def rate_since(self, totals: list[int]) -> int | None:
+        """Rate of the speed readings since `totals` were taken, gaps over BRIDGE_MS left out; 0.1 Hz."""
+        steps, during_ms, gnss_steps, gnss_ms = (a - b for a, b in zip(self.heard_from(), totals, strict=True))
+        return per_10_s(steps, during_ms) or per_10_s(gnss_steps, gnss_ms)
 
     def to_state(self) -> dict[str, Any]:
         """JSON form of all that the builder remembers."""
         return {
-            "next": self._next,
-            "last": self._last,
-            "times": list(self._times),
-            "speeds": list(self._speeds),
-            "faults": list(self._faults),
-            "held": {name: list(held) for name, held in self._held.items()},
+            "next": self._cell_ms,
+            "last": self._last_ms,
+            "learn": self._learn_ms,
+            "period": self.period_ms,
             "late": self.late_readings,
+            "heard": dict(self._heard),
+            "held": {name: list(held) for name, held in self._held.items()},
+            "port": self._port.to_state(),
+            "gnss": self._gnss.to_state(),
+            "course": self._course.to_state(),
+            "imu": self._imu.to_state(),
+            "mounting": self.mounting.to_state(),
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> MotionBuilder:
-        """Builder that goes on where `to_state` was taken."""
-        builder = cls()
-        builder._next, builder._last = state["next"], state["last"]
-        builder._times, builder._speeds = list(state["times"]), list(state["speeds"])
-        builder._faults, builder.late_readings = list(state["faults"]), state["late"]
-        builder._held = {name: [(t, v) for t, v in held] for name, held in state["held"].items()}
+    def from_state(cls, state: dict[str, Any], blow_cmps2: int = 1 << 40) -> MotionBuilder:
+        """Builder that goes on where `to_state` was taken; state of a release without IMU is understood."""
+        builder = cls(blow_cmps2, Mounting.from_state(state["mounting"]) if "mounting" in state else None)
+        builder._cell_ms, builder._last_ms, builder.late_readings = state["next"], state["last"], state["late"]
+        builder._held |= {name: [(t, v) for t, v in held] for name, held in state["held"].items()}
+        if "port" not in state:
+            builder._port.restore([state["times"], state["speeds"], state["faults"], 0, 0])
+            return builder
+        builder.period_ms, builder._learn_ms, builder._heard = state["period"], state["learn"], dict(state["heard"])
+        builder._port.restore(state["port"])
+        builder._gnss.restore(state["gnss"])
+        builder._course.restore(state["course"])
+        builder._imu.restore(state["imu"])
+        builder._imu.gravity = builder.mounting.gravity
         return builder
 
-    def _add_speed(self, t_ms: int, speed_kmh: float) -> None:
-        if self._times and self._times[-1] == t_ms:
-            return  # two answers in one millisecond carry no slope; the first stands
-        self._faults.append(self._step_fault(t_ms, speed_kmh))
-        self._times.append(t_ms)
-        self._speeds.append(speed_kmh)
-        oldest_ms = (t_ms if self._next is None else self._next) - SLOPE_HALF_MS
-        keep = bisect_left(self._times, oldest_ms) - 1
-        if keep > 64:
-            del self._times[:keep], self._speeds[:keep], self._faults[:keep]
+    def _emit(self, t_ms: int) -> Cell:
+        cell = Cell(self._sample(t_ms))
+        self._cell_ms = t_ms + self.period_ms
+        return cell
 
-    def _step_fault(self, t_ms: int, speed_kmh: float) -> int:
-        if not self._times:
-            return QUALITY_COARSE
-        gap_ms = t_ms - self._times[-1]
-        if gap_ms > SLOPE_GAP_MS:
-            return QUALITY_COARSE
-        beyond_kmh = abs(speed_kmh - self._speeds[-1]) - ROUNDING_KMH
-        return QUALITY_JUMP if beyond_kmh / 3.6 / ((gap_ms + RENEWAL_MS) / 1000) > TYRE_LIMIT_MPS2 else 0
-
-    def _cell(self, t_ms: int) -> Cell:
-        speed = self._speed_at(t_ms)
-        accel, quality = (None, 0) if speed is None else self._accel_at(t_ms)
+    def _sample(self, t_ms: int) -> MotionSample:
+        track, quality = self._port, 0
+        speed = track.speed_at(t_ms)
+        if speed is None:
+            track = self._gnss
+            speed = track.speed_at(t_ms)
+            quality = QUALITY_GNSS_SPEED if speed is not None else 0
+        accel, fault, lateral, yaw_rate = self._accelerations(t_ms, track, speed)
         rpm, limit = self._value_at("rpm", t_ms), self._value_at("limit_kmh", t_ms)
-        return Cell(
-            MotionSample(
-                t_ms=t_ms,
-                speed_dkmh=None if speed is None else _rounded(speed * 10),
-                accel_lon_cmps2=accel,
-                engine=None if rpm is None else (ENGINE_ON if rpm > 0 else ENGINE_OFF),
-                limit_kmh=None if limit is None else _rounded(limit),
-                quality=quality,
-            )
+        return MotionSample(
+            t_ms=t_ms,
+            speed_dkmh=None if speed is None else _rounded(speed * 10),
+            accel_lon_cmps2=None if accel is None else _rounded(accel * 100),
+            accel_lat_cmps2=None if lateral is None else _rounded(lateral * 100),
+            yaw_rate_ddps=None if yaw_rate is None else _rounded(yaw_rate * 10),
+            accel_peak_cmps2=self._imu.peak_cmps2(t_ms, self.period_ms),
+            engine=None if rpm is None else (ENGINE_ON if rpm > 0 else ENGINE_OFF),
+            limit_kmh=None if limit is None else _rounded(limit),
+            quality=quality | fault,
         )
 
-    def _speed_at(self, t_ms: int) -> float | None:
-        """Speed by linear interpolation, km/h; None where the readings around are further apart than BRIDGE_MS."""
-        after = bisect_left(self._times, t_ms)
-        if after == len(self._times):
-            return None
-        t1, v1 = self._times[after], self._speeds[after]
-        if t1 == t_ms:
-            return v1
-        if after == 0:
-            return None
-        t0, v0 = self._times[after - 1], self._speeds[after - 1]
-        if t1 - t0 > BRIDGE_MS:
-            return None
-        return v0 + (v1 - v0) * ((t_ms - t0) / (t1 - t0))
+    def _accelerations(
+        self, t_ms: int, track: SpeedTrack, speed_kmh: float | None
+    ) -> tuple[float | None, int, float | None, float | None]:
+        """Longitudinal acceleration, quality bits, lateral acceleration, yaw rate; m/s2 and deg/s."""
+        if t_ms >= self._learn_ms:
+            self._learn(t_ms, track, speed_kmh)
+        short = self._imu.means(t_ms, SHORT) if self.mounting.fit else None
+        turned = self.mounting.turn(short) if short else None
+        if turned is None:
+            slope, fault = (None, 0) if speed_kmh is None else track.slope_at(t_ms)
+            return slope, *self._by_course(t_ms, speed_kmh, fault)
+        change, fault = (None, 0) if speed_kmh is None else track.change_at(t_ms)
+        if change is not None:
+            long = self._imu.means(t_ms, LONG)
+            around = self.mounting.turn(long) if long else None
+            change = None if around is None else change + turned.lon_mps2 - around.lon_mps2
+        return change, fault | QUALITY_IMU, turned.lat_mps2, turned.yaw_rate_dps
 
-    def _accel_at(self, t_ms: int) -> tuple[int | None, int]:
-        """Centred 2 s slope in 0.01 m/s2, or None with the quality bits that say why."""
-        before, after = self._speed_at(t_ms - SLOPE_HALF_MS), self._speed_at(t_ms + SLOPE_HALF_MS)
-        if before is None or after is None:
-            return None, QUALITY_COARSE
-        first = bisect_right(self._times, t_ms - SLOPE_HALF_MS)
-        last = bisect_left(self._times, t_ms + SLOPE_HALF_MS)
-        fault = 0
-        for bits in self._faults[first : last + 1]:
-            fault |= bits
-        if fault:
-            return None, fault
-        return _rounded((after - before) / 3.6 * (100_000 / (2 * SLOPE_HALF_MS))), 0
+    def _by_course(self, t_ms: int, speed_kmh: float | None, fault: int) -> tuple[int, float | None, float | None]:
+        """Quality bits, lateral acceleration and yaw rate without an IMU."""
+        rate = self._course.yaw_rate_at(t_ms) if speed_kmh and speed_kmh >= MIN_SPEED_KMH else None
+        if rate is None or speed_kmh is None:
+            return fault, None, None
+        lateral = speed_kmh / 3.6 * math.radians(rate)
+        return (fault, None, None) if abs(lateral) > TYRE_LIMIT_MPS2 else (fault | QUALITY_GNSS_LATERAL, lateral, rate)
+
+    def _learn(self, t_ms: int, track: SpeedTrack, speed_kmh: float | None) -> None:
+        self._learn_ms = t_ms + LEARN_EVERY_MS
+        if speed_kmh is None or (means := self._imu.means(t_ms, LONG)) is None:
+            return
+        change, _ = track.change_at(t_ms)
+        if change is not None:
+            self.mounting.learn(means, speed_kmh / 3.6, change)
+            self._imu.gravity = self.mounting.gravity
 
     def _value_at(self, signal: str, t_ms: int) -> float | None:
         """Last value of a slow signal at or before `t_ms` that still holds."""

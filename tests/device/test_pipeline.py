@@ -14,6 +14,7 @@ from device.contract.rules import parse_rules
 from device.contract.signals import Reading
 from device.contract.trip import HOURS_OF_WEEK, hour_of_week, va_key
 from device.pipeline import END_OF_RECORDING, Output, Pipeline, TripEnded, TripStarted
+from device.speed_track import AGE_MS
 from device.trips import END_INACTIVE, SummaryBuilder
 
 MONDAY_MS = 1_735_516_800_000  # 2024-12-30 00:00 UTC
@@ -24,12 +25,12 @@ def wall(mono_ms: int) -> tuple[int, int | None]:
 
 
 def drive(*legs: tuple[int, float, float | None], start_ms: int = 0, step_ms: int = 500) -> list[Reading]:
-    """Readings of legs (duration s, speed km/h, rpm)."""
+    """Readings of legs (duration s, speed km/h, rpm), which hold at whole steps."""
     readings, t_ms = [], start_ms
     for seconds, speed, rpm in legs:
         for _ in range(seconds * 1_000 // step_ms):
-            readings += [Reading(t_ms, "speed_kmh", speed)]
             readings += [Reading(t_ms, "rpm", rpm)] if rpm is not None else []
+            readings += [Reading(t_ms + AGE_MS, "speed_kmh", speed)]
             t_ms += step_ms
     return readings
 
@@ -57,7 +58,7 @@ def test_a_trip_outlasts_180_s_without_activity_and_not_a_sample_more(waits_ms, 
     last_ms, again_ms = 60_000, 60_000 + waits_ms
     active = {*range(0, last_ms + 1, PERIOD_MS), *range(again_ms, again_ms + 60_000, PERIOD_MS)}
     times = range(0, again_ms + 60_000, PERIOD_MS)
-    outputs = run([Reading(t_ms, "speed_kmh", 50.0 if t_ms in active else 0.0) for t_ms in times])
+    outputs = run([Reading(t_ms + AGE_MS, "speed_kmh", 50.0 if t_ms in active else 0.0) for t_ms in times])
     assert len(ends(outputs)) == trips
 
 
