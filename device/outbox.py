@@ -108,7 +108,7 @@ class Outbox:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What this stream has lost or was refused, in total since its birth; docs/operations.md has each name."""
+        """What this stream has lost, in total since its birth; docs/operations.md has each name, with `outbox_`."""
         return dict(self._saved + self._unsaved)
 
     def commit(self, first_seq: int, messages: Sequence[Encoded], state: bytes) -> None:
@@ -144,11 +144,7 @@ class Outbox:
                 self._file.add_counters(counts)
             return counts
 
-        try:
-            self._save(self._also_on_a_full_disk(store))
-        except DiskError:
-            self._unsaved["commits_refused"] += 1
-            raise
+        self._save(self._also_on_a_full_disk(store))
         self.next_seq, self.head, self.state = next_seq, head, state
         self._waiting += len(messages)
         self._fill_reserve()

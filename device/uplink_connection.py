@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ssl
 import sys
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from device.contract import topics
 from device.contract.broker import BrokerAddress
@@ -47,6 +48,22 @@ class Heard(NamedTuple):
 Happened = Ready | Lost | Heard
 
 
+class _Client(mqtt.Client):
+    """A client whose thread never ends without a word, whatever bytes a broker sent it."""
+
+    at_end: Callable[[str], None]
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        why = "ended"
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:  # noqa: BLE001 - what a malformed packet raises is not documented
+            why = f"not MQTT: {error!r}"
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        finally:
+            self.at_end(why)
+
+
 class Connection:
     """Begins at once; what happens is put into the inbox.
 
@@ -74,9 +91,10 @@ class Connection:
         self._inbox = inbox
         self._discarded = False
         # amqtt speaks 3.1.1 only. reconnect_on_failure=False and no delay: the thread ends when the connection does.
-        self._client = mqtt.Client(
+        self._client = _Client(
             CallbackAPIVersion.VERSION2, device_id, protocol=mqtt.MQTTv311, reconnect_on_failure=False
         )
+        self._client.at_end = lambda reason: self._put(Lost(reason))
         self._client.reconnect_delay_set(0, 0)
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.will_set(topics.status(device_id), OFFLINE, qos=1, retain=True)
