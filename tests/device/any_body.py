@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
 from device.contract import bodies, wire
+from device.contract import wire_pb2 as pb
 from device.contract.motion import COLUMNS
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS, TripSummary
 from tests.golden import wire_v1
@@ -127,3 +130,18 @@ def taken(payload: bytes) -> wire.Message:
     message = wire.decode(payload)
     assert isinstance(message, wire.Message), message
     return message
+
+
+MESSAGES: dict[type, Any] = {wire.Header: pb.Header} | {
+    getattr(bodies, name): getattr(pb, name)
+    for name in ("TripStart", "Event", "Impact", "Motion", "Track", "TripEnd", "Health")
+}
+
+
+def present(message: Any) -> Iterator[str]:
+    """Names of all fields of a protobuf message that are set, and of those of the messages inside."""
+    for field, value in message.ListFields():
+        yield field.name
+        inner = field.message_type is not None and not field.message_type.GetOptions().map_entry
+        for one in (value if field.is_repeated else [value]) if inner else []:
+            yield from present(one)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,24 +13,11 @@ from device.contract import bodies, packing, wire
 from device.contract import wire_pb2 as pb
 from device.contract.signing import Signer
 from device.privacy import LOCATIONS, MOTIONS, TABLE, Privacy, When, allowed, cell_of, point_of
-from tests.device.any_body import any_body
+from tests.device.any_body import MESSAGES, any_body, present
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "privacy.md"
 COMBINATIONS = [Privacy(location, motion) for location in LOCATIONS for motion in MOTIONS]
 combinations = st.sampled_from(COMBINATIONS)
-MESSAGES: dict[type, Any] = {wire.Header: pb.Header} | {
-    getattr(bodies, name): getattr(pb, name)
-    for name in ("TripStart", "Event", "Impact", "Motion", "Track", "TripEnd", "Health")
-}
-
-
-def present(message: Any) -> Iterator[str]:
-    """Names of all fields that are set, and of those of the messages inside."""
-    for field, value in message.ListFields():
-        yield field.name
-        inner = field.message_type is not None and not field.message_type.GetOptions().map_entry
-        for one in (value if field.is_repeated else [value]) if inner else []:
-            yield from present(one)
 
 
 def leaves(body: bodies.Body) -> set[str]:
