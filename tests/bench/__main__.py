@@ -12,7 +12,17 @@ import tests.bench
 from tests.bench.row import Row
 
 RESULTS = Path("bench-results")
-NOT_BENCHMARKS = {"__main__", "drives", "fremtpl2", "measure", "paho_client", "publisher", "row", "worker"}
+NOT_BENCHMARKS = {
+    "__main__",
+    "drives",
+    "fremtpl2",
+    "imu_drives",
+    "measure",
+    "paho_client",
+    "publisher",
+    "row",
+    "worker",
+}
 
 
 def main(wanted: list[str]) -> int:
