@@ -21,7 +21,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from device.contract.bodies import MAX_TEXT
 from device.contract.broker import BrokerAddress, ClientCertificate, parse_broker
 from device.contract.errors import UsageError
+from device.contract.signing import KEY_BYTES
 from device.contract.topics import checked_device_id
+from device.privacy import LOCATIONS, MOTIONS
 
 Parse = Callable[[Any], Any]  # raises UsageError with the fix
 
@@ -57,8 +59,10 @@ class DeviceConfig:
         Accept a plain mqtt:// address beyond this machine.
     vehicle : str
         Make and model, told to the insurer; never a registration.
+    insurer_key : bytes or None
+        The insurer's Ed25519 public key, in hex; without it no configuration is taken from the broker.
     location : str
-        "off": this release never sends a position.
+        "off", "coarse" or "full": which positions leave the car, see docs/privacy.md. The price is the same.
     motion : str
         "off" or "full": whether speed and acceleration leave the car. The price is the same.
     batch_s : int
@@ -84,6 +88,7 @@ class DeviceConfig:
     cert_key_file: Path | None = None
     insecure: bool = False
     vehicle: str = ""
+    insurer_key: bytes | None = None
     location: str = "off"
     motion: str = "off"
     batch_s: int = 60
@@ -183,10 +188,14 @@ def _one_of(*choices: str) -> Parse:
     return parse
 
 
-def _location(value: Any) -> str:
-    if value != "off":
-        raise UsageError(f'{value!r}: this release never sends a position; write "off" or leave the key out')
-    return "off"
+def _key(value: Any) -> bytes:
+    try:
+        key = bytes.fromhex(_text(value))
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(f"{value!r} is not a public key of {2 * KEY_BYTES} hex digits, as the insurer tells it")
+    return key
 
 
 KEYS: Final[dict[str, Parse]] = {
@@ -207,8 +216,9 @@ KEYS: Final[dict[str, Parse]] = {
     "cert_key_file": _path,
     "insecure": _flag,
     "vehicle": _text,
-    "location": _location,
-    "motion": _one_of("off", "full"),
+    "insurer_key": _key,
+    "location": _one_of(*LOCATIONS),
+    "motion": _one_of(*MOTIONS),
     "batch_s": _number(1, 240),
     "commit_s": _number(1, 3_600),
 }
