@@ -10,6 +10,8 @@ PUBACK is not durability, and what a broken connection loses, the devices send a
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import os
 import time
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from device.contract import topics, wire
-from device.contract.broker import BrokerAddress, tls_context
+from device.contract.broker import BrokerAddress, ClientCertificate, tls_context
 from device.contract.errors import TryAgainError, UbiError
 from ingest import mqtt
 from ingest.link import Link, LinkError
@@ -53,6 +55,8 @@ class Broker:
         Receives topic and payload, called by `step`.
     ca_file : Path or None
         Certificates of the authorities to trust; None = the system's.
+    client : ClientCertificate or None
+        Our own certificate, where the broker asks for one.
 
     Attributes
     ----------
@@ -62,18 +66,25 @@ class Broker:
     Raises
     ------
     UsageError
-        If `ca_file` cannot be read.
+        If a file cannot be read.
     """
 
-    def __init__(self, address: BrokerAddress, on_message: OnMessage, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        on_message: OnMessage,
+        ca_file: Path | None = None,
+        client: ClientCertificate | None = None,
+    ) -> None:
         self.counters: Counter[str] = Counter()
         self._address = address
         self._on_message = on_message
-        self._tls = tls_context(ca_file) if address.tls else None
+        self._tls = tls_context(ca_file, client) if address.tls else None
+        self._shared_filter = shared_filter(client)
         self._client_id = f"ubi-ingest-{os.urandom(6).hex()}"
         self._version = MQTT5
         self._link: Link | None = None
-        self._filter = topics.UP_FILTER
+        self._filter = self._told = topics.UP_FILTER
         self._greeting: mqtt.Greeting | None = None
         self._granted: int | None = None
         self._probe = b""
@@ -98,10 +109,10 @@ class Broker:
         if not (self._connected_with(MQTT5) or self._connected_with(MQTT311)):
             raise TryAgainError(f"{self._address}: something listens there, but it does not answer as an MQTT broker")
         if self._shares():
-            self._filter = SHARED_FILTER
+            self._filter, self._told = self._shared_filter, SHARED_FILTER
         self._subscribe()
         version = "5" if self._version == MQTT5 else "3.1.1"
-        log.info("connected to %s, MQTT %s, filter %s", self._address, version, self._filter)
+        log.info("connected to %s, MQTT %s, filter %s", self._address, version, self._told)
 
     @property
     def is_connected(self) -> bool:
@@ -244,7 +255,7 @@ class Broker:
             raise TryAgainError(f"{self._address}: the broker does not answer a subscription")
         if granted >= mqtt.FAILURE:
             reason = mqtt.reason_of(MQTT5, granted)
-            raise UbiError(f"{self._address}: the broker refuses to let us read {self._filter}: {reason}")
+            raise UbiError(f"{self._address}: the broker refuses to let us read {self._told}: {reason}")
         self.counters["connects"] += 1
 
     def _ask(self, topic_filter: str) -> int | None:
@@ -270,3 +281,16 @@ class Broker:
             self._link = None
         if why is not None:
             log.warning("%s: connection lost: %s", self._address, why)
+
+
+def shared_filter(client: ClientCertificate | None) -> str:
+    """Filter of the workers' group, which all workers of a broker share.
+
+    mosquitto lets any client join a group that it can name, and what it hands to one that may not read is gone until
+    the device sends it again. So where cars reach the broker too, by certificates, the name is a secret of the workers:
+    a keyed hash under their private key.
+    """
+    if client is None:
+        return SHARED_FILTER
+    name = hmac.new(client.key_file.read_bytes(), b"ubi share", hashlib.sha256).hexdigest()[:32]
+    return f"$share/ubi-{name}/{topics.UP_FILTER}"

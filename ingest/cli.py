@@ -27,6 +27,8 @@ message once. Start with:
   ubi ingest seal --lake LAKE
 """
 
+WITHOUT_LAKE = ("export", "config", "ca", "enrol", "revoke", "devices")
+
 
 def main(argv: list[str]) -> int:
     """Run one `ubi ingest` command line."""
@@ -37,11 +39,14 @@ def main(argv: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from device.contract.broker import parse_broker
+    from device.contract.broker import ClientCertificate, parse_broker
     from ingest.contract.lake import Lake
     from ingest.monitor import parse_address
     from ingest.serve import serve
 
+    if (options.cert_file is None) != (options.cert_key_file is None):
+        raise UsageError("ubi ingest run: --cert-file and --cert-key-file go together; say both, or neither")
+    client = ClientCertificate(options.cert_file, options.cert_key_file) if options.cert_file is not None else None
     monitor_at = parse_address(options.monitor) if options.monitor is not None else None
     with _stop_signals() as stop, _broker(options) as url:
         counters = serve(
@@ -51,6 +56,8 @@ def _run(options: argparse.Namespace) -> None:
             until_idle_s=options.until_idle,
             insecure=options.insecure,
             ca_file=options.ca_file,
+            client=client,
+            registry=options.registry,
             monitor_at=monitor_at,
         )
     names = ("received", "stored", "duplicates", "rejected", "segments", "acks")
@@ -89,6 +96,16 @@ def _config(options: argparse.Namespace) -> None:
     from ingest.configure import configure
 
     _tell(configure(options, time.time_ns() // 1_000_000), as_json=options.json)
+
+
+def _identity(action: str) -> Callable[[argparse.Namespace], None]:
+    def act(options: argparse.Namespace) -> None:
+        from ingest import identity
+
+        told = getattr(identity, action)(options, identity.utc_now())
+        (_tell_rows if isinstance(told, list) else _tell)(told, as_json=options.json)
+
+    return act
 
 
 @contextmanager
@@ -175,6 +192,7 @@ def _port(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from ingest.configure import add_arguments
+    from ingest.identity import add_ca, add_devices, add_enrol, add_revoke
 
     parser = argparse.ArgumentParser(
         prog="ubi ingest",
@@ -188,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         added.set_defaults(action=action)
-        if name not in ("export", "config"):
+        if name not in WITHOUT_LAKE:
             added.add_argument("--lake", type=Path, required=True, metavar="DIR", help="folder of the lake")
         added.add_argument("--json", action="store_true", help="print JSON for machines")
         return added
@@ -203,6 +221,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--until-idle", type=_seconds, metavar="SECONDS", help="stop when nothing came for so long")
     run.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust (PEM); default: the system's")
+    run.add_argument("--cert-file", type=Path, metavar="FILE", help="our certificate, for a broker that asks")
+    run.add_argument("--cert-key-file", type=Path, metavar="FILE", help="its private key")
+    run.add_argument(
+        "--registry",
+        type=Path,
+        metavar="FILE",
+        help="devices whose messages are taken, with their consent; read again when it changes",
+    )
     run.add_argument(
         "--insecure",
         action="store_true",
@@ -220,5 +246,9 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "write recordings (.ubirec) as Parquet tables of readings")
     export.add_argument("files", nargs="+", type=Path, metavar="RECORDING")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the Parquet files")
+    add_ca(command("ca", _identity("ca"), "make the authorities for cars, broker and workers, and the broker's folder"))
+    add_enrol(command("enrol", _identity("enrol_device"), "give a device its keys and a line in the registry"))
+    add_revoke(command("revoke", _identity("revoke_device"), "refuse a device from now on"))
+    add_devices(command("devices", _identity("list_devices"), "list the devices of a registry"))
     add_arguments(command("config", _config, "sign a device's configuration and leave it at the broker"))
     return parser

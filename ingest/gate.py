@@ -1,7 +1,6 @@
 """The gate: whether a message may be kept, by the insurer's registry, the person's consent and the erasures.
 
-What does not pass leaves no body behind: a reject of one of `BODILESS` keeps header, hash and reason; one of a
-forgotten device not even the header.
+What does not pass leaves no body behind: header, hash and reason are kept, of a forgotten device not even the header.
 """
 
 from __future__ import annotations
@@ -13,14 +12,11 @@ from typing import Final
 
 from device.contract import wire_pb2 as pb
 from device.contract.bodies import Body
-from device.contract.wire import Header, Reason, Reject
+from device.contract.wire import Reason, Reject
 from ingest.contract.erasure import Erasures
 from ingest.devices import ACTIVE, Consent
-from ingest.registry import Registry, RegistryFile
-
-BODILESS: Final = frozenset({Reason.UNKNOWN_DEVICE, Reason.REVOKED_DEVICE, Reason.BEYOND_CONSENT, Reason.FORGOTTEN})
-# Not acknowledged: the device keeps what nobody may take yet, and once it is registered its next resend is taken.
-UNACKED: Final = frozenset({Reason.UNKNOWN_DEVICE})
+from ingest.judge import Sound, Verdict
+from ingest.registry import RegistryFile
 
 # Body -> the purpose it is collected for. Health serves the device itself and needs none.
 PURPOSE: Final = {
@@ -35,7 +31,7 @@ _CELLS: Final = ("cell", "start_cell", "end_cell")
 
 
 class Gate:
-    """Judges messages by a registry file and a lake's erasures, both as they are at the last `refresh`.
+    """Judges messages by a registry file and a lake's erasures, as both were when `writing` was entered.
 
     Parameters
     ----------
@@ -50,52 +46,36 @@ class Gate:
         self._file = RegistryFile(registry) if registry is not None else None
 
     @property
-    def registry(self) -> Registry | None:
-        """The devices; None where every device is taken."""
-        return self._file.registry if self._file is not None else None
-
-    @property
     def errors(self) -> int:
         """How often a changed registry could not be used."""
         return self._file.errors if self._file is not None else 0
 
-    def refresh(self) -> bool:
-        """Look for a changed registry and for new erasures; True where somebody was forgotten since."""
-        if self._file is not None:
-            self._file.refresh()
-        return self._erasures.refresh()
-
-    def judge(
-        self, header: Header | None, topic_device: str | None, body: Body | None = None, *, tombstone: bool = False
-    ) -> Reject | None:
-        """Refuse what may not be kept; None for what may. Rejects are judged too: their bytes may hold anything.
+    def judge(self, verdict: Verdict, topic_device: str | None) -> Reject | None:
+        """Refuse what may not be kept; None for what may.
 
         Parameters
         ----------
-        header : Header or None
-            None where it could not be read.
+        verdict : Sound or Reject
+            A reject is judged too: its bytes may hold what nobody agreed to.
         topic_device : str or None
             Device id of the topic it came on.
-        body : Body or None
-            Where it was decoded; motion and tracks are judged by their kind alone.
-        tombstone : bool
-            The message says nothing but its header.
         """
-        devices = {topic_device, header.device_id if header is not None else None} - {None}
-        for device_id in devices:
-            name = self.forgotten(str(device_id))
-            if name is not None:
-                return Reject(Reason.FORGOTTEN, f"erasure {name}", header)
-        if self.registry is None or not devices:
+        header = verdict.header
+        device_id = header.device_id if header is not None else topic_device
+        for one in {device_id, topic_device}:
+            erasure = self.forgotten(one) if one is not None else None
+            if erasure is not None:
+                return Reject(Reason.FORGOTTEN, f"erasure {erasure}", header)
+        if self._file is None or device_id is None:
             return None
-        device_id = header.device_id if header is not None else str(topic_device)
-        device = self.registry.get(device_id)
+        device = self._file.registry.get(device_id)
         if device is None:
             return Reject(Reason.UNKNOWN_DEVICE, f"{device_id} is not registered", header)
         if device.status != ACTIVE:
             return Reject(Reason.REVOKED_DEVICE, f"{device_id} is {device.status}", header)
-        if header is None or tombstone:
-            return None
+        if header is None or (isinstance(verdict, Sound) and verdict.is_tombstone):
+            return None  # a tombstone says nothing about the person
+        body = verdict.body if isinstance(verdict, Sound) else None
         beyond = beyond_consent(device.consent, header.body_kind, body)
         return Reject(Reason.BEYOND_CONSENT, beyond, header) if beyond is not None else None
 
@@ -105,9 +85,19 @@ class Gate:
 
     @contextmanager
     def writing(self) -> Iterator[bool]:
-        """Hold off new erasures while a segment is written; tells whether somebody was forgotten since `refresh`."""
-        with self._erasures.writing():
-            yield self._erasures.refresh()
+        """Judge by what holds now, and hold off new erasures while a segment is judged and written.
+
+        Gives True if somebody was forgotten since the last time.
+
+        Raises
+        ------
+        UbiError
+            If there are erasures and their key is gone.
+        """
+        if self._file is not None:
+            self._file.refresh()
+        with self._erasures.writing() as somebody_forgotten:
+            yield somebody_forgotten
 
 
 def beyond_consent(consent: Consent, kind: int, body: Body | None) -> str | None:

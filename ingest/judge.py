@@ -12,10 +12,6 @@ from device.contract import bodies, wire
 from device.contract import wire_pb2 as pb
 from ingest.batches import prove_motion
 
-# What else decides whether a sound message is kept: the registry, consent. Header, body (None in a tombstone and for
-# motion, which is not unpacked), device of the topic; None = keep it.
-Admit = Callable[[wire.Header, bodies.Body | None], wire.Reject | None]
-
 OF_A_TRIP: Final = (bodies.Event, bodies.Motion, bodies.Track, bodies.Impact, bodies.TripEnd)
 
 
@@ -31,6 +27,9 @@ class Sound(NamedTuple):
 
 
 Verdict = Sound | wire.Reject
+# What else decides whether something is kept: registry, consent, erasures. A verdict (the body is None in a tombstone
+# and for motion, which is not unpacked) and the device of the topic; None = it stays as it was judged.
+Admit = Callable[[Verdict, str | None], wire.Reject | None]
 
 
 def judge(payloads: Iterable[tuple[str | None, bytes]], admit: Admit | None = None) -> list[Verdict]:
@@ -41,11 +40,13 @@ def judge(payloads: Iterable[tuple[str | None, bytes]], admit: Admit | None = No
     payloads : iterable of (str or None, bytes)
         Device of the topic, None where it names none; payload.
     admit : callable or None
-        Asked about every message that is sound.
+        Asked about everything, rejects as well.
     """
     verdicts: list[Verdict] = []
+    devices: list[str | None] = []
     motion: list[tuple[int, wire.Opened]] = []
     for index, (device, payload) in enumerate(payloads):
+        devices.append(device)
         opened = wire.open_message(payload, device)
         if device is None:
             verdicts.append(wire.Reject(wire.Reason.WRONG_DEVICE, "the topic names no device"))
@@ -65,7 +66,9 @@ def judge(payloads: Iterable[tuple[str | None, bytes]], admit: Admit | None = No
             if sound
             else _read(opened, opened.raw or b"")
         )
-    return verdicts if admit is None else [_admitted(verdict, admit) for verdict in verdicts]
+    if admit is None:
+        return verdicts
+    return [admit(verdict, device) or verdict for verdict, device in zip(verdicts, devices, strict=True)]
 
 
 _NOT_YET: Final = wire.Reject(wire.Reason.BAD_BODY, "not judged yet")
@@ -80,9 +83,3 @@ def _read(opened: wire.Opened, raw: bytes) -> Verdict:
     trip_seq = (body.trip_seq or None) if isinstance(body, OF_A_TRIP) else None
     kept = None if isinstance(body, bodies.Motion) else body
     return Sound(opened.header, opened.hash, False, trip_seq, None, kept)
-
-
-def _admitted(verdict: Verdict, admit: Admit) -> Verdict:
-    if isinstance(verdict, wire.Reject):
-        return verdict
-    return admit(verdict.header, verdict.body) or verdict

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from ingest.contract import tables
 from ingest.contract.publish import to_parquet
 from ingest.judge import Sound
 
+_NAMES: Final = re.compile(r"[A-Za-z0-9_-]+")  # of devices, among other words
 # Rejects of which no payload is kept: it may say more than anyone has agreed to.
 WITHHELD: Final = frozenset(
     (
@@ -46,6 +48,12 @@ class Segment:
         """Take one row, in the order of the schema."""
         self.rows.append(row)
         self.payload_bytes += payload_bytes
+
+    def drop(self, is_forgotten: Callable[[str], object]) -> None:
+        """Let go of rows that name a device forgotten meanwhile, in whatever text."""
+        texts = [index for index, kind in enumerate(self.schema.dtypes()) if kind == pl.String]
+        named = [{name for index in texts for name in _NAMES.findall(row[index] or "")} for row in self.rows]
+        self.rows = [row for row, names in zip(self.rows, named, strict=True) if not any(map(is_forgotten, names))]
 
     def clear(self) -> None:
         """Forget the rows."""
@@ -87,12 +95,14 @@ def message_row(sound: Sound, payload: bytes, received_ms: int) -> tuple[Any, ..
 
 
 def reject_row(
-    reject: wire.Reject, topic: str, device_id: str | None, payload: bytes, received_ms: int
+    reject: wire.Reject, topic: str | None, device_id: str | None, payload: bytes, received_ms: int
 ) -> tuple[Any, ...]:
     """Columns of `tables.REJECTS`. Of an oversized payload the first `MAX_PAYLOAD_BYTES` are kept, of one of the
-    `WITHHELD` reasons nothing but its hash.
+    `WITHHELD` reasons nothing but its hash; of a forgotten device not even who it was.
     """
     header = reject.header
+    if reject.reason == wire.Reason.FORGOTTEN:
+        topic, device_id, header = None, None, None
     return (
         topic,
         device_id,

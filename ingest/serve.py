@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from device.contract.broker import BrokerAddress
+from device.contract.broker import BrokerAddress, ClientCertificate
 from device.contract.errors import TryAgainError, UbiError, UsageError
 from ingest.broker import Broker
 from ingest.contract import durable
 from ingest.contract.lake import Lake
+from ingest.gate import Gate
 from ingest.monitor import MonitorAddress, monitor
 from ingest.systemd import Systemd
 from ingest.vitals import Vitals
@@ -34,6 +35,8 @@ def serve(
     until_idle_s: float | None = None,
     insecure: bool = False,
     ca_file: Path | None = None,
+    client: ClientCertificate | None = None,
+    registry: Path | None = None,
     limits: Limits | None = None,
     ready: threading.Event | None = None,
     monitor_at: MonitorAddress | None = None,
@@ -51,6 +54,10 @@ def serve(
         Accept unregistered devices from beyond this machine.
     ca_file : Path or None
         Certificates of the authorities to trust; None = the system's.
+    client : ClientCertificate or None
+        Our own certificate, where the broker asks for one.
+    registry : Path or None
+        Devices whose messages are taken, with their consent; None = all that the broker lets in.
     limits : Limits or None
     ready : threading.Event or None
         Set once subscribed: a message published before waits for its device to send it again.
@@ -65,13 +72,15 @@ def serve(
     Raises
     ------
     UsageError
-        If devices from beyond this machine would be accepted without `insecure`.
+        If devices from beyond this machine would be accepted without `insecure`, or a file cannot be used.
     UbiError
         If the lake cannot be written, or the broker refuses.
     TryAgainError
         If no broker answers, or the disk refuses while running.
     """
-    _check_devices(address, insecure=insecure)
+    gate = Gate(lake.root, registry)
+    if registry is None:
+        _check_devices(address, insecure=insecure)
     name = os.urandom(4).hex()
     _check_writable(lake, name)
     received = 0
@@ -81,8 +90,8 @@ def serve(
         received += 1
         worker.take(topic, payload, _utc_ms())
 
-    broker = Broker(address, take, ca_file)
-    worker = Worker(lake, name, broker.publish, limits)
+    broker = Broker(address, take, ca_file, client)
+    worker = Worker(lake, name, broker.publish, limits, gate)
     systemd = Systemd()
     vitals = Vitals([worker.counters, broker.counters], time.monotonic())
     with ExitStack() as stack:
@@ -124,7 +133,7 @@ def _check_devices(address: BrokerAddress, *, insecure: bool) -> None:
     if not address.is_loopback and not insecure:
         raise UsageError(
             f"{address}: without a registry, unknown devices are accepted from a broker on this machine only; "
-            "say --insecure to accept every device that this broker lets in"
+            "name one with --registry FILE, or say --insecure to accept every device that this broker lets in"
         )
     log.warning("no registry: every device that %s lets in is accepted", address)
 

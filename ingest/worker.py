@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -21,7 +22,8 @@ from device.contract import wire_pb2 as pb
 from device.contract.errors import TryAgainError
 from ingest.contract import durable
 from ingest.contract.lake import Lake
-from ingest.judge import Admit, Sound, judge
+from ingest.gate import Gate
+from ingest.judge import Sound, judge
 from ingest.segments import MESSAGES, REJECTS, Segment, message_row, reject_row
 
 log = logging.getLogger(__name__)
@@ -52,23 +54,24 @@ class Worker:
         Sends an ack: topic, payload; False where it had to be dropped. Called only after the rows it acknowledges are
         on disk.
     limits : Limits
-    admit : callable or None
-        What else decides whether a message is kept, see `judge.Admit`.
+    gate : Gate or None
+        What else decides whether a message is kept: registry, consent, erasures. None keeps all that is sound.
 
     Attributes
     ----------
     counters : Counter
-        `received`, `stored`, `duplicates`, `rejected`, `rejected_<reason>`, `segments`, `acks`, `acks_dropped`.
+        `received`, `stored`, `duplicates`, `rejected`, `rejected_<reason>`, `segments`, `acks`, `acks_dropped`,
+        `registry_errors`.
     """
 
     def __init__(
-        self, lake: Lake, name: str, publish: Publish, limits: Limits | None = None, admit: Admit | None = None
+        self, lake: Lake, name: str, publish: Publish, limits: Limits | None = None, gate: Gate | None = None
     ) -> None:
         self._lake = lake
         self._name = name
         self._publish = publish
         self._limits = limits or Limits()
-        self._admit = admit
+        self._gate = gate
         self._held: list[tuple[str, bytes, int]] = []
         self._held_bytes = 0
         self._oldest_ms: int | None = None
@@ -115,27 +118,47 @@ class Worker:
         TryAgainError
             If the disk refuses. Nothing was acknowledged, so the devices will send it again; or flush again.
         """
-        self._sort()
         name = f"{now_ms:013d}-{self._name}-{self.counters['segments']:06d}.parquet"
-        files = dict(self._messages.files(self._lake.root, name)) | dict(self._rejects.files(self._lake.root, name))
         try:
-            durable.commit(files, then=self._acknowledge)
+            with (
+                self._gate.writing()
+                if self._gate is not None
+                else nullcontext(enter_result=False) as somebody_forgotten
+            ):
+                if somebody_forgotten:
+                    self._let_go()
+                self._sort()
+                files = {
+                    path: content
+                    for segment in (self._messages, self._rejects)
+                    for path, content in segment.files(self._lake.root, name)
+                }
+                durable.commit(files, then=self._acknowledge)
         except OSError as error:
             raise TryAgainError(
                 f"{self._lake.root}: {error.strerror}; nothing of this segment was acknowledged, devices send it again"
             ) from error
         self.counters["stored"] += len(self._messages.rows)
         self.counters["segments"] += len(files)
+        if self._gate is not None and self._gate.errors:
+            self.counters["registry_errors"] = self._gate.errors
         self._messages.clear()
         self._rejects.clear()
         self._oldest_ms = None
+
+    def _let_go(self) -> None:
+        """Rows that a disk refused before somebody was forgotten: they must not come to it after all."""
+        if self._gate is not None:
+            for segment in (self._messages, self._rejects):
+                segment.drop(self._gate.forgotten)
 
     def _sort(self) -> None:
         """Judge what is held: to messages, rejects or duplicates."""
         held, self._held, self._held_bytes = self._held, [], 0
         self.counters["received"] += len(held)
         devices = [_device_of(topic) for topic, _, _ in held]
-        verdicts = judge(zip(devices, (payload for _, payload, _ in held), strict=True), self._admit)
+        admit = self._gate.judge if self._gate is not None else None
+        verdicts = judge(zip(devices, (payload for _, payload, _ in held), strict=True), admit)
         for (topic, payload, received_ms), device_id, verdict in zip(held, devices, verdicts, strict=True):
             if isinstance(verdict, Sound):
                 self._keep(verdict, payload, received_ms)
@@ -157,8 +180,17 @@ class Worker:
         if not self._recent.seen(hashlib.sha256(payload).digest()):
             self._rejects.add(reject_row(reject, topic, device, payload, received_ms), len(payload))
         header = reject.header
-        if header is not None and header.device_id == device:
+        if reject.reason == wire.Reason.BEYOND_CONSENT:
+            self._keep_tombstone(payload, device, received_ms)
+        if header is not None and header.device_id == device and reject.reason != wire.Reason.UNKNOWN_DEVICE:
             self._refused.setdefault((header.device_id, header.stream_id), []).append(header.seq)
+
+    def _keep_tombstone(self, payload: bytes, device: str | None, received_ms: int) -> None:
+        """Header and body hash of what consent does not cover: the chain holds, and the trip is whole without it."""
+        stone = wire.tombstone(payload)
+        (verdict,) = judge([(device, stone)])
+        if isinstance(verdict, Sound) and not self._recent.seen(verdict.hash + b"\1"):
+            self._messages.add(message_row(verdict, stone, received_ms), len(stone))
 
     def _acknowledge(self) -> None:
         for key in sorted(self._stored.keys() | self._refused.keys()):

@@ -148,7 +148,7 @@ class Client:
     def break_off(self) -> None:
         """End without a goodbye: the broker sends the will."""
         socket_ = self._client.socket()
-        assert socket_ is not None
+        assert isinstance(socket_, ssl.SSLSocket)
         socket_.shutdown(socket.SHUT_RDWR)
         wait_for(lambda: self.lost)
 
@@ -162,18 +162,7 @@ def self_signed(folder: Path, name: str) -> tuple[Path, Path]:
     folder.mkdir()
     certificate, key = folder / "tls.pem", folder / "tls.key"
     curve = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        *curve,
-        "-subj",
-        f"/CN={name}",
-        "-out",
-        certificate,
-        "-keyout",
-        key,
-    ]
+    out = ["-out", str(certificate), "-keyout", str(key)]
+    command: list[str] = ["openssl", "req", "-x509", "-newkey", *curve, "-subj", f"/CN={name}", *out]
     subprocess.run(command, check=True, capture_output=True)
     return certificate, key

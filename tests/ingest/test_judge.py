@@ -157,17 +157,19 @@ def longer(value, size):
     return bytes([*groups[:-1], groups[-1] & 127]) if size > 1 else bytes([value & 127])
 
 
-def test_a_hook_refuses_what_is_sound_and_is_not_asked_about_the_rest():
+def test_a_hook_has_the_last_word_on_everything():
     drive = Drive("car")
     payloads = [drive.start().payload, drive.motion().payload, b"garbage", wire.tombstone(drive.event().payload)]
     asked = []
 
-    def admit(header, body):
-        asked.append((header.seq, type(body)))
-        return wire.Reject(wire.Reason.BEYOND_CONSENT, "motion", header) if header.body_kind == pb.BODY_MOTION else None
+    def admit(verdict, device):
+        asked.append((device, verdict.header and verdict.header.seq, type(getattr(verdict, "body", None))))
+        of_motion = verdict.header is not None and verdict.header.body_kind == pb.BODY_MOTION
+        return wire.Reject(wire.Reason.BEYOND_CONSENT, "motion", verdict.header) if of_motion else None
 
     verdicts = judge([("car", payload) for payload in payloads], admit)
-    assert asked == [(1, bodies.TripStart), (2, type(None)), (3, type(None))]
+    nothing = type(None)
+    assert asked == [("car", 1, bodies.TripStart), ("car", 2, nothing), ("car", None, nothing), ("car", 3, nothing)]
     assert [type(v) for v in verdicts] == [Sound, wire.Reject, wire.Reject, Sound]
     assert topics.device_of(drive.messages[0].topic) == "car"
 
