@@ -7,10 +7,11 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from device.contract.errors import UbiError
+from device.finding import Finding
 
 EPILOG = """\
 example of a configuration:
@@ -40,22 +41,30 @@ def _check(options: argparse.Namespace) -> int:
     from device.check import check
     from device.config import load_config
 
-    config = load_config(options.config)
-    findings = []
-    for finding in check(config):
-        findings.append(finding)
-        if not options.json:
-            print(f"{finding.part:<9}{'ok' if finding.ok else 'FAILS':<7}{finding.told}", flush=True)
-    if options.json:
-        print(json.dumps([finding._asdict() for finding in findings], indent=1))
-    return 0 if all(finding.ok for finding in findings) else UbiError.exit_code
+    return _tell(check(load_config(options.config)), as_json=options.json)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
+    from device.calibrate import calibrate, set_up
     from device.config import load_config
+    from device.sources.source import since_boot_ms
 
-    load_config(options.config)
-    raise UbiError("there is nothing to calibrate: this release reads no IMU, only the diagnostic port")
+    config = load_config(options.config)
+    if options.set_up_imu:
+        return _tell([set_up(config, since_boot_ms)], as_json=options.json)
+    return _tell(calibrate(config, since_boot_ms, forget=options.forget), as_json=options.json)
+
+
+def _tell(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Print findings as they are made; a failure among them is the exit status."""
+    told = []
+    for finding in findings:
+        told.append(finding)
+        if not as_json:
+            print(finding.lines(), flush=True)
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in told], indent=1))
+    return 0 if all(finding.ok for finding in told) else UbiError.exit_code
 
 
 def _record(options: argparse.Namespace) -> int:
@@ -87,8 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("run", _run, "read the car, send trips and events, until SIGTERM"),
-        ("check", _check, "try clock, key, outbox, adapter and broker, and say what to do about failures"),
-        ("calibrate", _calibrate, "find how an IMU is mounted (this release reads none)"),
+        ("check", _check, "try clock, disk, key, outbox, sensors and broker, and say what to do about failures"),
+        (
+            "calibrate",
+            _calibrate,
+            "tell how the IMU is mounted, as far as the agent has learnt it, and what to do next",
+        ),
         ("record", _record, "write what the adapter says to a recording that 'ubi replay' plays"),
     ):
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
@@ -96,8 +109,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--config", required=True, type=Path, metavar="FILE", help="the device's TOML configuration"
         )
-        if name == "check":
+        if name in {"check", "calibrate"}:
             command.add_argument("--json", action="store_true", help="print the findings as JSON")
+        if name == "calibrate":
+            command.add_argument("--forget", action="store_true", help="begin anew: the box stands elsewhere now")
+            command.add_argument(
+                "--set-up-imu",
+                action="store_true",
+                help="make a WT901 send 100 times a second at 115200 baud, and keep it",
+            )
         if name == "record":
             command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the recording (.ubirec)")
             command.add_argument(

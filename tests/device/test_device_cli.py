@@ -133,40 +133,6 @@ def test_every_command_wants_a_configuration_and_no_short_form(command, wrong, c
     assert "required: --config" in capsys.readouterr().err
 
 
-def test_calibrate_says_honestly_that_there_is_no_imu(tmp_path, capsys):
-    assert ubi.main(["device", "calibrate", "--config", str(config_file(tmp_path))]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == "ubi: error: there is nothing to calibrate: this release reads no IMU, only the diagnostic port"
-
-
-def test_check_tells_each_failure_with_its_fix(tmp_path, free_port, capsys):
-    port = tmp_path / "ttyUSB0"
-    path = config_file(tmp_path, broker=f"mqtt://localhost:{free_port}", obd_port=str(port))
-    assert ubi.main(["device", "check", "--config", str(path)]) == 1
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert list(rows) == ["clock", "key", "outbox", "adapter", "broker"]
-    assert "ok" in rows["key"]
-    assert "0 messages wait" in rows["outbox"]
-    assert "FAILS" in rows["adapter"]
-    assert "no such port" in rows["adapter"]
-    assert f"FAILS  mqtt://localhost:{free_port}: " in rows["broker"]
-    assert "check the address" in rows["broker"]
-
-
-@pytest.mark.broker
-def test_check_is_satisfied_when_all_is_there_and_leaves_a_running_agent_alone(mosquitto, tmp_path, capsys):
-    with PlayedAdapter(Elm327(braking_drive()), rate=0.1) as adapter:
-        path = config_file(tmp_path, broker=mosquitto.url, obd_port=adapter.port)
-        assert ubi.main(["device", "check", "--config", str(path), "--json"]) == 0
-    findings = {row["part"]: row for row in json.loads(capsys.readouterr().out)}
-    assert all(row["ok"] for row in findings.values())
-    assert "ELM327 v1.5" in findings["adapter"]["told"]
-    assert "acks can be heard" in findings["broker"]["told"]
-    with Outbox(tmp_path / "ubi.outbox"):
-        assert ubi.main(["device", "check", "--config", str(path)]) == 0
-    assert "an agent is running" in capsys.readouterr().out
-
-
 @pytest.mark.broker
 def test_run_sends_trip_and_emergency_stop_and_sigterm_flushes_and_leaves_with_0(mosquitto, tmp_path):
     """The real driver over a pseudo-terminal, the real broker, and the agent as a process of its own, started twice."""
