@@ -16,6 +16,7 @@ from device.contract.signals import SIGNALS
 from device.contract.signing import Signer
 from device.downlink import MAX_ACK_BYTES, MAX_SEQ, Downlink, read_ack
 from device.privacy import LOCATIONS, MOTIONS, Privacy
+from tests.golden import FOLDER, downlink_v1
 
 INSURER = Signer.from_seed(b"insurer".ljust(32, b"."))
 STRANGER = Signer.from_seed(b"stranger".ljust(32, b"."))
@@ -227,6 +228,20 @@ def test_a_flood_of_refusals_is_counted_and_logged_once(caplog):
         link.take(b"\xff" + bytes([number]), NOW_MS)
     assert link.counters == {"config_refused_garbage": 50}
     assert len(caplog.records) == 1
+
+
+def golden(name):
+    return bytes.fromhex((FOLDER / "downlink" / "v1" / f"{name}.hex").read_text())
+
+
+@pytest.mark.parametrize("name", downlink_v1.UPDATES)
+def test_golden_configurations_are_taken_as_what_they_said(name):
+    assert read_config(golden(name), downlink_v1.INSURER.public_key) == downlink_v1.UPDATES[name]
+
+
+@pytest.mark.parametrize("name", downlink_v1.ACKS)
+def test_golden_acks_are_read(name):
+    assert read_ack(golden(name)) == downlink_v1.ACKS[name]
 
 
 spans = st.builds(lambda a, b: (min(a, b), max(a, b)), st.integers(1, MAX_SEQ), st.integers(1, MAX_SEQ))
