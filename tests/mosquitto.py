@@ -41,6 +41,12 @@ class Mosquitto:
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the broker and return once it accepts connections."""
         with self.log.open("ab") as log:

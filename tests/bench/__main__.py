@@ -15,6 +15,7 @@ RESULTS = Path("bench-results")
 NOT_BENCHMARKS = {
     "__main__",
     "drives",
+    "fleet_cars",
     "fremtpl2",
     "imu_drives",
     "measure",

@@ -21,7 +21,7 @@ class Publisher:
 
     def __init__(self, port: int, name: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=SOCKET_S)
-        self._socket.sendall(_packet(CONNECT, _text("MQTT") + bytes([4, CLEAN_SESSION, 0, 0]) + _text(name)))
+        self._socket.sendall(packet(CONNECT, text("MQTT") + bytes([4, CLEAN_SESSION, 0, 0]) + text(name)))
         self._read(CONNACK_BYTES)
 
     def __enter__(self) -> Self:
@@ -50,10 +50,11 @@ class Publisher:
 
 def publish_packet(topic: str, payload: bytes, number: int) -> bytes:
     """Make a PUBLISH; `number` counts messages, packet ids begin again after 65,535."""
-    return _packet(PUBLISH_QOS1, _text(topic) + (number % 65_535 + 1).to_bytes(2, "big") + payload)
+    return packet(PUBLISH_QOS1, text(topic) + (number % 65_535 + 1).to_bytes(2, "big") + payload)
 
 
-def _packet(kind: int, content: bytes) -> bytes:
+def packet(kind: int, content: bytes) -> bytes:
+    """Make any packet: its first byte, its length, its content."""
     length, left = bytearray(), len(content)
     while left > 127:
         length.append(left & 127 | 128)
@@ -61,5 +62,6 @@ def _packet(kind: int, content: bytes) -> bytes:
     return bytes([kind, *length, left]) + content
 
 
-def _text(text: str) -> bytes:
-    return len(text).to_bytes(2, "big") + text.encode()
+def text(words: str) -> bytes:
+    """Make a text of MQTT."""
+    return len(words).to_bytes(2, "big") + words.encode()

@@ -43,6 +43,11 @@ class IngestWorker:
             self.counters = json.loads(told)
 
     @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
     def cpu_s(self) -> float:
         """CPU seconds until now."""
         return cpu_s(self._process.pid)
