@@ -26,6 +26,7 @@ COUNTERS: Final = {
     "acks_dropped": "acks that found the queue to the broker full",
     "acks_refused": "acks that the broker answered with an error",
     "connects": "connections to the broker",
+    "registry_errors": "times a changed registry could not be used; the one before stays in force",
 }
 REJECTED: Final = "rejected_"  # prefix of a counter by reason
 
