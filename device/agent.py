@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import logging
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from device.chain import Chain
-from device.clock import CarClock, Clock
+from device.clock import CarClock, Clock, offset_min
 from device.contract import bodies
-from device.contract.errors import TryAgainError
+from device.contract.errors import DiskError
+from device.contract.rules import load_rules
 from device.contract.signals import Reading
+from device.downlink import Downlink
 from device.driven import Driven
 from device.messages import AgentSettings, Messages, Stamp
 from device.outbox import Outbox
 from device.pipeline import END_OF_RECORDING, END_REBOOT, Output, Pipeline, TripStarted
-from device.resume import Moment, axis_by_run_time, axis_by_utc
-from device.state import Boot, Memory, dump_state, load_state
-from device.trips import TRIP_GAP_MS
+from device.places import Places
+from device.resume import Moment, Resume
+from device.state import Boot, Memory, Saved, load_state
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ SEEN: Final = {
     "distance_since_clear_km": ("distance_since_clear_m", 1_000),
     "dtc_count": ("dtc_count", 1),
 }
+POSITION: Final = frozenset({"latitude_deg", "longitude_deg"})
 
 
 class Agent:
@@ -53,6 +57,8 @@ class Agent:
         Its monotonic time is that of the readings.
     now_ms : int
         Monotonic time at the start.
+    downlink : Downlink or None
+        What the insurer configures; None = nothing.
 
     Attributes
     ----------
@@ -61,24 +67,28 @@ class Agent:
     """
 
     def __init__(
-        self, settings: AgentSettings, outbox: Outbox, sign: bodies.Sign, clock: Clock, now_ms: int = 0
+        self,
+        settings: AgentSettings,
+        outbox: Outbox,
+        sign: bodies.Sign,
+        clock: Clock,
+        now_ms: int = 0,
+        downlink: Downlink | None = None,
     ) -> None:
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
+        self._downlink = downlink
         self._utc = CarClock(clock)
         self._driven = Driven()
-        self._now_ms = self._committed_ms = self._started_ms = now_ms
+        self._places = Places()
+        self._now_ms = self._committed_ms = now_ms
+        self._pipeline = Pipeline(self._wall_time)
+        self._boot, self._memory = Boot(clock.boot_id.hex(), now_ms), Memory()
+        self._resume: Resume | None = None
         saved = load_state(outbox)
-        boot_id = clock.boot_id.hex()
-        self._boot, self._memory, state = saved or (Boot(boot_id, now_ms), Memory(), None)
-        self._pipeline = Pipeline.from_state(state, self._wall_time) if state else Pipeline(self._wall_time)
-        self._held: list[Reading] | None = None  # readings that wait until it is known where this boot lies
-        if self._boot.boot_id == boot_id:
-            self._boot.restore(self._utc, self._driven)
-        else:
-            self._before, self._boot = self._boot.moment, Boot(boot_id, now_ms)
-            self._held = []
+        if saved is not None:
+            self._restore(saved)
         self._chain = Chain(
             device_id=settings.device_id,
             stream_id=outbox.stream_id,
@@ -88,9 +98,9 @@ class Agent:
             sign=sign,
             signed_ms=self._boot.signed_ms,
         )
-        self.messages = Messages(settings, self._chain, self._memory, self._stamp)
-        if self._held is not None:
-            self._find_axis()
+        self._configure()
+        self.messages = Messages(self._wanted, self._chain, self._memory, self._stamp, self._places)
+        self._land()
 
     @property
     def readings(self) -> int:
@@ -112,26 +122,42 @@ class Agent:
         """Whether a trip is running."""
         return self._pipeline.in_trip
 
+    @property
+    def utc_ms(self) -> int | None:
+        """Now, None where UTC is not known."""
+        return self._utc.utc_ms(self._now_ms) if self._utc.is_known(self._now_ms) else None
+
     def push(self, reading: Reading) -> None:
         """Take the next reading."""
         self._now_ms = max(self._now_ms, reading.t_ms)
         if reading.signal == "gnss_utc_s":
             self._utc.hear(reading)
-        if self._held is None:
+        if self._resume is None:
             self._push(reading)
         else:
-            self._held.append(reading)
-            self._find_axis(reading)
+            self._resume.hear(reading)
+            self._land()
 
     def advance(self, now_ms: int) -> None:
         """Time has passed without a reading."""
         self._now_ms = max(self._now_ms, now_ms)
-        if self._held is not None:
-            self._find_axis()
-        if self._held is None:
+        self._land()
+        if self._resume is None:
             if outputs := self._pipeline.advance(now_ms + self._boot.offset_ms):
                 self._take(outputs)
             self._commit_in_time()
+        if self._downlink is not None and self._downlink.advance(self.utc_ms) is not None:
+            self._configure()
+
+    def enter(self, zone: ZoneInfo) -> None:
+        """The car is in this time zone: local time of the next trips is its."""
+        self._memory.zone = zone.key
+
+    def configure(self, payload: bytes) -> None:
+        """Take what came on the configuration topic; it holds from the next trip on."""
+        if self._downlink is not None and self._downlink.take(payload, self.utc_ms) is not None:
+            self._configure()
+            self.commit()
 
     def count(self, counter: str, amount: int = 1) -> None:
         """Add to a counter of the next health message."""
@@ -150,99 +176,103 @@ class Agent:
         While it is open where this boot lies nothing is stored: the next start finds the last boot as it was. What a
         disk refuses now is kept in memory and stored with the next commit.
         """
-        if self._held is not None:
+        if self._resume is not None:
             return
         boot, memory = self._boot, self._memory
         boot.signed_ms = self._chain.signed_ms
-        boot.clock, boot.driven = self._utc.to_state(), self._driven.to_state()
-        known = self._utc.is_known(self._now_ms)
-        boot.moment = Moment(
-            mono_ms=self._now_ms + boot.offset_ms,
-            utc_ms=self._utc.utc_ms(self._now_ms) if known else None,
-            run_time_s=memory.run_time_s,
-            run_time_ms=memory.run_time_ms,
-        )
+        boot.clock, boot.driven, boot.places = self._utc.to_state(), self._driven.to_state(), self._places.to_state()
+        boot.moment = Moment(self._now_ms + boot.offset_ms, self.utc_ms, memory.run_time_s, memory.run_time_ms)
+        downlink = self._downlink.to_state() if self._downlink else {}
+        state = Saved(boot, memory, self._pipeline.to_state(), downlink).dump()
         queued = self.messages.queued
-        state = dump_state(boot, memory, self._pipeline.to_state())
         self._committed_ms = self._now_ms
         try:
             self._outbox.commit(self._chain.next_seq - len(queued), queued, state)
-        except TryAgainError as error:
+        except DiskError as error:
             log.warning("%s; %d messages wait in memory", error, len(queued))
             self.count("commits_refused")
         else:
             queued.clear()
 
+    def _restore(self, saved: Saved) -> None:
+        self._memory = saved.memory
+        self._pipeline = Pipeline.from_state(saved.pipeline, self._wall_time)
+        if self._downlink is not None and saved.downlink:
+            self._downlink.restore(saved.downlink)
+        if saved.boot.boot_id == self._boot.boot_id:
+            self._boot = saved.boot
+            self._boot.restore(self._utc, self._driven, self._places)
+            return
+        patience_ms, in_trip = self._settings.patience_ms, self._pipeline.in_trip
+        self._resume = Resume(saved.boot.moment, in_trip=in_trip, started_ms=self._now_ms, patience_ms=patience_ms)
+
+    def _land(self) -> None:
+        """Go on with the last boot's trip or end it, as soon as that is decided."""
+        landing = self._resume.decide(self._now_ms, self.utc_ms) if self._resume else None
+        if self._resume is None or landing is None:
+            return
+        if landing.resumed:
+            self.count("trips_resumed")
+        elif landing.resumed is False:
+            self.count("trips_cut_by_reboot")
+            self._take(self._pipeline.finish(END_REBOOT))
+            self._pipeline = self._pipeline.restarted()
+            self._memory.late_readings = self._pipeline.late_readings
+        waited, self._resume = self._resume.waiting, None
+        self._boot.offset_ms = landing.offset_ms
+        self.commit()
+        for reading in waited:
+            self._push(reading)
+
     def _push(self, reading: Reading) -> None:
-        memory = self._memory
+        memory, offset_ms = self._memory, self._boot.offset_ms
         memory.readings += 1
         self.count("readings")
+        if offset_ms:
+            reading = reading._replace(t_ms=reading.t_ms + offset_ms)
         if reading.value is None:
             self.count("null_readings")
         elif reading.signal in SEEN:
             field, steps = SEEN[reading.signal]
             memory.seen[field] = round(reading.value * steps)
-        moved = reading._replace(t_ms=reading.t_ms + self._boot.offset_ms) if self._boot.offset_ms else reading
-        if reading.signal == "run_time_s" and reading.value is not None:
-            memory.run_time_s, memory.run_time_ms = round(reading.value), moved.t_ms
+        elif reading.signal == "run_time_s":
+            memory.run_time_s, memory.run_time_ms = round(reading.value), reading.t_ms
+        elif reading.signal in POSITION and self._wanted.location != "off":
+            self._places.hear(reading)
         if not self._driven.admits(reading):
             self.count("not_driven")
-        elif outputs := self._pipeline.push(moved):
+        elif outputs := self._pipeline.push(reading):
             self._take(outputs)
         self._commit_in_time()
-
-    def _find_axis(self, reading: Reading | None = None) -> None:
-        """Go on with the last boot's trip if it is known that it was a short while ago, else end it.
-
-        With a trip running both UTC and run time may tell, and readings wait for either for up to `patience_ms`.
-        Without one they wait for the clock, because a trip is started with the UTC that is known by then.
-        """
-        before, held, now_ms = self._before, self._held or [], self._now_ms
-        known, in_trip = self._utc.is_known(now_ms), self._pipeline.in_trip
-        offset_ms = axis_by_utc(before, now_ms, self._utc.utc_ms(now_ms)) if known else None
-        if offset_ms is None and reading is not None and reading.signal == "run_time_s":
-            offset_ms = axis_by_run_time(before, reading)
-        is_decided = offset_ms is not None if in_trip else known
-        if not is_decided and now_ms - self._started_ms < self._settings.patience_ms:
-            return
-        first_ms = held[0].t_ms if held else now_ms
-        if in_trip:
-            if offset_ms is not None and first_ms + offset_ms - before.mono_ms <= TRIP_GAP_MS:
-                self.count("trips_resumed")
-            else:
-                self.count("trips_cut_by_reboot")
-                self._take(self._pipeline.finish(END_REBOOT))
-                offset_ms = None
-        if offset_ms is None:
-            self._pipeline = self._pipeline.restarted()
-            self._memory.late_readings = self._pipeline.late_readings
-        # Where the time away is not known, or no trip needs it, the axis goes on after a gap that ends any trip.
-        self._boot.offset_ms = before.mono_ms + 2 * TRIP_GAP_MS - first_ms if offset_ms is None else offset_ms
-        self._held = None
-        self.commit()
-        for waited in held:
-            self._push(waited)
 
     def _take(self, outputs: list[Output]) -> None:
         """Make messages. When they are made depends on readings alone, so that a replay makes the same ones."""
         self._count_late()
         at_once = False
         for output in outputs:
-            at_once |= self.messages.take(self._by_this_boot(output), self._pipeline.rules.version)
+            if isinstance(output, TripStarted):
+                self.messages.settings = self._wanted
+            at_once |= self.messages.take(output, self._pipeline.rules.version, self._boot.offset_ms)
         if self._pipeline.in_trip and self._chain.is_checkpoint_due(self._now_ms):
             self.messages.health()
         if at_once:
             self.commit()
 
-    def _by_this_boot(self, output: Output) -> Output:
-        if not isinstance(output, TripStarted):
-            return output
-        return output._replace(start_mono_ms=max(0, output.start_mono_ms - self._boot.offset_ms))
-
     def _commit_in_time(self) -> None:
         is_open = self._pipeline.in_trip or self.messages.queued
-        if is_open and self._now_ms - self._committed_ms >= self._settings.commit_ms:
+        if is_open and self._now_ms - self._committed_ms >= self._wanted.commit_ms:
             self.commit()
+
+    def _configure(self) -> None:
+        """Settings of the next trip: the device's own, and what the insurer's configuration says on top."""
+        applied = self._downlink.applied if self._downlink else None
+        self._wanted = self._settings
+        if self._downlink is not None and applied is not None:
+            self._wanted = self._settings.under(applied, self._downlink.privacy)
+        if applied is not None and applied.rules_version is not None:
+            self._pipeline.use_rules(load_rules(applied.rules_version))
+        if self._wanted.location == "off":
+            self._places.clear()
 
     def _count_late(self) -> None:
         memory, late_readings = self._memory, self._pipeline.late_readings
@@ -257,4 +287,7 @@ class Agent:
     def _wall_time(self, axis_ms: int) -> tuple[int, int | None]:
         mono_ms = axis_ms - self._boot.offset_ms
         utc_ms = self._utc.utc_ms(mono_ms)
-        return utc_ms, self._clock.utc_offset_min(utc_ms) if self._utc.is_known(mono_ms) else None
+        if not self._utc.is_known(mono_ms):
+            return utc_ms, None
+        zone = self._memory.zone
+        return utc_ms, offset_min(ZoneInfo(zone), utc_ms) if zone else self._clock.utc_offset_min(utc_ms)

@@ -137,8 +137,13 @@ class SystemClock:
 
     def utc_offset_min(self, utc_ms: int) -> int | None:
         """Offset of the configured zone at that time."""
-        offset = datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(self._zone).utcoffset()
-        return None if offset is None else round(offset.total_seconds() / 60)
+        return offset_min(self._zone, utc_ms)
+
+
+def offset_min(zone: ZoneInfo, utc_ms: int) -> int | None:
+    """Local time of a zone minus UTC at a time, minutes."""
+    offset = datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone(zone).utcoffset()
+    return None if offset is None else round(offset.total_seconds() / 60)
 
 
 def kernel_is_synchronised() -> bool:

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from device.chain import Chain
 from device.contract import bodies, wire
+from device.contract.configuration import ConfigUpdate
 from device.contract.motion import COLUMNS, MotionSample
 from device.events import DetectedEvent
 from device.impact import ImpactAlert, ImpactReport
 from device.pipeline import Output, TripEnded, TripStarted
+from device.places import Places
+from device.privacy import Privacy, allowed
 from device.state import Memory
 
 MAX_BATCH_ROWS: Final = 600  # a minute at 10 Hz
+TRACK_PERIOD_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     """What an agent writes into its messages, and how often it writes.
 
-    `motion` false keeps motion in the car; events and summaries are the same. `batch_ms`: a motion batch is closed
-    after this much driving, or `MAX_BATCH_ROWS`. `commit_ms`: see `device.agent`. `patience_ms`: how long readings wait
-    in memory after a restart of the computer for the clock to be known; 0 for recordings, which are one boot.
+    `motion` and `location`: see `device.privacy`; events and summaries are the same in each. `batch_ms`: a batch of
+    motion is closed after this much driving, or `MAX_BATCH_ROWS`. `commit_ms`: see `device.agent`. `patience_ms`: how
+    long readings wait in memory after a restart of the computer; 0 for recordings, which are one boot.
     """
 
     device_id: str
     motion: bool = False
+    location: str = "off"
     batch_ms: int = 60_000
     commit_ms: int = 10_000
     patience_ms: int = 0
@@ -36,6 +41,22 @@ class AgentSettings:
     recording: str = ""
     recorded_file: str = ""
     config_version: int = 0
+
+    @property
+    def privacy(self) -> Privacy:
+        """What may leave the car."""
+        return Privacy(self.location, "full" if self.motion else "off")
+
+    def under(self, update: ConfigUpdate, privacy: Privacy) -> AgentSettings:
+        """These settings with the insurer's configuration on top; `privacy` is what both of them allow."""
+        return replace(
+            self,
+            motion=privacy.motion == "full",
+            location=privacy.location,
+            batch_ms=self.batch_ms if update.batch_s is None else update.batch_s * 1_000,
+            commit_ms=self.commit_ms if update.commit_s is None else update.commit_s * 1_000,
+            config_version=update.version,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +80,7 @@ class Messages:
         Shared with the agent, which stores it.
     stamp : callable
         Asked for each message.
+    places : Places
 
     Attributes
     ----------
@@ -70,7 +92,9 @@ class Messages:
         What it says of the car; empty = not known.
     """
 
-    def __init__(self, settings: AgentSettings, chain: Chain, memory: Memory, stamp: Callable[[], Stamp]) -> None:
+    def __init__(
+        self, settings: AgentSettings, chain: Chain, memory: Memory, stamp: Callable[[], Stamp], places: Places
+    ) -> None:
         self.settings = settings
         self.queued: list[wire.Encoded] = []
         self.adapter = settings.adapter
@@ -78,14 +102,24 @@ class Messages:
         self._chain = chain
         self._memory = memory
         self._stamp = stamp
+        self._places = places
 
-    def take(self, output: Output, rules_version: int) -> bool:
-        """Turn an output into messages; whether it is to be stored at once."""
+    def take(self, output: Output, rules_version: int, offset_ms: int) -> bool:
+        """Turn an output into messages; whether they are to be stored at once.
+
+        Parameters
+        ----------
+        output : Output
+        rules_version : int
+            Of the running trip.
+        offset_ms : int
+            Time axis of the output minus monotonic time of this boot.
+        """
         if isinstance(output, MotionSample):
             self._sample(output)
             return False
         if isinstance(output, TripStarted):
-            self._trip_started(output, rules_version)
+            self._trip_started(output, rules_version, offset_ms)
         elif isinstance(output, DetectedEvent):
             self._event(output, rules_version)
         elif isinstance(output, TripEnded):
@@ -99,9 +133,9 @@ class Messages:
         self._queue(bodies.Health(dict(self._memory.counters)))
         self._memory.counters.clear()
 
-    def _trip_started(self, trip: TripStarted, rules_version: int) -> None:
+    def _trip_started(self, trip: TripStarted, rules_version: int, offset_ms: int) -> None:
         memory, settings = self._memory, self.settings
-        memory.trip_seq = self._chain.next_seq
+        memory.trip_seq, memory.start_ms, memory.last_ms = self._chain.next_seq, trip.start_mono_ms, 0
         memory.period_ms, memory.sensor_grade = trip.period_ms, trip.sensor_grade
         memory.adapter, memory.vin_hash = self.adapter, self.vin_hash.hex()
         self._queue(
@@ -115,25 +149,37 @@ class Messages:
                 vehicle=settings.vehicle,
                 adapter=self.adapter[: bodies.MAX_TEXT],
                 vin_hash=self.vin_hash,
-                start_mono_ms=trip.start_mono_ms,
+                start_mono_ms=max(0, trip.start_mono_ms - offset_ms),
                 recorded_file=settings.recorded_file,
                 speed_rate_dhz=trip.speed_rate_dhz,
                 config_version=settings.config_version,
                 odometer_m=memory.seen.get("odometer_m"),
                 distance_since_clear_m=memory.seen.get("distance_since_clear_m"),
                 dtc_count=memory.seen.get("dtc_count"),
+                start_cell=self._places.cell(trip.start_mono_ms),
             )
         )
 
     def _sample(self, sample: MotionSample) -> None:
-        if not self.settings.motion:
-            return
-        batch, period_ms = self._memory.batch, self._memory.period_ms
-        if batch and sample.t_ms != batch[-1].t_ms + period_ms:
-            self._queue_batch()
-        batch.append(sample)
-        if len(batch) >= MAX_BATCH_ROWS or len(batch) * period_ms >= self.settings.batch_ms:
-            self._queue_batch()
+        memory, settings = self._memory, self.settings
+        memory.last_ms = sample.t_ms
+        if settings.motion:
+            batch, period_ms = memory.batch, memory.period_ms
+            if batch and sample.t_ms != batch[-1].t_ms + period_ms:
+                self._queue_batch()
+            batch.append(sample)
+            if len(batch) >= MAX_BATCH_ROWS or len(batch) * period_ms >= settings.batch_ms:
+                self._queue_batch()
+        if settings.location == "full" and sample.t_ms % TRACK_PERIOD_MS == 0:
+            self._point(sample.t_ms)
+
+    def _point(self, t_ms: int) -> None:
+        track = self._memory.track
+        if track and t_ms != track[-1][0] + TRACK_PERIOD_MS:
+            self._queue_track()
+        track.append((t_ms, *(self._places.point(self._memory.start_ms + t_ms) or (None, None))))
+        if len(track) * TRACK_PERIOD_MS >= self.settings.batch_ms:
+            self._queue_track()
 
     def _event(self, event: DetectedEvent, rules_version: int) -> None:
         self._memory.totals["events"] += 1
@@ -142,6 +188,7 @@ class Messages:
                 trip_seq=self._memory.trip_seq,
                 rules_version=rules_version,
                 sensor_grade=self._memory.sensor_grade,
+                cell=self._places.cell(self._memory.start_ms + event.peak_ms),
                 **event._asdict(),
             )
         )
@@ -159,6 +206,7 @@ class Messages:
                 complete=isinstance(impact, ImpactReport),
                 period_ms=memory.period_ms,
                 around=_motion(memory.trip_seq, impact.samples) if impact.samples else None,
+                cell=self._places.cell(memory.start_ms + impact.t_ms),
             )
         )
 
@@ -168,6 +216,8 @@ class Messages:
         memory.totals["distance_mm"] += trip.summary.distance_mm
         if memory.batch:
             self._queue_batch()
+        if memory.track:
+            self._queue_track()
         self.health()
         self._queue(
             bodies.TripEnd(
@@ -179,6 +229,7 @@ class Messages:
                 sensor_grade=trip.sensor_grade,
                 speed_rate_dhz=trip.speed_rate_dhz,
                 dtc_count=memory.seen.get("dtc_count"),
+                end_cell=self._places.cell(memory.start_ms + memory.last_ms),
                 adapter="" if self.adapter == memory.adapter else self.adapter[: bodies.MAX_TEXT],
                 vin_hash=b"" if self.vin_hash.hex() == memory.vin_hash else self.vin_hash,
             )
@@ -189,8 +240,17 @@ class Messages:
         self._queue(_motion(self._memory.trip_seq, self._memory.batch))
         self._memory.batch.clear()
 
-    def _queue(self, body: bodies.Body) -> None:
-        now = self._stamp()
+    def _queue_track(self) -> None:
+        memory = self._memory
+        first_ms, latitudes, longitudes = memory.track[0][0], *list(zip(*memory.track, strict=True))[1:]
+        if any(latitude is not None for latitude in latitudes):
+            self._queue(bodies.Track(memory.trip_seq, first_ms, TRACK_PERIOD_MS, latitudes, longitudes))
+        memory.track.clear()
+
+    def _queue(self, told: bodies.Body) -> None:
+        now, body = self._stamp(), allowed(told, self.settings.privacy)
+        if body is None:
+            return
         message = self._chain.add(
             body,
             mono_ms=now.mono_ms,

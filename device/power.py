@@ -15,8 +15,8 @@ Asking wakes control units, which then stay awake for minutes: a parked car is n
                                         parked; LOW_PROBE_MS are over
 
 While the car is not asked the adapter alone is, for its voltage: that wakes nothing. After a probe that found a car at
-rest, motion causes no other for QUIET_MS: a ferry moves for hours. A voltage that rose without the engine (a charger, an
-electric car that is plugged in) wakes once, and again after it has fallen.
+rest, motion causes no other for QUIET_MS: a ferry moves for hours. A voltage that rose without the engine (a charger,
+or a car that is plugged in) wakes once, and again after it has fallen.
 """
 
 from __future__ import annotations

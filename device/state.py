@@ -18,6 +18,7 @@ from device.clock import CarClock
 from device.contract.motion import GRADE_OBD_SPEED, PERIOD_MS, MotionSample
 from device.driven import Driven
 from device.outbox import Outbox
+from device.places import Places
 from device.resume import Moment
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,14 @@ class Memory:
     """What the agent itself remembers; all of it JSON."""
 
     trip_seq: int = 0  # seq of the running trip's trip_start
-    period_ms: int = PERIOD_MS  # of the running trip
+    start_ms: int = 0  # of the running trip on the time axis
+    last_ms: int = 0  # of its last sample, since its start
+    period_ms: int = PERIOD_MS
     sensor_grade: int = 0
     adapter: str = ""  # as its trip_start told it; so is `vin_hash`, in hex
     vin_hash: str = ""
     batch: list[MotionSample] = field(default_factory=list)  # motion not yet queued
+    track: list[tuple[int, int | None, int | None]] = field(default_factory=list)  # points not yet queued
     readings: int = 0
     finished: bool = False
     late_readings: int = 0  # of the pipeline's, already counted
@@ -55,7 +59,8 @@ class Memory:
     def from_state(cls, state: State) -> Memory:
         """Memory of its JSON form; what a later release dropped is left out."""
         known = {entry.name: state[entry.name] for entry in fields(cls) if entry.name in state}
-        return cls(**known | {"batch": [MotionSample(*row) for row in state["batch"]]})
+        known |= {"batch": [MotionSample(*row) for row in state["batch"]]}
+        return cls(**known | {"track": [tuple(row) for row in state.get("track", ())]})
 
 
 @dataclass(slots=True)
@@ -72,6 +77,7 @@ class Boot:
     moment: Moment = field(default_factory=lambda: Moment(0))
     clock: list[Any] | None = None
     driven: list[Any] | None = None
+    places: list[Any] | None = None
 
     def to_state(self) -> State:
         """JSON form."""
@@ -82,27 +88,45 @@ class Boot:
         """Boot of its JSON form."""
         return cls(**state | {"moment": Moment(**state["moment"])})
 
-    def restore(self, clock: CarClock, driven: Driven) -> None:
-        """Give clock and last word what they knew."""
+    def restore(self, clock: CarClock, driven: Driven, places: Places) -> None:
+        """Give clock, last word and places what they knew."""
         if self.clock is not None:
             clock.restore(self.clock)
         if self.driven is not None:
             driven.restore(self.driven)
+        if self.places is not None:
+            places.restore(self.places)
 
 
-def dump_state(boot: Boot, memory: Memory, pipeline: State) -> bytes:
-    """Bytes to be stored with the messages."""
-    state = {"version": STATE_VERSION, "boot": boot.to_state(), "memory": memory.to_state(), "pipeline": pipeline}
-    return json.dumps(state, separators=(",", ":")).encode()
+@dataclass(slots=True)
+class Saved:
+    """All of it."""
+
+    boot: Boot
+    memory: Memory
+    pipeline: State
+    downlink: State
+
+    def dump(self) -> bytes:
+        """Bytes to be stored with the messages."""
+        state = {
+            "version": STATE_VERSION,
+            "boot": self.boot.to_state(),
+            "memory": self.memory.to_state(),
+            "pipeline": self.pipeline,
+            "downlink": self.downlink,
+        }
+        return json.dumps(state, separators=(",", ":")).encode()
 
 
-def load_state(outbox: Outbox) -> tuple[Boot, Memory, State] | None:
+def load_state(outbox: Outbox) -> Saved | None:
     """State of an earlier run; None for a new outbox, or one that a later release wrote."""
     state: State = json.loads(outbox.state) if outbox.state else {}
     while state.get("version") in MIGRATIONS:
         state = MIGRATIONS[state["version"]](state)
     if state.get("version") == STATE_VERSION:
-        return Boot.from_state(state["boot"]), Memory.from_state(state["memory"]), state["pipeline"]
+        boot, memory = Boot.from_state(state["boot"]), Memory.from_state(state["memory"])
+        return Saved(boot, memory, state["pipeline"], state["downlink"])
     if state:
         log.warning("%s: state of version %s is dropped; a trip it held has no end", outbox.path, state["version"])
     return None
@@ -111,8 +135,9 @@ def load_state(outbox: Outbox) -> tuple[Boot, Memory, State] | None:
 def _from_version_1(state: State) -> State:
     memory = dict(state["memory"])
     memory |= {"seen": memory.pop("odometers"), "sensor_grade": GRADE_OBD_SPEED}
+    memory["start_ms"] = state["pipeline"]["tracker"][0] or 0
     boot = Boot(state["boot_id"], state["signed_ms"], moment=Moment(state["pipeline"]["motion"]["last"]))
-    return {"version": 2, "boot": boot.to_state(), "memory": memory, "pipeline": state["pipeline"]}
+    return {"version": 2, "boot": boot.to_state(), "memory": memory, "pipeline": state["pipeline"], "downlink": {}}
 
 
 MIGRATIONS: Final[dict[int, Callable[[State], State]]] = {1: _from_version_1}
