@@ -87,7 +87,7 @@ def test_messages_carry_the_recordings_own_time_identity_and_key(mosquitto, play
     path = recording(tmp_path / "a.ubirec")
     with Insurer(mosquitto.port) as insurer:
         assert played(path) == 0
-        messages = insurer.messages
+        messages = sorted(insurer.messages, key=lambda message: message.header.seq)
     known = read_recording(path)
     start, end = messages[0].body, messages[-1].body
     assert isinstance(start, bodies.TripStart)
@@ -271,7 +271,7 @@ def test_every_trip_of_the_shared_data_arrives_with_its_distance(shared_data, mo
     assert len(chains) == len(files)
     for messages in chains.values():
         head = b""
-        for seq, message in enumerate(messages, start=1):
+        for seq, message in enumerate(sorted(messages, key=lambda message: message.header.seq), start=1):
             assert (message.header.seq, message.header.prev_hash) == (seq, head)
             head = message.hash
 
