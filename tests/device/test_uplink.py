@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import getpass
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,8 @@ from device.uplink import RESEND_MS, Uplink
 from device.uplink_lane import WINDOW_ROWS
 from tests.device.test_outbox import put, seqs
 from tests.insurer import Insurer, ack, until
-from tests.mosquitto import Mosquitto, find_mosquitto
+from tests.mosquitto import find_mosquitto
+from tests.tls_broker import tls_broker
 
 STREAM = bytes(range(16))
 pytestmark = pytest.mark.broker
@@ -166,72 +165,51 @@ def test_status_is_online_then_offline_also_for_who_is_cut_off(mosquitto, outbox
         assert late.statuses == [b"offline"]  # retained
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate of localhost, and its key."""
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(encoding))
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(private)
-    return folder / "cert.pem", folder / "key.pem"
-
-
 @pytest.fixture
-def tls_broker(tmp_path):
-    """A broker with a plain and a TLS listener: (plain port, TLS port, certificate)."""
-    binary = find_mosquitto()
-    if binary is None:
+def binary():
+    found = find_mosquitto()
+    if found is None:
         pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
-    cert, key = certificate(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        plain, tls = first.getsockname()[1], second.getsockname()[1]
-    user = getpass.getuser()  # started by root, the broker would become a user who may not read the test's folder
-    extra = f"user {user}\nlistener {tls} 127.0.0.1\ncertfile {cert}\nkeyfile {key}\nallow_anonymous true"
-    broker = Mosquitto(binary, tmp_path / "tls", plain, extra)
-    broker.start()
-    yield plain, tls, cert
-    broker.stop()
+    return found
 
 
-def test_tls_delivers_to_a_broker_we_trust(tls_broker, outbox):
-    plain, tls, cert = tls_broker
+def test_tls_delivers_to_a_broker_we_trust(binary, tmp_path, outbox):
     put(outbox, 3)
-    uplink = Uplink("car", parse_broker(f"mqtts://localhost:{tls}"), ca_file=cert)
-    uplink.add(outbox)
-    with Insurer(plain) as insurer:
+    with tls_broker(binary, tmp_path) as broker, Insurer(broker.plain_port) as insurer:
+        uplink = Uplink("car", parse_broker(f"mqtts://localhost:{broker.port}"), ca_file=broker.cert_file)
+        uplink.add(outbox)
         until(lambda: outbox.waiting() == 0, lambda: uplink.step(0, 0.01))
-    uplink.stop()
-    assert len(insurer.stream) == 3
+        uplink.stop()
+        assert len(insurer.stream) == 3
 
 
 # paho leaves a socket whose handshake failed to the garbage collector.
 @pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
-def test_tls_says_nothing_to_a_broker_we_do_not_trust(tls_broker, outbox):
-    plain, tls, _ = tls_broker
+def test_tls_says_nothing_to_a_broker_we_do_not_trust(binary, tmp_path, outbox):
     put(outbox, 3)
-    uplink = Uplink("car", parse_broker(f"mqtts://localhost:{tls}"))
-    uplink.add(outbox)
-    with Insurer(plain) as insurer:
+    with tls_broker(binary, tmp_path) as broker, Insurer(broker.plain_port) as insurer:
+        uplink = Uplink("car", parse_broker(f"mqtts://localhost:{broker.port}"))
+        uplink.add(outbox)
         until(lambda: uplink.last_error, lambda: uplink.step(0, 0.01))
         assert insurer.payloads == insurer.statuses == []
-    assert "certificate verify failed" in uplink.last_error
-    uplink.stop()
+        assert "certificate verify failed" in uplink.last_error
+        uplink.stop()
+
+
+@pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_that_asks_for_a_certificate_gets_ours(binary, tmp_path, outbox):
+    put(outbox, 3)
+    with tls_broker(binary, tmp_path, asks=True) as broker, Insurer(broker.plain_port) as insurer:
+        address = parse_broker(f"mqtts://localhost:{broker.port}")
+        stranger = Uplink("car", address, broker.cert_file)
+        stranger.add(outbox)
+        until(lambda: stranger.last_error, lambda: stranger.step(0, 0.01))
+        stranger.stop()
+        assert (insurer.payloads, outbox.waiting()) == ([], 3)
+        uplink = Uplink("car", address, broker.cert_file, client=ClientCertificate(broker.cert_file, broker.key_file))
+        uplink.add(outbox)
+        until(lambda: outbox.waiting() == 0, lambda: uplink.step(0, 0.01))
+        uplink.stop()
 
 
 def test_a_certificate_file_that_is_none_is_named(tmp_path):
