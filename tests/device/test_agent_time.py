@@ -75,7 +75,9 @@ def told(path: Any, readings: list[Reading], clock: Any) -> tuple[list[bodies.Bo
         for now_ms in range(readings[-1].t_ms, readings[-1].t_ms + 200_000, 5_000):
             agent.advance(now_ms)
         messages = decoded(payloads(outbox))
-    return [timeless(message.body) for message in messages if message.body], [message.header.mono_ms for message in messages]
+    return [timeless(message.body) for message in messages if message.body], [
+        message.header.mono_ms for message in messages
+    ]
 
 
 def timeless(body: bodies.Body) -> bodies.Body:
