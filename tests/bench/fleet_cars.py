@@ -18,16 +18,18 @@ from time import perf_counter, process_time
 from typing import Final
 
 from device.chain import Chain
-from device.contract import bodies, topics
+from device.contract import bodies, topics, wire
 from device.contract import wire_pb2 as pb
-from device.contract.motion import COLUMNS
 from device.contract.signing import Signer
+from tests.bench.drives import recorded_drives
 from tests.bench.publisher import CLEAN_SESSION, CONNECT, PUBLISH_QOS1, packet, text
+from tests.bench.wire import messages
 
 MAX_CARS: Final = 15_000  # a connection is a file, of which a process here may have 20,000
 MAX_S: Final = 120.0
 QUIET_S: Final = 20.0  # after the last message: no ack for so long, and no more are waited for
 ROWS: Final = 20  # ten seconds of driving without an IMU
+RECORDINGS: Final = 5
 KEEPALIVE_S: Final = 60
 CONNACK, PUBACK, PUBLISH, SUBACK, SUBSCRIBE = 2, 4, 3, 9, 0x82
 
@@ -47,14 +49,15 @@ class Car:
 class Fleet:
     """Cars on a broker of this machine."""
 
-    def __init__(self, port: int, cars: int, messages: int) -> None:
+    def __init__(self, port: int, cars: int, count: int) -> None:
         self._selector = selectors.DefaultSelector()
         self.latencies_s: list[float] = []
         self.cars = []
+        driven = tens_of_seconds()
         for number in range(cars):
             client = socket.create_connection(("127.0.0.1", port), timeout=10)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            car = Car(client, packets_of(number, messages))
+            car = Car(client, packets_of(number, count, driven))
             client.sendall(_hello(f"car-{number}"))
             client.setblocking(False)
             self._selector.register(client, selectors.EVENT_READ, car)
@@ -62,11 +65,11 @@ class Fleet:
         while not all(car.ready for car in self.cars):
             self.listen(0.1)
 
-    def drive(self, every_s: float, messages: int) -> float:
-        """Every car sends `messages`, `every_s` apart, spread evenly; seconds it took to the last ack."""
+    def drive(self, every_s: float, count: int) -> float:
+        """Every car sends `count` messages, `every_s` apart, spread evenly; seconds it took to the last ack."""
         began_s = perf_counter()
         gap_s = every_s / len(self.cars)
-        for number in range(messages * len(self.cars)):
+        for number in range(count * len(self.cars)):
             due_s = began_s + number * gap_s
             while (left_s := due_s - perf_counter()) > 0:
                 self.listen(min(left_s, 0.05))
@@ -76,7 +79,7 @@ class Fleet:
             _send(car.socket, car.packets[len(car.sent_s) - 1])
             if number % 50 == 0:
                 self.listen(0)
-        sent = messages * len(self.cars)
+        sent = count * len(self.cars)
         heard, heard_s = len(self.latencies_s), perf_counter()
         while len(self.latencies_s) < sent and perf_counter() - heard_s < QUIET_S:
             self.listen(0.1)
@@ -108,8 +111,16 @@ class Fleet:
                 car.waiting.discard(seq)
 
 
-def packets_of(number: int, messages: int) -> list[bytes]:
-    """PUBLISH packets of a car: ten seconds of driving each."""
+def tens_of_seconds() -> list[bodies.Motion]:
+    """Motion of ten seconds each, of the project's own recorded trips."""
+    recordings = recorded_drives()[-1].read()[:RECORDINGS]
+    decoded = (wire.decode(payload) for recording in recordings for payload in messages(recording, ROWS))
+    motion = (message.body for message in decoded if isinstance(message, wire.Message))
+    return [body for body in motion if isinstance(body, bodies.Motion) and body.count == ROWS]
+
+
+def packets_of(number: int, count: int, driven: list[bodies.Motion]) -> list[bytes]:
+    """PUBLISH packets of a car, ten seconds of driving each."""
     chain = Chain(
         device_id=f"car-{number}",
         stream_id=number.to_bytes(16, "big"),
@@ -120,13 +131,10 @@ def packets_of(number: int, messages: int) -> list[bytes]:
         signed_ms=0,
     )
     out = []
-    for index in range(messages):
-        columns: dict[str, list[int | None]] = {name: [None] * ROWS for name in COLUMNS}
-        columns["speed_dkmh"] = [400 + (number + 7 * index + 3 * row) % 90 for row in range(ROWS)]
-        columns["accel_lon_cmps2"] = [(number + 11 * row) % 120 - 60 for row in range(ROWS)]
-        columns["quality"] = [0] * ROWS
-        body = bodies.Motion(1, 10_000 * index, ROWS, columns)
-        made = chain.add(body, mono_ms=index, utc_ms=index, quality=1, next_within_ms=60_000)
+    for index in range(count):
+        body = driven[(7 * number + index) % len(driven)]
+        time_ms = 10_000 * index
+        made = chain.add(body, mono_ms=time_ms, utc_ms=time_ms, quality=1, next_within_ms=60_000)
         out.append(_publish(topics.up(f"car-{number}"), made.payload, index + 1))
     return out
 
@@ -174,18 +182,18 @@ def main(port: int, cars: int, every_s: float, seconds: float) -> None:
     """Run a fleet and tell what came of it."""
     if not 1 <= cars <= MAX_CARS or not 0 < seconds <= MAX_S or every_s <= 0:
         raise SystemExit(f"fleet: 1 to {MAX_CARS} cars for at most {MAX_S:g} s")
-    messages = max(1, round(seconds / every_s))
-    fleet = Fleet(port, cars, messages)
+    count = max(1, round(seconds / every_s))
+    fleet = Fleet(port, cars, count)
     _tell("ready")
     cpu_s = process_time()
-    took_s = fleet.drive(every_s, messages)
+    took_s = fleet.drive(every_s, count)
     latencies = sorted(fleet.latencies_s)
 
     def quantile(share: float) -> float:
         return latencies[min(int(share * len(latencies)), len(latencies) - 1)] if latencies else float("nan")
 
     told = {
-        "sent": messages * cars,
+        "sent": count * cars,
         "acked": len(latencies),
         "took_s": took_s,
         "median_s": quantile(0.5),

@@ -8,6 +8,7 @@ from typing import Final
 
 from device.contract import topics, wire
 from device.contract import wire_pb2 as pb
+from tests.golden import FOLDER
 from tests.ingest.drive import Drive
 
 DEVICES: Final = 20
@@ -15,9 +16,9 @@ EXTREMES: Final = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1)
 
 
 def fuzzed(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Topic and payload of so many messages of devices `fuzz-0`, `fuzz-1`, ..."""
+    """Topic and payload of so many messages, of devices `fuzz-0`, `fuzz-1`, ... and those of the golden payloads."""
     rng = random.Random(seed)
-    originals: list[tuple[str, bytes]] = []
+    originals = golden()
     for number in range(DEVICES):
         drive = Drive(f"fuzz-{number}")
         drive.trip()
@@ -29,6 +30,13 @@ def fuzzed(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         if rng.random() < 0.02:
             topic = topics.up(f"fuzz-{rng.randrange(DEVICES)}")
         yield topic, payload
+
+
+def golden() -> list[tuple[str, bytes]]:
+    """One message of every kind that there is."""
+    payloads = [bytes.fromhex(file.read_text()) for file in sorted((FOLDER / "wire").rglob("*.hex"))]
+    found = [(wire.decode(payload), payload) for payload in payloads]
+    return [(topics.up(m.header.device_id), payload) for m, payload in found if isinstance(m, wire.Message)]
 
 
 Trick = Callable[[random.Random, bytes, bytes], bytes]
@@ -65,8 +73,8 @@ def rubbish(rng: random.Random, _payload: bytes, _other: bytes) -> bytes:
 
 def other_body(rng: random.Random, payload: bytes, other: bytes) -> bytes:
     """A valid header, and a body that is another's or was changed before it was packed."""
-    envelope = pb.Envelope.FromString(payload)
-    body = wire.body_bytes(rng.choice((payload, other)))
+    envelope, source = pb.Envelope.FromString(payload), rng.choice((payload, other))
+    body = b"" if pb.Envelope.FromString(source).body_hash else wire.body_bytes(source)
     if rng.random() < 0.8:
         body = flipped(rng, body or b"\0", b"")
     return _packed(envelope, body, pb.Header.FromString(envelope.header))

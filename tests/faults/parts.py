@@ -144,7 +144,7 @@ class CarPart(Part):
         path, device = self._current
         rate = "max" if self.last else self._rng.choice(RATES)
         where = ["--broker", self._url, "--outbox", str(self._outboxes), "--device", device]
-        return ["ubi", "replay", str(path), *where, "--rate", rate, "--json"]
+        return ["tests.faults.chatty", str(path), *where, "--rate", rate, "--json"]
 
     def after(self, status: int) -> None:
         if status == 0:

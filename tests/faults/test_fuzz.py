@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from device.contract import topics, wire
 from ingest.contract.lake import Lake
 from ingest.query import gaps, status
 from ingest.seal import seal
@@ -20,6 +22,7 @@ from tests.ingest.process import Car, Ingest, wait_for
 
 pytestmark = pytest.mark.broker
 BATCH = 2_000
+PROCESSES, SHARES = 2, 40
 NOW_MS = START_MS + 1_000_000
 
 
@@ -77,6 +80,29 @@ def test_a_million_fuzzed_messages_disturb_nobody(mosquitto, tmp_path, capsys):
     with capsys.disabled():
         sys.stdout.write(f"\na million fuzzed messages: {counters}\n")
     assert_counted(counters, 1_000_000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7_200)
+def test_ten_million_fuzzed_messages_get_an_answer_from_the_decoder(capsys):
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        counts = sum(pool.map(decoded, [10_000_000 // SHARES] * SHARES, range(SHARES)), Counter())
+    with capsys.disabled():
+        sys.stdout.write(f"\nten million fuzzed messages: {dict(counts)}\n")
+    assert counts.total() == 10_000_000
+
+
+def decoded(count: int, seed: int) -> Counter[str]:
+    """Verdicts of the decoder on so many messages; a Reject of any kind and a Message are answers."""
+    verdicts: Counter[str] = Counter()
+    for topic, payload in fuzzed(count, seed):
+        answer = wire.decode(payload, topics.device_of(topic))
+        verdicts[str(answer.reason) if isinstance(answer, wire.Reject) else type(answer).__name__] += 1
+    return verdicts
+
+
+def test_a_few_thousand_of_them_meet_every_kind_of_verdict():
+    assert set(decoded(5_000, 1)) >= {"Message", *map(str, list(wire.Reason)[1:7])}
 
 
 def assert_counted(counters: dict[str, int], sent: int) -> None:
