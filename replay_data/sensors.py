@@ -1,10 +1,11 @@
-"""What the sensors of a simulated car deliver: control unit values for the ELM327 responder, GNSS and map limits."""
+"""What the sensors of a simulated car deliver: control unit values for the ELM327 responder, GNSS, IMU, map limits."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from device.contract.signals import Reading
@@ -15,6 +16,23 @@ WARM_C: Final = 90.0
 WARM_UP_S: Final = 240.0
 METRES_PER_DEGREE: Final = 111_320.0
 GNSS_NOISE_M: Final = 2.5
+G_MPS2: Final = 9.80665
+# Noise of a cheap IMU: its own, and what road and engine shake the box with.
+ACCEL_NOISE_MPS2: Final = 0.03
+SHAKE_MPS2: Final = 0.25
+GYRO_NOISE_DPS: Final = 0.1
+GYRO_BIAS_DPS: Final = 0.4  # at most, of each axis
+
+
+Vector = tuple[float, float, float]
+
+
+class Mounting(NamedTuple):
+    """Axes of the car in those of the box, each of length 1: right-handed, up = forward x left."""
+
+    forward: Vector
+    left: Vector
+    up: Vector
 
 
 class Before(NamedTuple):
@@ -95,3 +113,34 @@ def gnss_readings(samples: list[Sample], origin: tuple[float, float], rng: rando
         if sample.speed_mps > 1.5:
             course = math.degrees(-sample.heading_rad) + rng.gauss(0, 15 / sample.speed_mps)
             yield Reading(sample.t_ms, "gnss_course_deg", course % 360)
+
+
+def imu_readings(
+    samples: list[Sample], mounting: Mounting, rng: random.Random, period_ms: int = 10
+) -> Iterator[Reading]:
+    """Yield acceleration and angular velocity in the axes of the box, between the samples by straight lines.
+
+    Parameters
+    ----------
+    samples : list of Sample
+    mounting : Mounting
+    rng : random.Random
+    period_ms : int
+        Divides the step of the samples.
+    """
+    bias_dps = [rng.uniform(-GYRO_BIAS_DPS, GYRO_BIAS_DPS) for _ in range(3)]
+    for before, after in pairwise(samples):
+        yaw_dps = math.degrees(after.heading_rad - before.heading_rad) * 1_000 / STEP_MS
+        for t_ms in range(before.t_ms, after.t_ms, period_ms):
+            part = (t_ms - before.t_ms) / STEP_MS
+            lon, lat = (
+                a + (b - a) * part
+                for a, b in ((before.accel_mps2, after.accel_mps2), (before.lateral_mps2, after.lateral_mps2))
+            )
+            noise = ACCEL_NOISE_MPS2 + (SHAKE_MPS2 if before.speed_mps else 0.0)
+            for axis, letter in enumerate("xyz"):
+                value = lon * mounting.forward[axis] + lat * mounting.left[axis] + G_MPS2 * mounting.up[axis]
+                yield Reading(t_ms, f"accel_{letter}_mps2", value + rng.gauss(0, noise))
+            for axis, letter in enumerate("xyz"):
+                value = yaw_dps * mounting.up[axis] + bias_dps[axis]
+                yield Reading(t_ms, f"gyro_{letter}_dps", value + rng.gauss(0, GYRO_NOISE_DPS))

@@ -100,6 +100,36 @@ def test_any_line_is_answered_with_a_prompt(command, now_ms):
     asks_value(command)
 
 
+VIN = "WVWZZZ1JZ3W386752"
+
+
+def test_a_long_reply_comes_in_frames_of_seven():
+    adapter = Elm327(DRIVE, vin=VIN)
+    for setting in ("ATE0", "ATL0", "ATH1", "ATSP6"):
+        adapter.respond(setting, 0)
+    assert adapter.respond("0902", 0) == (
+        b"7E8 10 14 49 02 01 57 56 57 \r7E8 21 5A 5A 5A 31 4A 5A 33 \r7E8 22 57 33 38 36 37 35 32 \r\r>"
+    )
+    adapter.respond("ATH0", 0)
+    assert adapter.respond("0902", 0) == (
+        b"014\r0: 49 02 01 57 56 57 \r1: 5A 5A 5A 31 4A 5A 33 \r2: 57 33 38 36 37 35 32 \r\r>"
+    )
+
+
+def test_a_genuine_chip_knows_the_commands_of_its_version_and_a_clone_does_not():
+    genuine, clone = Elm327(DRIVE, genuine=True), Elm327(DRIVE)
+    for adapter in (genuine, clone):
+        for setting in ("ATE0", "ATL0"):
+            adapter.respond(setting, 0)
+    assert (genuine.respond("ATI", 0), clone.respond("ATI", 0)) == (b"ELM327 v1.4b\r\r>", b"ELM327 v1.5\r\r>")
+    assert (genuine.respond("ATRD", 0), clone.respond("ATRD", 0)) == (b"00\r\r>", b"?\r\r>")
+
+
+def test_the_voltage_is_the_adapters_own_where_it_was_recorded():
+    adapter = elm([*DRIVE, Reading(0, "adapter_voltage_v", 11.8), Reading(0, "module_voltage_v", 12.1)])
+    assert adapter.respond("ATRV", 0) == b"11.8V\r\r>"
+
+
 # What python-OBD calls the PIDs of our table that it decodes itself; our values to test them with.
 PYTHON_OBD = {
     "speed_kmh": ("SPEED", 87),
