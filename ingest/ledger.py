@@ -13,6 +13,7 @@ import polars as pl
 
 from device.contract import wire_pb2 as pb
 from ingest.contract.lake import MAX_UTC_MS
+from ingest.spans import STREAM
 
 # A trip whose messages stopped coming this long ago is sealed as it is: an outbox that holds out longer is not known.
 GIVE_UP_MS: Final = 30 * 86_400_000
@@ -20,104 +21,115 @@ GIVE_UP_MS: Final = 30 * 86_400_000
 CLOCK_AHEAD_MS: Final = 86_400_000
 CLOCK_BEHIND_MS: Final = 366 * 86_400_000
 
-STREAM: Final = ("device_id", "stream_id")
 KEY: Final = (*STREAM, "seq")
 TRIP: Final = (*STREAM, "trip_seq")
-HEADERS: Final = (
-    *KEY,
-    "hash",
-    "prev_hash",
-    "body_kind",
-    "trip_seq",
-    "started_at_ms",
-    "tombstone",
-    "queued_at_ms",
-    "clock_quality",
-    "received_at_ms",
-)
 _START: Final = int(pb.BODY_TRIP_START)
 _END: Final = int(pb.BODY_TRIP_END)
 
 
 class Ledger(NamedTuple):
-    """Verdicts over all messages.
+    """Verdicts over messages.
 
-    `kept` is sorted by device, stream and seq, and has `conflict` (that seq also came with other content).
-    `trips` has one row a trip: `trip_seq`, `start_ms`, `run_first`, `run_last`, `has_start`, `has_end`, `complete`,
-    `chain_ok`, `conflicts`, `tombstones`, `clock_quality`, `clock_far`, `open` (not to be sealed yet).
+    `kept` is sorted by device, stream and seq. `trips` has one row a trip: `trip_seq`, `start_ms`, `run_first`,
+    `run_last`, `end_seq`, `last_seq`, `has_start`, `has_end`, `complete`, `chain_ok`, `conflicts`, `tombstones`,
+    `clock_quality`, `clock_far`, `open` (not to be sealed yet).
     """
 
     kept: pl.DataFrame
     trips: pl.DataFrame
-    duplicates: int
 
 
-def judge(headers: pl.DataFrame, now_ms: int) -> Ledger:
-    """Judge all messages.
+def judge(rows: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> Ledger:
+    """Judge messages. Of each trip in them all messages that have come must be there.
 
     Parameters
     ----------
-    headers : DataFrame
-        Columns `HEADERS`, one row for each time a message was stored, in any order.
+    rows : DataFrame
+        Columns of `state.WAITING`, one row for each time a message was stored, in any order.
     now_ms : int
         UTC; decides which incomplete trips are given up.
+    give_up : bool
+        Whether any are: not while more that has come waits to be read.
     """
-    kept = keep_first(headers)
-    return Ledger(kept, find_trips(kept, now_ms), headers.height - kept.height)
+    kept = keep_first(rows)
+    return Ledger(kept, find_trips(kept, now_ms, give_up=give_up))
 
 
-def keep_first(headers: pl.DataFrame) -> pl.DataFrame:
+def keep_first(rows: pl.DataFrame) -> pl.DataFrame:
     """One row for each seq: of different contents the first received, of equal ones a whole message before its
     tombstone. `received_at_ms` becomes the first time that content came.
+
+    Judging what is left together with more gives what judging all at once would.
     """
-    first = headers.sort(*KEY, "received_at_ms", "hash").with_columns(pl.col("hash").first().over(KEY).alias("first"))
+    first = rows.sort(*KEY, "received_at_ms", "hash").with_columns(pl.col("hash").first().over(KEY).alias("first"))
     return (
-        first.with_columns((pl.col("hash") != pl.col("first")).any().over(KEY).alias("conflict"))
+        first.with_columns((pl.col("conflict") | (pl.col("hash") != pl.col("first"))).any().over(KEY).alias("conflict"))
         .filter(pl.col("hash") == pl.col("first"))
-        .with_columns(pl.col("received_at_ms").min().over(KEY))
-        .sort(*KEY, "tombstone")
+        .with_columns(pl.col("received_at_ms").min().over(KEY), pl.col("typed").any().over(KEY))
+        .sort(*KEY, "tombstone", "file")
         .unique(KEY, keep="first", maintain_order=True)
         .drop("first")
     )
 
 
-def find_trips(kept: pl.DataFrame, now_ms: int) -> pl.DataFrame:
+def find_trips(kept: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> pl.DataFrame:
     """One row for each trip that any message names, see `Ledger`."""
     rows = _with_running_counts(kept)
     of_trips = rows.filter(pl.col("seq") >= pl.col("trip_seq"))
-    starts = of_trips.filter(pl.col("body_kind") == _START)
     trips = (
         of_trips.group_by(TRIP)
         .agg(
             pl.col("seq").min().alias("run_first"),
             pl.col("seq").filter(pl.col("body_kind") == _END).min().alias("end_seq"),
             pl.col("seq").max().alias("last_seq"),
-            pl.col("queued_at_ms").min().alias("first_queued_at_ms"),
             pl.col("received_at_ms").max().alias("last_received_at_ms"),
         )
         .with_columns(pl.coalesce("end_seq", "last_seq").alias("run_last"))
-        .join(starts.select(*TRIP, "started_at_ms", "clock_quality", "received_at_ms"), on=TRIP, how="left")
+        .join(_beginnings(of_trips), on=TRIP)
         .join(rows.select(*STREAM, pl.col("seq").alias("run_first"), *_at("first")), on=[*STREAM, "run_first"])
         .join(rows.select(*STREAM, pl.col("seq").alias("run_last"), *_at("last")), on=[*STREAM, "run_last"])
         .sort(TRIP)
     )
-    known_start = pl.col("started_at_ms").is_not_null()
     known_end = pl.col("end_seq").is_not_null()
     whole = pl.col("row_last") - pl.col("row_first") == pl.col("run_last") - pl.col("run_first")
-    start = pl.coalesce("started_at_ms", "first_queued_at_ms").clip(0, MAX_UTC_MS)
-    behind = pl.col("received_at_ms") - pl.col("started_at_ms")
-    far = ~behind.is_between(-CLOCK_AHEAD_MS, CLOCK_BEHIND_MS)
+    quiet = pl.col("last_received_at_ms") <= now_ms - GIVE_UP_MS
     return trips.with_columns(
-        known_start.alias("has_start"),
         known_end.alias("has_end"),
-        (known_start & known_end & whole).alias("complete"),
-        start.alias("start_ms"),
-        far.fill_null(value=True).alias("clock_far"),
+        (pl.col("has_start") & known_end & whole).alias("complete"),
         (pl.col("breaks_last") == pl.col("breaks_first")).alias("chain_ok"),
         _inclusive("conflicts"),
         _inclusive("tombstones"),
-    ).with_columns(
-        (~pl.col("complete") & (pl.col("last_received_at_ms") > now_ms - GIVE_UP_MS)).alias("open"),
+    ).with_columns((~pl.col("complete") & (~quiet if give_up else pl.lit(value=True))).alias("open"))
+
+
+def _beginnings(of_trips: pl.DataFrame) -> pl.DataFrame:
+    """When each trip began, by its first message that came: as the device believed, and corrected.
+
+    A clock that cannot be right is corrected by the monotonic one: no message came before it was queued, so the
+    promptest of a boot tells best when that boot's clock stood at zero.
+    """
+    believed = pl.coalesce("started_at_ms", "queued_at_ms")
+    lag = pl.col("received_at_ms") - believed
+    firsts = (
+        of_trips.sort(*TRIP, "seq")
+        .unique(TRIP, keep="first", maintain_order=True)
+        .with_columns(
+            believed.alias("believed_ms"),
+            (~lag.is_between(-CLOCK_AHEAD_MS, CLOCK_BEHIND_MS)).alias("clock_far"),
+            (pl.col("body_kind") == _START).alias("has_start"),
+        )
+    )
+    epochs = of_trips.group_by(*TRIP, "boot_id").agg(
+        (pl.col("received_at_ms") - pl.col("mono_ms")).min().alias("epoch")
+    )
+    corrected = pl.col("epoch") + pl.col("mono_ms") + pl.col("believed_ms") - pl.col("queued_at_ms")
+    wrong = pl.col("clock_far") & (pl.col("clock_quality") != pb.CLOCK_RECORDED)
+    return firsts.join(epochs, on=[*TRIP, "boot_id"]).select(
+        *TRIP,
+        "has_start",
+        pl.when(wrong).then(corrected).otherwise("believed_ms").clip(0, MAX_UTC_MS).alias("start_ms"),
+        "clock_quality",
+        "clock_far",
     )
 
 

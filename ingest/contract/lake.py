@@ -3,9 +3,11 @@
     lake/messages/date=YYYY-MM-DD/*.parquet                    segments as received, by received UTC date
     lake/rejects/date=YYYY-MM-DD/*.parquet                     what could not be taken, with its reason
     lake/sealed/<table>/month=YYYY-MM/bucket=NN/*.parquet      typed tables, trip-complete, immutable
-    lake/sealed/manifest-N.json                                the sealed files that count; the newest N wins
+    lake/sealed/manifest-N.json                                the files that count; the newest N wins
+    lake/ledger/*.parquet                                      what sealing remembers between two runs
 
-A reader takes sealed files from the manifest alone, so it never sees a half-written set.
+A reader takes sealed files from the manifest alone, so it never sees a half-written set. Segments count as soon as they
+are there; those of a day that is over are joined to few, named `compact-...`, and then stay a day beside these.
 """
 
 from __future__ import annotations
@@ -13,29 +15,34 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from device.contract.errors import UbiError, UsageError
-from ingest.contract.tables import MESSAGES, REJECTS, SEALED
+from ingest.contract.tables import LEDGER_SEGMENTS, MESSAGES, REJECTS, SEALED
 
 FORMAT: Final = 1
 BUCKETS: Final = 16  # parts of a month, by device: what late data rewrites, and what a reader holds at once
 _MANIFEST: Final = re.compile(r"manifest-(\d+)\.json")
 RESTORE: Final = "restore a damaged segment from a backup or move it away; 'ubi ingest seal' makes sealed files again"
+COMPACT: Final = "compact-"  # names of segments that sealing has made of others
 MAX_UTC_MS: Final = 2**42  # year 2109; a month is named within 1970 and this
 
 
 @dataclass(frozen=True, slots=True)
 class SealedFile:
-    """One sealed file: its table, its path below `sealed/` and its rows."""
+    """One sealed file: its table, its path below `sealed/` and its rows.
+
+    `day` is that of the month on which its trips start; 0: it has all days of its month.
+    """
 
     table: str
     path: str
     rows: int
+    day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +61,22 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The sealed files that count. `number` is 0 where nothing was sealed yet."""
+    """The sealed files that count. `number` is 0 where nothing was sealed yet.
+
+    `ledger` has the files below `ledger/` by name, see `ingest.state`; what is sealed does not depend on it, so equal
+    manifests may differ in it.
+    """
 
     number: int
     groups: tuple[Group, ...]
+    ledger: dict[str, str] = field(default_factory=dict, compare=False)
 
     def to_bytes(self) -> bytes:
-        """JSON form, the same for the same groups."""
+        """JSON form, the same for the same groups and ledger."""
         groups = sorted(self.groups, key=lambda g: (g.source, g.month, g.bucket))
         rows = ",\n".join(json.dumps(asdict(group), sort_keys=True) for group in groups)
-        return f'{{"format": {FORMAT}, "groups": [\n{rows}\n]}}\n'.encode()
+        ledger = f', "ledger": {json.dumps(self.ledger, sort_keys=True)}' if self.ledger else ""
+        return f'{{"format": {FORMAT}{ledger}, "groups": [\n{rows}\n]}}\n'.encode()
 
 
 class Lake:
@@ -72,6 +85,7 @@ class Lake:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.sealed = self.root / "sealed"
+        self.ledger = self.root / "ledger"
 
     @classmethod
     def existing(cls, root: Path | str) -> Lake:
@@ -88,8 +102,18 @@ class Lake:
         return lake
 
     def message_files(self) -> list[Path]:
-        """Segments of messages, by name."""
-        return _segments(self.root / "messages")
+        """Segments of messages that count, by name: of those that were compacted only what they became."""
+        every = _segments(self.root / "messages")
+        part = self.manifest().ledger.get("segments")
+        if part is None:
+            return every
+        known = read_files([self.ledger / part], LEDGER_SEGMENTS)
+        gone = set(known.filter(pl.col("superseded_at_ms").is_not_null())["path"])
+        made = set(known.filter("compacted")["path"])
+        names = ((path, path.relative_to(self.root).as_posix()) for path in every)
+        return [
+            path for path, name in names if name not in gone and (name in made or not path.name.startswith(COMPACT))
+        ]
 
     def reject_files(self) -> list[Path]:
         """Segments of rejects, by name."""
@@ -151,7 +175,7 @@ def read_manifest(number: int, path: Path) -> Manifest:
         content = json.loads(path.read_bytes())
         if content["format"] != FORMAT:
             raise UbiError(f"{path}: manifest format {content['format']}, this release reads {FORMAT}; update ubi")
-        return Manifest(number, tuple(_group(row) for row in content["groups"]))
+        return Manifest(number, tuple(_group(row) for row in content["groups"]), dict(content.get("ledger", {})))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UbiError(f"{path}: not a manifest ({error!r}); delete it and seal again") from error
 

@@ -35,7 +35,7 @@ _SORT: Final[dict[str, tuple[str, ...]]] = {
     "health": ("device_id", "stream_id", "seq", "counter"),
 }
 # Tables whose rows have their own place, by this time; those of the others lie with their trip.
-_TIME: Final = {"trips": "start_ms", "impacts": "queued_at_ms", "health": "queued_at_ms"}
+TIME: Final = {"trips": "start_ms", "impacts": "queued_at_ms", "health": "queued_at_ms"}
 Place = tuple[str, int]  # month, bucket
 
 
@@ -52,6 +52,11 @@ class SealWriter:
         Who owns these files: "messages" is what sealing made, a demo publishes "simulated".
     buffer_bytes : int
         Memory for rows that wait for their file to fill. A file is cut only at the border of two `add` calls.
+
+    Attributes
+    ----------
+    ledger : dict of str to str, or None
+        What the next manifest names as the ledger; None: what this one does.
 
     Raises
     ------
@@ -70,11 +75,17 @@ class SealWriter:
         self._waiting_bytes = 0.0
         self._written: dict[Place, list[SealedFile]] = {}
         self._inputs: dict[Place, str] = {}
+        self.ledger: dict[str, str] | None = None
 
     def __enter__(self) -> Self:
         self._lock = _lock(self._lake)
         self._before = self._lake.manifest()
         return self
+
+    @property
+    def before(self) -> Manifest:
+        """The manifest that is in force until this one commits."""
+        return self._before
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
@@ -113,8 +124,8 @@ class SealWriter:
         if places["trip_key"].n_unique() != places.height:
             raise ContractError("a trip_key comes twice in one chunk of trips; publish each trip once")
         for name, frame in frames.items():
-            if name in _TIME:
-                placed = frame.with_columns(place(frame, _TIME[name]))
+            if name in TIME:
+                placed = frame.with_columns(place(frame, TIME[name]))
             else:
                 placed = frame.join(places, on="trip_key", how="left", maintain_order="left")
                 if placed["month"].null_count():
@@ -138,12 +149,13 @@ class SealWriter:
         for path in gone:
             path.unlink()
         manifests = [read_manifest(*row) for row in self._lake.manifest_files()]
-        named = {file.path for manifest in manifests for group in manifest.groups for file in group.files}
+        named = {self._lake.sealed / file.path for m in manifests for group in m.groups for file in group.files}
+        named |= {self._lake.ledger / path for m in manifests for path in m.ledger.values()}
         every = {path for table in SEALED for path in (self._lake.sealed / table).rglob("*.parquet*")}
-        leftovers = [path for path in every if path.relative_to(self._lake.sealed).as_posix() not in named]
-        for path in leftovers:
+        every |= set(self._lake.ledger.glob("*.parquet*"))
+        for path in every - named:
             path.unlink()
-        return len(gone) + len(leftovers)
+        return len(gone) + len(every - named)
 
     def _commit(self) -> None:
         for table, place in sorted(self._waiting):
@@ -152,7 +164,8 @@ class SealWriter:
         for place, files in self._written.items():
             ordered = tuple(sorted(files, key=lambda f: (f.table, f.path)))
             groups.append(Group(self._source, *place, self._inputs.get(place, ""), ordered))
-        manifest = Manifest(self._before.number + 1, tuple(groups))
+        ledger = self._before.ledger if self.ledger is None else self.ledger
+        manifest = Manifest(self._before.number + 1, tuple(groups), ledger)
         if manifest.to_bytes() != self._before.to_bytes():
             durable.commit({self._lake.manifest_path(manifest.number): manifest.to_bytes()})
 
@@ -169,12 +182,17 @@ class SealWriter:
     def _write(self, table: str, place: Place) -> None:
         parts = self._waiting.pop((table, place))
         self._waiting_bytes -= sum(part.estimated_size() for part in parts)
-        frame = pl.concat(parts).sort(_SORT[table], maintain_order=True)
-        content = to_parquet(frame)
+        file = self.write(table, place, pl.concat(parts))
+        self._written.setdefault(place, []).append(file)
+
+    def write(self, table: str, place: Place, frame: pl.DataFrame, day: int = 0) -> SealedFile:
+        """Write one file, sorted; it counts once a group that names it is kept."""
+        content = to_parquet(frame.sort(_SORT[table], maintain_order=True))
         month, bucket = place
-        name = f"{table}/month={month}/bucket={bucket:02d}/{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+        head = f"{day:02d}-" if day else ""
+        name = f"{table}/month={month}/bucket={bucket:02d}/{head}{hashlib.sha256(content).hexdigest()[:16]}.parquet"
         durable.commit({self._lake.sealed / name: content})
-        self._written.setdefault(place, []).append(SealedFile(table, name, frame.height))
+        return SealedFile(table, name, frame.height, day)
 
 
 def publish(lake: Lake, source: str, chunks: Iterable[Mapping[str, pl.DataFrame]]) -> Manifest:

@@ -58,6 +58,7 @@ TRIPS: Final = pl.Schema(
         "device_id": pl.String,
         "stream_id": pl.String,
         "seq": pl.Int64,  # of the trip_start
+        "last_seq": pl.Int64,  # the highest that names this trip
         "recording": pl.String,  # hex SHA-256 of the recording played; null in a real car
         "recorded_file": pl.String,  # base name of that recording; null in a real car
         "vehicle": pl.String,
@@ -83,6 +84,7 @@ TRIPS: Final = pl.Schema(
         "config_version": pl.Int64,  # of the insurer's configuration in force; null: none
         "complete": pl.Boolean,  # the seq run from trip_start to trip_end is whole
         "chain_ok": pl.Boolean,  # every prev_hash of that run fits
+        "signature": pl.String,  # of its last checkpoint, which covers all before it: see SIGNATURES
         "has_motion": pl.Boolean,  # all samples of the summary are in the motion table (no summary: any sample)
         "clock_quality": pl.Int16,  # of the device's clock when the trip started
         "clock_suspect": pl.Boolean,  # that clock cannot be right (a recording's is never suspect)
@@ -92,6 +94,13 @@ TRIPS: Final = pl.Schema(
         **_SUMMARY,
     }
 )
+
+SIGNATURES: Final = {
+    "verified": "made by a key of the device",
+    "bad": "not made by any key of the device",
+    "unverified": "no key of the device is known",
+    "none": "no message of the trip carries one",
+}
 
 EVENTS: Final = pl.Schema(
     {
@@ -195,6 +204,15 @@ SEALED: Final[dict[str, pl.Schema]] = {
     "impacts": IMPACTS,
     "health": HEALTH,
 }
+
+# Segments of messages that sealing has read.
+LEDGER_SEGMENTS: Final = pl.Schema(
+    {
+        "path": pl.String,  # below the lake
+        "compacted": pl.Boolean,  # made of others
+        "superseded_at_ms": pl.Int64,  # since when it no longer counts, because it was compacted; null: it counts
+    }
+)
 
 
 def trip_id(device_id: str, stream_id: str, seq: int) -> str:

@@ -32,13 +32,14 @@ class Drive:
     device_id: str = "car"
     start_ms: int = START_MS
     recording: str = "ab" * 32
+    outbox: str = ""  # another one is another stream
     messages: list[Sent] = field(default_factory=list)
     _trip_seq: int = 0
     _rows: int = 0
 
     @property
     def stream_id(self) -> bytes:
-        return hashlib.sha256(self.device_id.encode()).digest()[:16]
+        return hashlib.sha256((self.device_id + self.outbox).encode()).digest()[:16]
 
     def put(self, body: bodies.Body) -> Sent:
         seq = len(self.messages) + 1
