@@ -19,6 +19,7 @@ NOT_BENCHMARKS = {
     "fremtpl2",
     "imu_drives",
     "measure",
+    "outbox_drive",
     "paho_client",
     "publisher",
     "row",
