@@ -18,6 +18,7 @@ NOT_BENCHMARKS = {
     "fleet_cars",
     "fremtpl2",
     "imu_drives",
+    "imu_rows",
     "measure",
     "outbox_drive",
     "paho_client",
