@@ -70,7 +70,8 @@ class World:
             "cut link of the cars": lambda: self._cut(self.car_link),
             "cut link of the workers": lambda: self._cut(self.worker_link),
             "stall link": self._stall_link,
-            "stall worker": self._stall_worker,
+            "stall worker": lambda: self._stall_worker(0.5, 6.0),
+            "stall worker for a minute": lambda: self._stall_worker(50.0, 65.0),  # the broker gives it up
             "worker's clock days off": self._shift_worker,
             "lake full": lambda: self._fill(self.lake_disk),
             "lake read-only": self._freeze,
@@ -84,8 +85,8 @@ class World:
             stack.callback(self.broker.stop)
             self.car_link = stack.enter_context(Link(self.broker.port, self._rng.getrandbits(32)))
             self.worker_link = stack.enter_context(Link(self.broker.port, self._rng.getrandbits(32)))
-            self.car_disk = stack.enter_context(Disk(self._folder / "cars"))
-            self.lake_disk = stack.enter_context(Disk(self._folder / "insurer"))
+            self.car_disk = stack.enter_context(Disk(self._folder / "cars", lambda: _pids(self.cars, self.devices)))
+            self.lake_disk = stack.enter_context(Disk(self._folder / "insurer", lambda: _pids(self.workers)))
             self.lake = Lake(self.lake_disk.folder / "lake")
             outboxes, logs = self.car_disk.folder, self._folder / "logs"
             logs.mkdir()
@@ -215,12 +216,12 @@ class World:
         self._in(0.5, 5.0, link.flow)
         return True
 
-    def _stall_worker(self) -> bool:
+    def _stall_worker(self, low_s: float, high_s: float) -> bool:
         pid = self._choose(self.workers).pid
         if pid is None:
             return False
         os.kill(pid, signal.SIGSTOP)
-        self._in(0.5, 6.0, partial(_wake, pid))
+        self._in(low_s, high_s, partial(_wake, pid))
         return True
 
     def _shift_worker(self) -> bool:
@@ -244,6 +245,10 @@ class World:
     def _in(self, low_s: float, high_s: float, action: Callable[[], object]) -> None:
         due_s = time.monotonic() + self._rng.uniform(low_s, high_s)
         heapq.heappush(self._later, (due_s, next(self._number), action))
+
+
+def _pids(*groups: Sequence[Part]) -> list[int]:
+    return [part.pid for group in groups for part in group if part.pid is not None]
 
 
 def _wake(pid: int) -> None:
