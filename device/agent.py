@@ -164,6 +164,13 @@ class Agent:
         counters = self._memory.counters
         counters[counter] = counters.get(counter, 0) + amount
 
+    def count_total(self, counter: str, total: int) -> None:
+        """Bring a counter up to a total that outlives restarts."""
+        new = total - self._memory.told.get(counter, 0)
+        if new > 0:
+            self._memory.told[counter] = total
+            self.count(counter, new)
+
     def finish(self) -> None:
         """The recording has ended: close the running trip and remember that nothing more comes."""
         self._take(self._pipeline.finish(END_OF_RECORDING))

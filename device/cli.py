@@ -68,11 +68,11 @@ def _tell(findings: Iterable[Finding], *, as_json: bool) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    from device import live
     from device.config import load_config
+    from device.record import record
 
     config = load_config(options.config)
-    written = live.record(config, options.out, _told_to_stop(), options.seconds)
+    written = record(config, options.out, _told_to_stop(), options.seconds)
     print(f"{options.out}: readings {written}")
     return 0
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
             _calibrate,
             "tell how the IMU is mounted, as far as the agent has learnt it, and what to do next",
         ),
-        ("record", _record, "write what the adapter says to a recording that 'ubi replay' plays"),
+        ("record", _record, "write what the sensors say to a recording that 'ubi replay' plays"),
     ):
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         command.set_defaults(run=run)

@@ -23,7 +23,8 @@ from device.contract.broker import BrokerAddress, ClientCertificate, parse_broke
 from device.contract.errors import UsageError
 from device.contract.signing import KEY_BYTES
 from device.contract.topics import checked_device_id
-from device.privacy import LOCATIONS, MOTIONS
+from device.power import CUT_OFF_V
+from device.privacy import LOCATIONS, MOTIONS, Privacy
 
 Parse = Callable[[Any], Any]  # raises UsageError with the fix
 
@@ -51,6 +52,8 @@ class DeviceConfig:
         None tries the usual ones.
     outbox, key_file : Path
         Made where they do not exist.
+    outbox_mb : int
+        What the outbox may use of the disk. Beyond it the oldest motion is given up, never trips and events.
     ca_file : Path or None
         Certificates to trust; None = the system's.
     cert_file, cert_key_file : Path or None
@@ -69,6 +72,12 @@ class DeviceConfig:
         A motion batch is sent after this much driving, seconds.
     commit_s : int
         State is synced to the disk after this much driving, seconds, and at every event.
+    cut_off_v : float
+        With the engine off and the battery below this, nothing is asked and nothing sent; 0 = never.
+    park_after_s : int
+        A car that does nothing for so long is no longer asked.
+    probe_s : int
+        A parked car of which no sensor tells is asked this often whether it is used.
     """
 
     device_id: str
@@ -83,6 +92,7 @@ class DeviceConfig:
     imu_baudrate: int | None = None
     outbox: Path = Path("ubi.outbox")
     key_file: Path = Path("ubi.key")
+    outbox_mb: int = 64
     ca_file: Path | None = None
     cert_file: Path | None = None
     cert_key_file: Path | None = None
@@ -93,6 +103,14 @@ class DeviceConfig:
     motion: str = "off"
     batch_s: int = 60
     commit_s: int = 10
+    cut_off_v: float = CUT_OFF_V
+    park_after_s: int = 300
+    probe_s: int = 600
+
+    @property
+    def consent(self) -> Privacy:
+        """What the driver agreed to: nothing makes it looser."""
+        return Privacy(self.location, self.motion)
 
     @property
     def client(self) -> ClientCertificate | None:
@@ -188,6 +206,12 @@ def _one_of(*choices: str) -> Parse:
     return parse
 
 
+def _volts(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not (value == 0 or 9 <= value <= 13):
+        raise UsageError(f"{value!r} is not a voltage of a 12 V battery, 9 to 13; 0 = never")
+    return float(value)
+
+
 def _key(value: Any) -> bytes:
     try:
         key = bytes.fromhex(_text(value))
@@ -211,6 +235,7 @@ KEYS: Final[dict[str, Parse]] = {
     "imu_baudrate": _number(300, 4_000_000),
     "outbox": _path,
     "key_file": _path,
+    "outbox_mb": _number(1, 65_536),
     "ca_file": _path,
     "cert_file": _path,
     "cert_key_file": _path,
@@ -221,6 +246,9 @@ KEYS: Final[dict[str, Parse]] = {
     "motion": _one_of(*MOTIONS),
     "batch_s": _number(1, 240),
     "commit_s": _number(1, 3_600),
+    "cut_off_v": _volts,
+    "park_after_s": _number(200, 86_400),
+    "probe_s": _number(60, 86_400),
 }
 EXAMPLES: Final = {
     "device_id": '"car-1"',

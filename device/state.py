@@ -45,6 +45,7 @@ class Memory:
     finished: bool = False
     late_readings: int = 0  # of the pipeline's, already counted
     counters: dict[str, int] = field(default_factory=dict)  # since the last health message
+    told: dict[str, int] = field(default_factory=dict)  # totals of the outbox that are in them already
     seen: dict[str, int] = field(default_factory=dict)  # last values off the grid since the last trip's end
     zone: str = ""  # IANA zone that GNSS last found the car in; empty = never
     run_time_s: int | None = None  # of the engine, as read at `run_time_ms` on the time axis

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -10,9 +12,46 @@ from device.contract import wire_pb2 as pb
 from device.contract.errors import ContractError
 from device.contract.signals import BY_NAME, BY_NUMBER, Reading, Signal
 
+FORMAT_VERSION: Final = 1
+MAX_FRAME_BYTES: Final = 1_048_576  # 20,000 readings at their worst take half of it
+LENGTH: Final = struct.Struct("<I")
 FRAME_MS: Final = 60_000  # bounds what a reader holds in memory
 MAX_FRAME_READINGS: Final = 20_000  # one minute at 300 readings a second
 MAX_TIME_MS: Final = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingHead:
+    """What is known of a recording beside its readings.
+
+    Attributes
+    ----------
+    source : str
+        Importer or recorder, such as "kit-obd2" or "simulated".
+    original : str
+        Base name of the file it was made from; empty if there was none.
+    vehicle : str
+        Make and model where known; never a registration.
+    driver : str
+        Label of the driver where the source tells it.
+    started_at_ms : int or None
+        UTC in ms since 1970 at `t_ms` = 0.
+    utc_offset_min : int or None
+        Local time minus UTC, minutes.
+    repairs : mapping of str to int
+        What the importer repaired or left out, counted.
+    notes : mapping of str to str
+        Labels of the source, such as the route.
+    """
+
+    source: str
+    original: str = ""
+    vehicle: str = ""
+    driver: str = ""
+    started_at_ms: int | None = None
+    utc_offset_min: int | None = None
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class FrameError(Exception):
@@ -47,6 +86,50 @@ def to_frames(readings: Iterable[Reading]) -> Iterator[pb.RecordingFrame]:
         batch.append(reading)
     if batch:
         yield _frame(batch)
+
+
+def packed(frame: pb.RecordingFrame) -> bytes:
+    """Length and bytes of a frame.
+
+    Raises
+    ------
+    ContractError
+        It is over MAX_FRAME_BYTES.
+    """
+    data = frame.SerializeToString(deterministic=True)
+    if len(data) > MAX_FRAME_BYTES:
+        raise ContractError(f"a frame of {len(data)} bytes is over {MAX_FRAME_BYTES}; shorten the head")
+    return LENGTH.pack(len(data)) + data
+
+
+def head_frame(head: RecordingHead) -> pb.RecordingFrame:
+    """The frame of a head."""
+    message = pb.RecordingHead(
+        format_version=FORMAT_VERSION,
+        vehicle=head.vehicle,
+        source=head.source,
+        original=head.original,
+        started_at_ms=head.started_at_ms,
+        utc_offset_min=head.utc_offset_min,
+        driver=head.driver,
+        repairs=head.repairs,
+        notes=head.notes,
+    )
+    return pb.RecordingFrame(head=message)
+
+
+def head_of(message: pb.RecordingHead) -> RecordingHead:
+    """Head of its message."""
+    return RecordingHead(
+        source=message.source,
+        original=message.original,
+        vehicle=message.vehicle,
+        driver=message.driver,
+        started_at_ms=message.started_at_ms if message.HasField("started_at_ms") else None,
+        utc_offset_min=message.utc_offset_min if message.HasField("utc_offset_min") else None,
+        repairs=dict(message.repairs),
+        notes=dict(message.notes),
+    )
 
 
 def from_frame(frame: pb.RecordingFrame) -> list[Reading]:

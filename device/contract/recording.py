@@ -4,15 +4,17 @@
 
 A frame is a length and a `RecordingFrame` (wire.proto). Reading streams: one frame in memory, sizes checked before
 memory is taken. Damage gives one RecordingError, where reading meets it: a checksum and the end mark tell of any.
+
+A recording that is being made has the name of its file and `.part`. It is written out every few seconds, and after a
+kill it can be read up to there: in a file of that name, and no other, the end mark may be missing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -20,11 +22,25 @@ import zstandard
 from google.protobuf.message import DecodeError
 
 from device.contract import wire_pb2 as pb
-from device.contract.errors import ContractError, RecordingError
-from device.contract.frames import FrameError, from_frame, quantised, reading_order, to_frames
+from device.contract.errors import RecordingError
+from device.contract.frames import (
+    FORMAT_VERSION,
+    LENGTH,
+    MAX_FRAME_BYTES,
+    FrameError,
+    RecordingHead,
+    from_frame,
+    head_frame,
+    head_of,
+    packed,
+    quantised,
+    reading_order,
+    to_frames,
+)
 from device.contract.signals import Reading
 
 __all__ = [
+    "PART_SUFFIX",
     "SUFFIX",
     "RecordingHead",
     "is_recording",
@@ -35,48 +51,18 @@ __all__ = [
     "write_recording",
 ]
 
+log = logging.getLogger(__name__)
+
 SUFFIX: Final = ".ubirec"
+PART_SUFFIX: Final = ".part"
 MAGIC: Final = b"UBIREC1\n"
-FORMAT_VERSION: Final = 1
-MAX_FRAME_BYTES: Final = 1_048_576  # 20,000 readings at their worst take half of it
 # Fixed: a recording's SHA-256 is its identity, and another level would give the same drive other bytes.
 ZSTD: Final = zstandard.ZstdCompressionParameters.from_level(12, window_log=20, write_checksum=1)
 MAX_WINDOW_BYTES: Final = 1 << 23
-LENGTH: Final = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingHead:
-    """What is known of a recording beside its readings.
-
-    Attributes
-    ----------
-    source : str
-        Importer or recorder, such as "kit-obd2" or "simulated".
-    original : str
-        Base name of the file it was made from; empty if there was none.
-    vehicle : str
-        Make and model where known; never a registration.
-    driver : str
-        Label of the driver where the source tells it.
-    started_at_ms : int or None
-        UTC in ms since 1970 at `t_ms` = 0.
-    utc_offset_min : int or None
-        Local time minus UTC, minutes.
-    repairs : mapping of str to int
-        What the importer repaired or left out, counted.
-    notes : mapping of str to str
-        Labels of the source, such as the route.
-    """
-
-    source: str
-    original: str = ""
-    vehicle: str = ""
-    driver: str = ""
-    started_at_ms: int | None = None
-    utc_offset_min: int | None = None
-    repairs: Mapping[str, int] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
+class CutShortError(FrameError):
+    """Not wrong, but not all there."""
 
 
 def open_recording(path: Path | str) -> tuple[RecordingHead, Iterator[Reading]]:
@@ -104,7 +90,7 @@ def open_recording(path: Path | str) -> tuple[RecordingHead, Iterator[Reading]]:
     version = first.head.format_version
     if version != FORMAT_VERSION:
         raise RecordingError(str(path), f"format version {version}, known is {FORMAT_VERSION}; update ubi")
-    return _from_message(first.head), _readings(str(path), frames)
+    return head_of(first.head), _readings(str(path), frames)
 
 
 def write_recording(path: Path | str, head: RecordingHead, readings: Iterable[Reading]) -> None:
@@ -133,7 +119,7 @@ def write_recording(path: Path | str, head: RecordingHead, readings: Iterable[Re
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise RecordingError(str(path), f"cannot be written: {error.strerror}") from error
     finally:
@@ -163,16 +149,9 @@ def recording_sha256(path: Path | str) -> str:
 def _write(file: BinaryIO, head: RecordingHead, readings: Iterable[Reading]) -> None:
     file.write(MAGIC)
     packer = zstandard.ZstdCompressor(compression_params=ZSTD).compressobj()
-    file.write(packer.compress(_framed(pb.RecordingFrame(head=_to_message(head)))))
-    file.writelines(packer.compress(_framed(frame)) for frame in to_frames(readings))
+    file.write(packer.compress(packed(head_frame(head))))
+    file.writelines(packer.compress(packed(frame)) for frame in to_frames(readings))
     file.write(packer.compress(LENGTH.pack(0)) + packer.flush())
-
-
-def _framed(frame: pb.RecordingFrame) -> bytes:
-    data = frame.SerializeToString(deterministic=True)
-    if len(data) > MAX_FRAME_BYTES:
-        raise ContractError(f"a frame of {len(data)} bytes is over {MAX_FRAME_BYTES}; shorten the head")
-    return LENGTH.pack(len(data)) + data
 
 
 def _frames(path: str) -> Iterator[pb.RecordingFrame]:
@@ -185,6 +164,10 @@ def _frames(path: str) -> Iterator[pb.RecordingFrame]:
                 number, offset = number + 1, offset + LENGTH.size + len(data)
     except OSError as error:
         raise RecordingError(path, f"cannot be read: {error.strerror}") from error
+    except CutShortError as error:
+        if not path.endswith(PART_SUFFIX):
+            raise _damaged(path, f"frame {number}, unpacked byte {offset}", error) from error
+        log.warning("%s: cut off after %d frames; what was recorded before is read", path, number - 1)
     except (FrameError, DecodeError, zstandard.ZstdError) as error:
         raise _damaged(path, f"frame {number}, unpacked byte {offset}", error) from error
 
@@ -205,7 +188,7 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
 def _exactly(stream: zstandard.ZstdDecompressionReader, size: int) -> bytes:
     data = stream.read(size)
     if len(data) != size:
-        raise FrameError("the file ends before its end mark")
+        raise CutShortError("the file ends before its end mark")
     return data
 
 
@@ -228,34 +211,8 @@ def _damaged(path: str, where: str, fault: object) -> RecordingError:
     return RecordingError(path, f"{where}: {fault}; the recording is damaged, copy or import it again")
 
 
-def _to_message(head: RecordingHead) -> pb.RecordingHead:
-    return pb.RecordingHead(
-        format_version=FORMAT_VERSION,
-        vehicle=head.vehicle,
-        source=head.source,
-        original=head.original,
-        started_at_ms=head.started_at_ms,
-        utc_offset_min=head.utc_offset_min,
-        driver=head.driver,
-        repairs=head.repairs,
-        notes=head.notes,
-    )
-
-
-def _from_message(message: pb.RecordingHead) -> RecordingHead:
-    return RecordingHead(
-        source=message.source,
-        original=message.original,
-        vehicle=message.vehicle,
-        driver=message.driver,
-        started_at_ms=message.started_at_ms if message.HasField("started_at_ms") else None,
-        utc_offset_min=message.utc_offset_min if message.HasField("utc_offset_min") else None,
-        repairs=dict(message.repairs),
-        notes=dict(message.notes),
-    )
-
-
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Let a new name in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -133,6 +133,10 @@ class ObdSource:
             return self._back_off.retry_ms(now_ms)
         return max(now_ms, min(now_ms + WATCH_MS, self._deadline()[0]))
 
+    def ask_every(self, periods_ms: Mapping[str, int]) -> None:
+        """Ask signals at these periods from the next connection on."""
+        self._periods_ms = dict(periods_ms)
+
     def pause(self) -> None:
         """Ask the car nothing more: the polling process ends."""
         if not self._paused:

@@ -14,7 +14,6 @@ from device.contract import bodies, signing
 from device.contract.errors import UsageError
 from device.contract.recording import open_recording
 from device.contract.signals import Reading
-from device.live import rising
 from device.outbox import Outbox
 from replay_data.elm327 import Elm327, PlayedAdapter
 from tests.conftest import REPOSITORY
@@ -184,16 +183,3 @@ def test_record_writes_a_recording_that_replay_reads(tmp_path, capsys):
     assert taken[0].t_ms == 0
     assert 2_000 < taken[-1].t_ms <= 3_200
     assert {reading.value for reading in speeds} == {50.0}
-
-
-def test_recorded_readings_rise_strictly():
-    def at(t_ms: int, signal: str) -> Reading:
-        return Reading(t_ms, signal, 1.0)
-
-    came = [at(5, "rpm"), at(5, "speed_kmh"), at(5, "rpm"), at(4, "rpm"), at(7, "rpm"), at(7, "speed_kmh")]
-    assert list(rising(came[0], iter(came[1:]))) == [
-        at(5, "speed_kmh"),
-        at(5, "rpm"),
-        at(7, "speed_kmh"),
-        at(7, "rpm"),
-    ]
