@@ -70,9 +70,9 @@ class Gate:
             return None
         device = self._file.registry.get(device_id)
         if device is None:
-            return Reject(Reason.UNKNOWN_DEVICE, f"{device_id} is not registered", header)
+            return Reject(Reason.UNKNOWN_DEVICE, "not registered", header)
         if device.status != ACTIVE:
-            return Reject(Reason.REVOKED_DEVICE, f"{device_id} is {device.status}", header)
+            return Reject(Reason.REVOKED_DEVICE, device.status, header)
         if header is None or (isinstance(verdict, Sound) and verdict.is_tombstone):
             return None  # a tombstone says nothing about the person
         body = verdict.body if isinstance(verdict, Sound) else None
