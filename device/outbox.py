@@ -19,12 +19,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from device.contract.errors import ContractError, DiskError, UbiError
-from device.contract.wire import Encoded, tombstone
+from device.contract.wire import Encoded
 from device.outbox_file import OutboxFile, crc
-from device.outbox_ranks import SACRIFICED, Rank, rank_of
+from device.outbox_ranks import SACRIFICED, Rank, rank_of, smaller
 from device.outbox_room import Limits, Reserve, free_bytes, missing_bytes
 
 log = logging.getLogger(__name__)
@@ -213,7 +211,7 @@ class Outbox:
         for rank, counter in SACRIFICED.items():
             while counts["sacrificed_bytes"] < needed and (rows := self._file.rows(query, (rank, CHUNK_ROWS))):
                 for seq, payload in rows:
-                    stone = _smaller(payload)
+                    stone = smaller(payload)
                     self._file.run("DELETE FROM message WHERE seq = ?", (seq,))  # an update would not merge pages
                     self._file.run("INSERT INTO message VALUES (?, ?, ?, ?)", (seq, Rank.REST, crc(stone), stone))
                     counts[counter] += len(stone) < len(payload)
@@ -270,12 +268,3 @@ class Outbox:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _smaller(payload: bytes) -> bytes:
-    """The tombstone of a message, or the message itself where that is no larger, or cannot be read."""
-    try:
-        stone = tombstone(payload)
-    except DecodeError:
-        return payload
-    return min(payload, stone, key=len)

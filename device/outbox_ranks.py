@@ -11,10 +11,14 @@ and carries the counts of what was given up.
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import IntEnum
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from device.contract import wire_pb2 as pb
+from device.contract.wire import Encoded, tombstone
 
 
 class Rank(IntEnum):
@@ -45,3 +49,36 @@ def rank_of(payload: bytes) -> Rank:
     if envelope.body_hash:
         return Rank.REST
     return RANKS.get(pb.Header.FromString(envelope.header).body_kind, Rank.PRICED)
+
+
+def smaller(payload: bytes) -> bytes:
+    """The tombstone of a message, or the message itself where that is no larger, or cannot be read."""
+    try:
+        stone = tombstone(payload)
+    except DecodeError:
+        return payload
+    return min(payload, stone, key=len)
+
+
+def give_up(messages: list[Encoded], max_bytes: int) -> Counter[str]:
+    """Bring messages that no disk takes down to `max_bytes` of memory, if that can be; counts of what was given up.
+
+    Parameters
+    ----------
+    messages : list of Encoded
+        Changed in place; seq and hash of each stay.
+    max_bytes : int
+    """
+    counts: Counter[str] = Counter()
+    size = sum(len(message.payload) for message in messages)
+    ranks = [rank_of(message.payload) for message in messages] if size > max_bytes else []
+    for rank, counter in SACRIFICED.items():
+        for index, of in enumerate(ranks):
+            if of is rank and size > max_bytes:
+                payload = messages[index].payload
+                stone = smaller(payload)
+                messages[index] = Encoded(stone, messages[index].hash)
+                size -= len(payload) - len(stone)
+                counts[counter] += len(stone) < len(payload)
+                counts["sacrificed_bytes"] += len(payload) - len(stone)
+    return +counts

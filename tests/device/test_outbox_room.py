@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from device.contract import bodies, packing, wire
 from device.contract.errors import DiskError
 from device.outbox import Outbox
-from device.outbox_ranks import RANKS, rank_of
+from device.outbox_ranks import RANKS, give_up, rank_of
 from device.outbox_room import RESERVE_BYTES, Limits, Reserve, missing_bytes
 from tests.device.queued import (
     chain,
@@ -141,6 +141,20 @@ def test_whatever_is_queued_the_chain_verifies_and_losses_are_counted(tmp_path_f
         assert all(not isinstance(decoded([before])[0].body, NEVER_GIVEN_UP) for before, _ in changed)
         counters = outbox.counters
         assert counters.get("sacrificed_motion", 0) + counters.get("sacrificed_track", 0) == tombstones(kept)
+
+
+def test_messages_that_no_disk_takes_are_given_up_in_memory_by_the_same_order(tmp_path):
+    with Outbox(tmp_path / "a") as outbox:
+        messages = chain(outbox, [event(), motion(300), track(60), impact(), motion(300, 1), trip_end(), health()])
+        made, size = list(messages), sum(len(message.payload) for message in messages)
+        assert give_up(messages, size) == {}
+        saved = len(made[1].payload) - len(wire.tombstone(made[1].payload))
+        assert give_up(messages, size - 1_000) == {"sacrificed_motion": 1, "sacrificed_bytes": saved}
+        assert give_up(messages, 0)["sacrificed_track"] == 1
+        assert [message.hash for message in messages] == [message.hash for message in made]
+        outbox.commit(1, messages, b"")
+        verify(payloads(outbox))
+        assert [rank_of(payload) for payload in payloads(outbox)] == [1, 4, 4, 0, 4, 1, 1]
 
 
 @pytest.fixture
