@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
 
-from device.contract import topics, wire
+from device.contract import topics
 from device.contract.errors import TryAgainError, UbiError, UsageError
 from features.build import build
 from features.policies import read_policies
@@ -17,7 +15,6 @@ from ingest.authority import Authority
 from ingest.certificates import revoked_serials
 from ingest.contract.erasure import Erasures, was_erased
 from ingest.contract.lake import Lake
-from ingest.contract.publish import publish
 from ingest.devices import Consent
 from ingest.enrol import Enrolment, enrol
 from ingest.forget import Places, forget, forgotten_in
@@ -28,51 +25,8 @@ from ingest.seal import seal
 from ingest.search import search
 from ingest.theirs import People
 from ingest.worker import Worker
-from tests.ingest.drive import START_MS, Drive
-
-NOW_MS = START_MS + 5_000_000
-DAY_MS = 86_400_000
-PERSON, OTHERS = "person-1", ("person-10", "person", "on-1")
-
-
-def fill(root: Path, *, trips: int = 2) -> Lake:
-    """A lake with a person, and others whose names are like theirs: messages, rejects, sealed tables, a ledger."""
-    lake = Lake(root)
-    worker = Worker(lake, "w", lambda _topic, _payload: None, gate=Gate(lake.root))
-    drives = {name: Drive(name, START_MS) for name in (PERSON, *OTHERS)}
-    for round_ in range(trips):
-        for drive in drives.values():
-            for message in drive.trip():
-                worker.take(message.topic, message.payload, NOW_MS + round_)
-        worker.flush(NOW_MS + round_)
-    mine = drives[PERSON].start()  # an open trip, and messages that were refused
-    worker.take(mine.topic, mine.payload, NOW_MS + 9)
-    worker.take(topics.up(PERSON), b"garbage", NOW_MS + 9)
-    worker.take(topics.up(PERSON), bytes(wire.MAX_PAYLOAD_BYTES + 1), NOW_MS + 9)
-    worker.take(topics.up("on-1"), mine.payload, NOW_MS + 9)
-    worker.take(topics.up("on-1"), b"half of a message of " + PERSON.encode(), NOW_MS + 9)
-    worker.take(topics.up("on-1"), b"other garbage", NOW_MS + 9)
-    worker.flush(NOW_MS + 9)
-    seal(lake, NOW_MS + 10)
-    return lake
-
-
-def simulated(lake: Lake) -> None:
-    """Groups of another source, as the demo publishes them."""
-    tables = {name: lake.scan(name).collect() for name in ("trips", "events", "motion")}
-    moved = {name: pl.col("trip_key") + 1 for name in tables}
-    publish(lake, "simulated", [{name: frame.with_columns(moved[name]) for name, frame in tables.items()}])
-
-
-def tables(lake: Lake) -> dict[str, pl.DataFrame]:
-    """All that the lake tells of others than the person."""
-    told = {name: lake.scan(name).collect() for name in ("trips", "events", "motion", "health", "impacts", "track")}
-    told |= {"messages": lake.scan_messages().drop("file").collect(), "rejects": lake.scan_rejects().collect()}
-    return {name: frame.sort(frame.columns[:3]) for name, frame in told.items()}
-
-
-def bytes_in(*folders: Path) -> bytes:
-    return b"".join(path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
+from tests.ingest.drive import Drive
+from tests.ingest.people import DAY_MS, NOW_MS, OTHERS, PERSON, POLICIES, fill, simulated, tables
 
 
 @pytest.fixture(scope="module")
@@ -249,66 +203,6 @@ def test_it_waits_for_no_worker_that_stands_still(lake):
 def test_no_device_has_such_a_name(lake):
     with pytest.raises(UsageError, match="device id"):
         forget(Places(lake), "a/b", NOW_MS)
-
-
-class Killed(BaseException):
-    """Instead of kill -9: nothing that was to come is done."""
-
-
-def dies_before(monkeypatch, step):
-    """Let the process die before its step-th change of the disk; returns what counts them."""
-    count = [0]
-
-    def before(function):
-        def wrapped(*arguments, **options):
-            count[0] += 1
-            if count[0] == step:
-                raise Killed
-            return function(*arguments, **options)
-
-        return wrapped
-
-    for target, name in ((os, "fsync"), (os, "ftruncate"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir")):
-        monkeypatch.setattr(target, name, before(getattr(target, name)))
-    return count
-
-
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.long)])
-def test_killed_before_any_change_of_the_disk_and_run_again_it_comes_to_the_same(tmp_path, monkeypatch, every):
-    policies = tmp_path / "policies.csv"
-    policies.write_text(POLICIES)
-    start = fill(tmp_path / "start", trips=1)
-    build(start, tmp_path / "start" / "features", read_policies(policies))
-
-    def copy(name):
-        subprocess.run(["cp", "-r", start.root, tmp_path / name], check=True)
-        lake = Lake(tmp_path / name)
-        return Places(lake, [lake.root / "features"])
-
-    whole = copy("whole")
-    with monkeypatch.context() as patch:
-        steps = dies_before(patch, 0)
-        told = forget(whole, PERSON, NOW_MS)
-    assert steps[0] > 40
-    for step in range(1, steps[0] + 1, every):
-        places = copy("killed")
-        with monkeypatch.context() as patch:
-            dies_before(patch, step)
-            with pytest.raises(Killed):
-                forget(places, PERSON, NOW_MS)
-        seal(places.lake, NOW_MS + 1)  # what goes on in between has to bear it
-        again = forget(places, PERSON, NOW_MS)
-        assert again.erased == told.erased, step
-        for name, frame in tables(whole.lake).items():
-            assert tables(places.lake)[name].equals(frame), (step, name)
-        for name in ("trips", "events", "driver_periods"):
-            file = f"features/{name}.parquet"
-            assert (places.lake.root / file).read_bytes() == (whole.lake.root / file).read_bytes(), (step, name)
-        assert was_erased(places.lake.root / "features", "D-1")
-        subprocess.run(["rm", "-r", places.lake.root], check=True)
-
-
-POLICIES = "policy_id,driver_id,device_id,start,end\nP-1,D-1,person-1,2025-01-01,\nP-2,D-2,person-10,2025-01-01,\n"
 
 
 @pytest.fixture(params=[True, False], ids=["with policies", "without policies"])
