@@ -66,9 +66,17 @@ def _run(options: argparse.Namespace) -> None:
 
 def _seal(options: argparse.Namespace) -> None:
     from ingest.contract.lake import Lake
+    from ingest.registry import RegistryFile
     from ingest.seal import seal
 
-    report = seal(Lake.existing(options.lake), time.time_ns() // 1_000_000, progress=not options.json)
+    keys_of = RegistryFile(options.registry).registry.keys_of if options.registry is not None else None
+    report = seal(
+        Lake.existing(options.lake),
+        time.time_ns() // 1_000_000,
+        keys_of=keys_of,
+        afresh=options.afresh,
+        progress=not options.json,
+    )
     _tell(report._asdict(), as_json=options.json)
 
 
@@ -77,9 +85,25 @@ def _ask(question: str) -> Callable[[argparse.Namespace], None]:
         from ingest import query
         from ingest.contract.lake import Lake
 
-        _tell_rows(getattr(query, question)(Lake.existing(options.lake)), as_json=options.json)
+        _tell_rows(getattr(query, question)(Lake.existing(options.lake), options.device), as_json=options.json)
 
     return ask
+
+
+def _rejects(options: argparse.Namespace) -> None:
+    from ingest.contract.lake import Lake
+    from ingest.gate import Gate
+    from ingest.rejected import Which, export, readmit
+
+    lake, which = Lake.existing(options.lake), Which(options.device, options.reason)
+    if options.out is not None:
+        _tell({"file": str(options.out), "rows": export(lake, which, options.out)}, as_json=options.json)
+    elif options.readmit:
+        gate = Gate(lake.root, options.registry)
+        with gate.writing():
+            _tell(readmit(lake, which, time.time_ns() // 1_000_000, gate.judge), as_json=options.json)
+    else:
+        _ask("rejects")(options)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -239,10 +263,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[HOST:]PORT",
         help="answer /metrics (Prometheus) and /health there; on the loopback unless HOST is said (PORT 0: any free)",
     )
-    command("seal", _seal, "turn messages into typed tables of whole trips; safe to kill and to repeat")
-    command("status", _ask("status"), "tell of each device what has come, what is missing and when it was last heard")
-    command("gaps", _ask("gaps"), "list the sequence numbers that have not come")
-    command("rejects", _ask("rejects"), "tell what could not be taken, by device and reason")
+    seals = command("seal", _seal, "turn messages into typed tables of whole trips; safe to kill and to repeat")
+    seals.add_argument("--registry", type=Path, metavar="FILE", help="devices, whose keys verify the checkpoints")
+    seals.add_argument("--afresh", action="store_true", help="read all messages again: after keys became known")
+    status = command(
+        "status", _ask("status"), "tell of each device what has come, what is missing and when it was last heard"
+    )
+    gaps = command("gaps", _ask("gaps"), "list the sequence numbers that have not come")
+    rejects = command("rejects", _rejects, "tell what could not be taken, by device and reason; export or re-admit it")
+    for asked in (status, gaps, rejects):
+        asked.add_argument("--device", metavar="ID", help="of this device only")
+    rejects.add_argument("--reason", metavar="REASON", help="of this reason only, with --out or --readmit")
+    do = rejects.add_mutually_exclusive_group()
+    do.add_argument("--out", type=Path, metavar="FILE", help="write them with their payloads as Parquet")
+    do.add_argument("--readmit", action="store_true", help="judge them again, and store what is sound now")
+    rejects.add_argument("--registry", type=Path, metavar="FILE", help="with --readmit: devices and their consent")
     export = command("export", _export, "write recordings (.ubirec) as Parquet tables of readings")
     export.add_argument("files", nargs="+", type=Path, metavar="RECORDING")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the Parquet files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,62 +10,11 @@ import duckdb
 import polars as pl
 
 from device.contract.errors import UbiError
-from ingest.contract.lake import RESTORE, Lake
+from ingest.arrivals import arrivals
+from ingest.contract.lake import RESTORE, Lake, collect
 from ingest.contract.tables import MESSAGES, REJECTS, SEALED
 
 Row = dict[str, Any]
-
-# A refused message has come, and is kept in rejects; the topic of `wrong_device` is not whose message it is.
-_ARRIVED: Final = """
-CREATE VIEW arrived AS
-SELECT device_id, stream_id, seq FROM messages
-UNION
-SELECT device_id, stream_id, seq FROM rejects
-WHERE device_id IS NOT NULL AND stream_id IS NOT NULL AND reason <> 'wrong_device'
-"""
-
-_STATUS: Final = """
-WITH seqs AS (
-    SELECT device_id, stream_id, seq, count(*) AS copies, count(DISTINCT hash) AS contents,
-           max(received_at_ms) AS received_at_ms
-    FROM messages GROUP BY ALL
-), streams AS (
-    SELECT device_id, stream_id, count(*) AS messages, sum(copies) - count(*) AS duplicates,
-           count(*) FILTER (contents > 1) AS conflicts, max(received_at_ms) AS last_received_at_ms
-    FROM seqs GROUP BY ALL
-), heard AS (
-    SELECT device_id, count(*) AS streams, sum(messages) AS messages, sum(duplicates) AS duplicates,
-           sum(conflicts) AS conflicts, max(last_received_at_ms) AS last_received_at_ms
-    FROM streams GROUP BY ALL
-), holes AS (
-    SELECT device_id, sum(missing) AS missing
-    FROM (SELECT device_id, max(seq) - count(*) AS missing FROM arrived GROUP BY device_id, stream_id)
-    GROUP BY ALL
-), refused AS (
-    SELECT device_id, count(*) AS rejects FROM rejects WHERE device_id IS NOT NULL GROUP BY ALL
-), sealed AS (
-    SELECT device_id, count(*) AS trips, count(*) FILTER (NOT complete) AS incomplete,
-           count(*) FILTER (NOT chain_ok) AS chain_broken, sum(distance_mm) / 1e6 AS distance_km
-    FROM trips GROUP BY ALL
-)
-SELECT device_id, coalesce(streams, 0)::BIGINT AS streams, coalesce(messages, 0)::BIGINT AS messages,
-       coalesce(duplicates, 0)::BIGINT AS duplicates, coalesce(conflicts, 0)::BIGINT AS conflicts,
-       coalesce(missing, 0)::HUGEINT AS missing, coalesce(rejects, 0)::BIGINT AS rejects,
-       coalesce(trips, 0)::BIGINT AS trips, coalesce(incomplete, 0)::BIGINT AS incomplete,
-       coalesce(chain_broken, 0)::BIGINT AS chain_broken, round(coalesce(distance_km, 0), 1) AS distance_km,
-       last_received_at_ms
-FROM heard FULL JOIN holes USING (device_id) FULL JOIN refused USING (device_id) FULL JOIN sealed USING (device_id)
-ORDER BY device_id
-"""
-
-_GAPS: Final = """
-WITH steps AS (
-    SELECT *, lag(seq, 1, 0) OVER (PARTITION BY device_id, stream_id ORDER BY seq) AS before FROM arrived
-)
-SELECT device_id, stream_id, before + 1 AS first_seq, seq - 1 AS last_seq, seq - before - 1 AS missing
-FROM steps WHERE seq > before + 1
-ORDER BY device_id, stream_id, first_seq
-"""
 
 _REJECTS: Final = """
 SELECT device_id, reason, count(*) AS rejects, arg_max(detail, received_at_ms) AS last_detail,
@@ -74,24 +24,102 @@ ORDER BY device_id, reason
 """
 
 
-def status(lake: Lake) -> list[Row]:
-    """Per device: streams, messages (by seq), duplicates, conflicts, missing seqs, rejects, sealed trips, last seen."""
-    return _ask(lake, _STATUS)
+def status(lake: Lake, device_id: str | None = None) -> list[Row]:
+    """Per device what has come, what is missing, what was sealed, how far its clock is off and when it was last heard.
+
+    Messages are counted by seq. `clock_offset_s` is the device's clock minus ours; `late_max_s` the longest way of a
+    message from its queue to us, where its clock was set. Both are null for recordings.
+    """
+    now = arrivals(lake)
+    missing = Counter[str]()
+    for device, _, first, last in now.gaps().iter_rows():
+        missing[device] += last - first + 1
+    devices = now.streams.group_by("device_id").agg(
+        pl.len().alias("streams"),
+        pl.col("duplicates").sum(),
+        pl.col("conflicts").sum(),
+        pl.col("clock_offset_ms").sort_by("last_received_at_ms").drop_nulls().last() / 1000,
+        pl.col("late_max_ms").max() / 1000,
+        pl.col("last_received_at_ms").max(),
+    )
+    came = now.messages.group_by("device_id").agg((pl.col("last") - pl.col("first") + 1).sum().alias("messages"))
+    waiting = now.waiting.group_by("device_id").agg(pl.len().alias("waiting"))
+    table = devices
+    for other in (came, waiting, _refused(lake), _sealed(lake)):
+        table = table.join(other, on="device_id", how="full", coalesce=True)
+    if device_id is not None:
+        table = table.filter(pl.col("device_id") == device_id)
+    return [_status_row(row, missing[row["device_id"]]) for row in table.sort("device_id").iter_rows(named=True)]
 
 
-def gaps(lake: Lake) -> list[Row]:
+_COUNTS: Final = (
+    "streams",
+    "messages",
+    "duplicates",
+    "conflicts",
+    "waiting",
+    "rejects",
+    "trips",
+    "incomplete",
+    "chain_broken",
+    "bad_signatures",
+)
+
+
+def _status_row(row: Row, missing: int) -> Row:
+    counts = {name: row[name] or 0 for name in _COUNTS}
+    return {
+        "device_id": row["device_id"],
+        **{name: counts[name] for name in _COUNTS[:4]},
+        "missing": missing,
+        **{name: counts[name] for name in _COUNTS[4:]},
+        "distance_km": round(row["distance_km"] or 0, 1),
+        "clock_offset_s": _whole(row["clock_offset_ms"]),
+        "late_max_s": _whole(row["late_max_ms"]),
+        "last_received_at_ms": row["last_received_at_ms"],
+    }
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def gaps(lake: Lake, device_id: str | None = None) -> list[Row]:
     """Runs of seqs that have not come, not even to be refused, up to the last seq of each stream that did."""
-    return _ask(lake, _GAPS)
+    found = arrivals(lake).gaps()
+    if device_id is not None:
+        found = found.filter(pl.col("device_id") == device_id)
+    told = found.with_columns((pl.col("last") - pl.col("first") + 1).alias("missing"))
+    return told.rename({"first": "first_seq", "last": "last_seq"}).to_dicts()
 
 
-def rejects(lake: Lake) -> list[Row]:
+def rejects(lake: Lake, device_id: str | None = None) -> list[Row]:
     """Rejects by device and reason."""
-    return _ask(lake, _REJECTS)
+    return [row for row in _ask(lake, _REJECTS) if device_id in (None, row["device_id"])]
+
+
+def _refused(lake: Lake) -> pl.DataFrame:
+    named = lake.scan_rejects().filter(pl.col("device_id").is_not_null())
+    return collect(named.group_by("device_id").agg(pl.len().alias("rejects")), lake.reject_files(), REJECTS)
+
+
+def _sealed(lake: Lake) -> pl.DataFrame:
+    trips = lake.scan("trips").group_by("device_id")
+    return collect(
+        trips.agg(
+            pl.len().alias("trips"),
+            (~pl.col("complete")).sum().alias("incomplete"),
+            (~pl.col("chain_ok")).sum().alias("chain_broken"),
+            (pl.col("signature") == "bad").sum().alias("bad_signatures"),
+            pl.col("distance_mm").sum() / 1e6,
+        ).rename({"distance_mm": "distance_km"}),
+        lake.sealed_files("trips"),
+        SEALED["trips"],
+    )
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """Open a connection with the lake's tables as views: `messages`, `rejects`, the sealed ones, and `arrived`: the
-    seqs that came, taken or refused.
+    """Open a connection with the lake's tables as views: `messages`, `rejects`, and the sealed ones.
 
     The views keep the files that count now; a later sealing is seen by a new connection.
     """
@@ -100,7 +128,6 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     _view(connection, "rejects", lake.reject_files(), REJECTS)
     for table, schema in SEALED.items():
         _view(connection, table, lake.sealed_files(table), schema)
-    connection.execute(_ARRIVED)
     return connection
 
 
