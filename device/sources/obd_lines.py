@@ -60,7 +60,9 @@ def parse_line(text: bytes) -> Line | None:
         return None
     try:
         line = json.loads(text)
-        return _reply(line) if isinstance(line, list) else _told(line)
+        if isinstance(line, list):
+            return _reply(line)
+        return _told(line) if isinstance(line, dict) else None
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 

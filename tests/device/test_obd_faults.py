@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import select
 from contextlib import ExitStack
@@ -79,6 +80,7 @@ def test_every_fault_is_noticed_counted_and_got_over():
         cars = [Car(fault, stack) for fault in FAULTS]
         # Old values can only be told once the running time was seen to count.
         run(cars, lambda car: car.running_s >= 2, most_s=40)
+        children = {car.fault: car.source._process._process.pid for car in cars}
         for car in cars:
             car.failed_ms, car.elm.fault = since_boot_ms(), car.fault
         run(cars, lambda car: car.noticed_ms, most_s=20)
@@ -88,6 +90,8 @@ def test_every_fault_is_noticed_counted_and_got_over():
             if car.noticed_ms - car.failed_ms > SILENT_MS + STALLS_MS
         }
         assert late == {}
+        with pytest.raises(ProcessLookupError):  # stuck in python-OBD, and killed all the same
+            os.kill(children["silent"], 0)
         for car in cars:
             car.elm.fault, car.good = None, 0
         run(cars, lambda car: car.good >= 5, most_s=40)

@@ -260,6 +260,13 @@ def test_any_bytes_of_the_process_are_lines_or_counted(noise):
     assert car.readings[-1].value == 50.0
 
 
+@pytest.mark.parametrize(
+    "text", [b"", b"7", b"null", b'"length"', b"{}", b"[]", b"[" * 8_000, b"\xff", b'[1, "rpm", NaN, null]']
+)
+def test_what_is_no_line_of_ours_says_nothing(text):
+    assert parse_line(text) is None
+
+
 @given(
     st.one_of(
         st.builds(Stage, st.text(st.characters(codec="ascii", categories=["L"]), max_size=20), st.booleans()),

@@ -8,10 +8,11 @@ import random
 
 import pytest
 
-from device.sources.gnss import BAUDRATES
+from device.sources.gnss import BAUDRATES, gnss_source
 from device.sources.nmea import NmeaParser
 from device.sources.serial_source import SILENT_MS, SerialSource
-from device.sources.source import Source
+from device.sources.source import Source, Waiting
+from replay_data.pseudo_terminal import PlayedSensor
 from replay_data.serial_gnss import sentence
 
 SPEEDS = (9_600, 38_400, 115_200)
@@ -79,6 +80,22 @@ class Drive:
                 return second
             self.run(1)
         raise AssertionError(f"no {counter} within {most_s} s: {self.source.counters}")
+
+
+def test_a_receiver_that_is_unplugged_and_plugged_in_again(tmp_path):
+    """On a real pseudo-terminal, whose name the link keeps, as udev does."""
+    link, sentences = tmp_path / "gnss", [(t_ms, RMC) for t_ms in range(0, 600_000, 100)]
+    with gnss_source(str(link)) as source:
+        waiting = Waiting(source)
+        for plugged in (1, 2):
+            with PlayedSensor("gnss", sentences) as receiver:
+                link.unlink(missing_ok=True)
+                link.symlink_to(receiver.port)
+                assert waiting.read(20) is not None
+                assert source.counters["gnss_connected"] == plugged
+            while source.counters.get("gnss_failed", 0) < plugged:
+                waiting.read(1)
+        assert source.last_failure
 
 
 def test_it_is_a_source():
