@@ -134,8 +134,8 @@ def _whose(places: Places, device_id: str) -> tuple[People, Counter[str]]:
     keys = frozenset(key for frame in trips for key in frame["trip_key"])
     people = People(device.devices, keys, frozenset(links))
     counts: Counter[str] = Counter()
-    for table in ("messages", "rejects"):
-        counts[table] = sum(int(theirs(read(file), people).sum()) for file in _segments(lake, table))
+    for table, files in (("messages", lake.message_files()), ("rejects", lake.reject_files())):
+        counts[table] = sum(int(theirs(read(file), people).sum()) for file in files)
     for group in lake.manifest().groups:
         for file in group.files if group.bucket == bucket_of(device_id) else ():
             counts[file.table] += int(theirs(read(lake.sealed / file.path), people).sum())

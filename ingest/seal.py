@@ -26,6 +26,7 @@ from ingest.compact import compact, sweep
 from ingest.contract.lake import Group, Lake
 from ingest.contract.publish import Place, SealWriter, place
 from ingest.contract.tables import MESSAGES
+from ingest.final import is_final, names_of
 from ingest.ledger import KEY, TRIP
 from ingest.parts import Change, days_of, rewrite
 from ingest.state import State
@@ -129,6 +130,7 @@ class _Sealing:
         self.groups: dict[Place, Group] = {}
         self.gone: set[Place] = set()
         self.open_trips = 0
+        self._final = names_of(lake, ())
         self.is_afresh = self.is_last = False
 
     def begin(self, *, afresh: bool) -> None:
@@ -144,6 +146,7 @@ class _Sealing:
         self.is_afresh = bool(afresh or self.gone or lost or (self.groups_before and not self.state.counting))
         if self.is_afresh:
             self.state = self.state.forgotten()
+            self._final = names_of(self._lake, filter(is_final, self._writer.before.groups))
         else:
             self.groups = dict(self.groups_before)
 
@@ -182,9 +185,11 @@ class _Sealing:
 
     def _rows_in(self, step: Step, archive: Archive) -> Iterator[tuple[Place, dict[str, pl.DataFrame]]]:
         """Rows to seal, group by group, decoded."""
-        trips = step.trips.select(*TRIP, *_VERDICTS, *place(step.trips, "start_ms"))
+        sealable = step.trips.join(self._final.trips, on=TRIP, how="anti")
+        trips = sealable.select(*TRIP, *_VERDICTS, *place(sealable, "start_ms"))
         whole = step.rows.filter(~pl.col("tombstone"))
-        loose = step.loose.with_columns(pl.lit(None, pl.Int64).alias("trip_seq"))
+        loose = step.loose.join(self._final.loose, on=KEY, how="anti")
+        loose = loose.with_columns(pl.lit(None, pl.Int64).alias("trip_seq"))
         members = pl.concat(
             [
                 whole.join(trips, on=TRIP, how="inner"),
@@ -203,10 +208,13 @@ class _Sealing:
     def _decode(self, rows: Rows, told: pl.DataFrame) -> None:
         for trip, group in groupby(told.iter_rows(named=True), key=lambda row: tuple(row[name] for name in TRIP)):
             found = list(group)
+            kept = [row for row in found if row["payload"] is not None]
             if trip[-1] is None:
-                for row in found:
+                for row in kept:
                     rows.add_loose(row["device_id"], row["stream_id"], row["queued_at_ms"], _stored(row))
                 continue
+            if len(kept) < len(found):
+                continue  # bodies were let go: what was sealed of them stays as it is
             signed = [Signed(row["payload"], row["hash"], row["received_at_ms"]) for row in found]
             signature = signature_of(signed, found[0]["device_id"], self._keys_of)
             rows.add_trip(found[0] | {"signature": signature}, [_stored(row) for row in found])
