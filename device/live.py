@@ -27,7 +27,7 @@ from device.outbox import Outbox
 from device.outbox_damage import open_outboxes
 from device.outbox_room import Limits
 from device.power import Battery, Power, PowerSettings
-from device.sensors import Sensors
+from device.sensors import IMU, Sensors
 from device.systemd import Systemd
 from device.uplink import Uplink
 from device.zone import ZoneFinder
@@ -84,6 +84,7 @@ class Live:
         self._told: dict[str, int] = {}
         self._count_at_ms: int | None = None
         self._config_version = 0
+        self._vin: str | None = None
 
     def step(self, now_ms: int) -> None:
         """Do what there is to do.
@@ -124,8 +125,11 @@ class Live:
         return f"{self.battery.state}{voltage}, {trip}, {waiting} messages wait, {network}"
 
     def _hear(self, readings: Sequence[Reading], now_ms: int) -> None:
+        resting = not self.battery.state.asks_car and not self._agent.in_trip
         for reading in readings:
             self.battery.hear(reading)
+            if resting and reading.signal in IMU:
+                continue  # a parked box feels nothing that a trip wants to know, a hundred times a second
             self._agent.push(reading)
             if self._zones is not None:
                 self._zones.hear(reading)
@@ -139,7 +143,9 @@ class Live:
         messages, obd = self._agent.messages, self._sensors.obd
         if obd.health.adapter is not None:
             messages.adapter = obd.health.adapter
-            messages.vin_hash = self._vin_hash(obd.health.vin) if obd.health.vin else b""
+            if obd.health.vin != self._vin:
+                self._vin = obd.health.vin
+                messages.vin_hash = self._vin_hash(self._vin) if self._vin else b""
         applied = self._downlink.applied if self._downlink is not None else None
         if applied is not None and applied.version != self._config_version:
             self._config_version = applied.version
@@ -231,7 +237,7 @@ def _run(config: DeviceConfig, stopping: Stopping, systemd: Systemd) -> None:
         while not stopping():
             now_ms = clock.mono_ms()
             live.step(now_ms)
-            systemd.alive(now_ms, live.status())
+            systemd.alive(now_ms, live.status)
             _wait(live, sensors, clock)
         systemd.stopping()
         live.stop(clock.mono_ms())

@@ -13,6 +13,7 @@ from device.sources.obd import ObdSource
 from device.sources.schedule import PERIODS_MS
 from device.sources.source import Source
 
+IMU: Final = frozenset(f"{kind}_{axis}_{unit}" for kind, unit in (("accel", "mps2"), ("gyro", "dps")) for axis in "xyz")
 # The adapter is asked for its voltage while the car is not: a started engine is noticed after two of these.
 PAUSED_VOLTAGE_MS: Final = 5_000
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -26,11 +27,11 @@ class Systemd:
         """The car is listened to from here on."""
         self._tell("READY=1")
 
-    def alive(self, now_ms: int, status: str) -> None:
-        """The loop has turned: said every `ALIVE_EVERY_MS`. `systemctl status` shows the status."""
+    def alive(self, now_ms: int, describe: Callable[[], str]) -> None:
+        """The loop has turned: said every `ALIVE_EVERY_MS`, with what `systemctl status` shows."""
         if self._told_ms is not None and now_ms - self._told_ms < ALIVE_EVERY_MS:
             return
-        self._told_ms = now_ms
+        self._told_ms, status = now_ms, describe()
         self._tell("WATCHDOG=1" if status == self._status else f"WATCHDOG=1\nSTATUS={status}")
         self._status = status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def on_the_road(tmp_path, *drives: Drive, settings: AgentSettings = SETTINGS) ->
     return computer
 
 
-def told(computer: Computer) -> list:
+def told(computer: Computer) -> list[Any]:
     payloads = [computer.insurer.payloads[key] for key in sorted(computer.insurer.payloads)]
     return decoded(payloads)
 

@@ -30,10 +30,10 @@ def test_ready_alive_and_stopping_are_told(listening):
     address, end = listening
     systemd = Systemd(address)
     systemd.ready()
-    systemd.alive(0, "awake")
-    systemd.alive(ALIVE_EVERY_MS - 1, "awake")
-    systemd.alive(ALIVE_EVERY_MS, "awake")
-    systemd.alive(2 * ALIVE_EVERY_MS, "parked")
+    systemd.alive(0, lambda: "awake")
+    systemd.alive(ALIVE_EVERY_MS - 1, lambda: "awake")
+    systemd.alive(ALIVE_EVERY_MS, lambda: "awake")
+    systemd.alive(2 * ALIVE_EVERY_MS, lambda: "parked")
     systemd.stopping()
     assert told(end) == [
         "READY=1",
@@ -56,4 +56,4 @@ def test_the_address_is_that_of_the_environment_abstract_ones_too(monkeypatch):
 def test_without_systemd_or_with_one_that_does_not_listen_nothing_happens(tmp_path, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     Systemd().ready()
-    Systemd(str(tmp_path / "nobody")).alive(0, "awake")
+    Systemd(str(tmp_path / "nobody")).alive(0, lambda: "awake")
