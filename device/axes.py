@@ -45,8 +45,8 @@ class Evidence:
     def add(self, a: Vector, d: float, c: float) -> None:
         """Take a window."""
         x, y, z = a
-        parts = (1.0, d, c, d * d + c * c, x, y, z, x * d, y * d, z * d, x * c, y * c, z * c)
-        parts += (x * x, y * y, z * z, x * y, x * z, y * z)
+        parts = [1.0, d, c, d * d + c * c, x, y, z, x * d, y * d, z * d, x * c, y * c, z * c]
+        parts += [x * x, y * y, z * z, x * y, x * z, y * z]
         self.sums = [total + part for total, part in zip(self.sums, parts, strict=True)]
 
     def join(self, other: Evidence) -> None:
@@ -65,22 +65,18 @@ class Evidence:
         mean = self.gravity()
         if mean is None or n < 3 or (spread := zz / n - (d / n) ** 2 - (c / n) ** 2) < 1e-3:
             return None
-        with_d: Vector = tuple(self.sums[7 + k] / n - mean[k] * d / n for k in range(3))  # type: ignore[assignment]
-        with_c: Vector = tuple(self.sums[10 + k] / n - mean[k] * c / n for k in range(3))  # type: ignore[assignment]
+        ad, ac = self.sums[7:10], self.sums[10:13]
+        with_d = combined((ad[0], ad[1], ad[2]), 1 / n, mean, -d / n)
+        with_c = combined((ac[0], ac[1], ac[2]), 1 / n, mean, -c / n)
         gravity = mean
-        for _ in range(3):
-            up = unit(gravity)
-            one = unit(across(up))
-            two = cross(up, one)
-            real, imaginary = dot(with_d, one) + dot(with_c, two), dot(with_d, two) - dot(with_c, one)
-            size = hypot(real, imaginary)
-            if size < 1e-9:
-                return None
-            forward = combined(one, real / size, two, imaginary / size)
-            left = cross(up, forward)
-            gain = size / spread
-            off = combined(forward, gain * d / n, left, gain * c / n)
+        forward, left, up, size = _turned(gravity, with_d, with_c)
+        for _ in range(2):  # what the car did on the mean is no gravity
+            off = combined(forward, size / spread * d / n, left, size / spread * c / n)
             gravity = combined(mean, 1.0, off, -1.0)
+            forward, left, up, size = _turned(gravity, with_d, with_c)
+        gain = size / spread
+        if gain < 1e-6:
+            return None
         unexplained = max(self._horizontal_variance(mean, up) - gain * gain * spread, 0.0)
         # Windows of 2 s every second: two neighbours tell as much as one.
         error = sqrt(unexplained / 2 / (n / 2 * spread)) / gain
@@ -94,6 +90,16 @@ class Evidence:
         u, v, w = up
         vertical = xx * u * u + yy * v * v + zz * w * w + 2 * (xy * u * v + xz * u * w + yz * v * w)
         return xx + yy + zz - vertical
+
+
+def _turned(gravity: Vector, with_d: Vector, with_c: Vector) -> tuple[Vector, Vector, Vector, float]:
+    """Forward, left and up that agree best with the covariances, and how much of them that explains."""
+    up = unit(gravity)
+    one = unit(_across(up))
+    two = cross(up, one)
+    real, imaginary = dot(with_d, one) + dot(with_c, two), dot(with_d, two) - dot(with_c, one)
+    forward = unit(combined(one, real, two, imaginary))
+    return forward, cross(up, forward), up, hypot(real, imaginary)
 
 
 def dot(a: Vector, b: Vector) -> float:
@@ -117,7 +123,7 @@ def unit(a: Vector) -> Vector:
     return (a[0] / size, a[1] / size, a[2] / size)
 
 
-def across(up: Vector) -> Vector:
+def _across(up: Vector) -> Vector:
     """Some direction at a right angle to `up`: the sensor's axis that lies flattest, made horizontal."""
     axis = min(range(3), key=lambda k: abs(up[k]))
     flat = (float(axis == 0), float(axis == 1), float(axis == 2))

@@ -85,6 +85,7 @@ class MotionBuilder:
         self._heard: dict[str, int] = {}  # signal -> time of its last reading
         self._port, self._gnss, self._course = SpeedTrack(), SpeedTrack(), CourseTrack()
         self._imu = ImuTrack(blow_cmps2)
+        self._imu.gravity = self.mounting.gravity
         self._held: dict[str, list[tuple[int, float]]] = {name: [] for name in HELD_SIGNALS}
 
     def add(self, reading: Reading) -> None:
@@ -187,7 +188,6 @@ class MotionBuilder:
         builder._gnss.restore(state["gnss"])
         builder._course.restore(state["course"])
         builder._imu.restore(state["imu"])
-        builder._imu.gravity = builder.mounting.gravity
         return builder
 
     def _emit(self, t_ms: int) -> Cell:

@@ -10,10 +10,10 @@ Judgements
 ----------
 1. A fit counts from `ENOUGH` windows of motion on, and a standard error of at most `SURE_DEG`; the gain, which is the
    length of what should be a unit vector, within `GAINS`: outside something else is wrong, an axis or the speed.
-2. `BATCH` windows after that are fitted alone. Where their axes differ by more than `MOVED_DEG` the box was moved:
-   they replace what was known. Otherwise they join it, and evidence older than `LIFE` windows fades.
+2. `BATCH` windows after that are fitted alone. Where their axes differ by more than `MOVED_DEG` the box was moved and
+   calibration begins anew. Otherwise they join what is known, and evidence older than `LIFE` windows fades.
 3. Acceleration that is `TILTED_DEG` off the vertical in `TILTED` windows running, which no car can do, is a box that
-   fell or was taken in hand: calibration begins anew at once.
+   fell or was taken in hand: the same, at once.
 """
 
 from __future__ import annotations
@@ -148,9 +148,7 @@ class Mounting:
                 self._fresh = Evidence()  # an hour that did not agree with itself: the box hangs on a cable
             return
         if fresh is not None and sure and self._differ(fresh) > MOVED_DEG:
-            self.moved += 1
-            self._known = Evidence()
-            self._adopt()
+            self._begin_anew()
         elif sure or self._fresh.windows >= 2 * BATCH:
             self._adopt()
 
@@ -158,6 +156,10 @@ class Mounting:
         self._known.join(self._fresh)
         self._fresh = Evidence()
         self.fit = self._known.fit()
+
+    def _begin_anew(self) -> None:
+        self.moved += 1
+        self.fit, self._known, self._fresh, self._tilted = None, Evidence(), Evidence(), 0
 
     def _differ(self, other: Fit) -> float:
         """Largest angle between the axes of the mounting and of another fit, degrees."""
@@ -170,8 +172,7 @@ class Mounting:
             return
         self._tilted = self._tilted + 1 if angle_deg(accel, self.fit.up) > TILTED_DEG else 0
         if self._tilted >= TILTED:
-            self.moved += 1
-            self.fit, self._known, self._fresh, self._tilted = None, Evidence(), Evidence(), 0
+            self._begin_anew()
 
     def _learn_bias(self, gyro: Vector) -> None:
         if max(map(abs, gyro)) > GYRO_BIAS_LIMIT_DPS:
