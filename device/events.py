@@ -1,4 +1,4 @@
-"""Events and excursions, sample by sample. The definition stands in `device/contract/event_rules/rules-1.toml`.
+"""Events and excursions, sample by sample. The definition stands in `device/contract/event_rules`.
 
 A run starts at the first sample at or over `entry` and lasts while samples stay at or over `exit` without a gap; runs
 of one kind merge when they are close; what is long and fast enough is an event. `features` derives the same from
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from device.contract.motion import MotionSample
+from device.contract.motion import ENGINE_ON, MotionSample
 from device.contract.rules import Rule, Rules
+from device.contract.trip import STANDING_DKMH
 
 
 class Run(NamedTuple):
@@ -25,7 +26,7 @@ class Run(NamedTuple):
 
 
 class DetectedEvent(NamedTuple):
-    """An event of a trip; `peak` in 0.01 m/s2, speeding in 0.1 km/h over the limit."""
+    """An event of a trip; `peak` in 0.01 m/s2, speeding in 0.1 km/h over the limit, idling 1."""
 
     kind: int
     level: int
@@ -145,6 +146,10 @@ class EventDetector:
                 return None
             limit = self._rules.default_limit_dkmh if sample.limit_kmh is None else 10 * sample.limit_kmh
             return sample.speed_dkmh - limit
+        if rule.signal == "idling":
+            if sample.speed_dkmh is None or sample.engine is None:
+                return None
+            return int(sample.engine == ENGINE_ON and sample.speed_dkmh < STANDING_DKMH)
         value: int | None = getattr(sample, rule.signal)
         return None if value is None else rule.sign * value
 

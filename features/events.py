@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from device.contract.motion import ENGINE_ON
 from device.contract.rules import Rule, Rules
 from device.contract.trip import (
     DURATION_CLASSES,
@@ -20,10 +21,12 @@ from device.contract.trip import (
     PEAK_BINS,
     PEAK_STEP_CMPS2,
     SPEED_BANDS,
+    STANDING_DKMH,
 )
 
 # A peak and its time are kept as one integer, whose maximum is the highest peak and of equal ones the earliest.
 _TIME: Final = 2**31
+_COMMON: Final = "idling"  # the signal that many samples have: they are not worth filtering twice
 
 
 class Found(NamedTuple):
@@ -64,9 +67,12 @@ def _held(motion: pl.DataFrame, rules: Rules) -> dict[tuple[str, int], pl.DataFr
         key = rule.signal, rule.sign
         exits[key] = min(rule.exit, exits.get(key, rule.exit))
     signals = {(name, sign): sign * _signal(name, rules.default_limit_dkmh) for name, sign in exits}
-    near = motion.filter(pl.any_horizontal(signals[key] >= exit_ for key, exit_ in exits.items()))
+    rare = [signals[key] >= exit_ for key, exit_ in exits.items() if key[0] != _COMMON]
+    near = motion.filter(pl.any_horizontal(rare))
     return {
-        key: near.select("trip", "t_ms", "speed_dkmh", signal=signals[key]).filter(pl.col("signal") >= exit_)
+        key: (motion if key[0] == _COMMON else near)
+        .filter(signals[key] >= exit_)
+        .select("trip", "t_ms", "speed_dkmh", signal=signals[key])
         for key, exit_ in exits.items()
     }
 
@@ -75,6 +81,8 @@ def _signal(name: str, default_limit_dkmh: int) -> pl.Expr:
     if name == "over_limit_dkmh":
         limit_dkmh = (pl.col("limit_kmh").cast(pl.Int32) * 10).fill_null(default_limit_dkmh)
         return pl.col("speed_dkmh").cast(pl.Int32) - limit_dkmh
+    if name == "idling":
+        return ((pl.col("engine") == ENGINE_ON) & (pl.col("speed_dkmh") < STANDING_DKMH)).cast(pl.Int32)
     return pl.col(name).cast(pl.Int32)
 
 

@@ -13,6 +13,7 @@ from features.contract.tables import EVENTS, TRIPS
 SENSOR_GRADES: Final = {0: "unknown", 1: "obd_speed", 2: "gnss", 3: "imu", 4: "simulated"}
 COARSE_PERCENT: Final = 1  # every trip has some at its ends
 _SPEEDING: Final = KIND_NUMBERS["speeding"]
+_WITHOUT_FORCE: Final = (_SPEEDING, KIND_NUMBERS["idling"])
 
 
 def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +67,7 @@ def published_events(events: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
             onset=_utc(start + pl.col("onset_ms")),
             peak_at=_utc(start + pl.col("peak_ms")),
             end=_utc(start + pl.col("end_ms")),
-            peak_mps2=pl.when(~speeding).then(_decimal("peak", 2)),
+            peak_mps2=pl.when(~pl.col("kind").is_in(_WITHOUT_FORCE)).then(_decimal("peak", 2)),
             peak_over_limit_kmh=pl.when(speeding).then(_decimal("peak", 1)),
             duration_ms=pl.col("duration_ms"),
             onset_speed_kmh=_decimal("onset_speed_dkmh", 1),

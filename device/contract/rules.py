@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from device.contract.errors import ContractError
 
-CURRENT_VERSION: Final = 1
+CURRENT_VERSION: Final = 2
 
 # Numbers of the kinds on the wire. Only additions.
 KIND_NUMBERS: Final[dict[str, int]] = {
@@ -20,6 +20,7 @@ KIND_NUMBERS: Final[dict[str, int]] = {
     "harsh_turn_right": 4,
     "impact": 5,
     "speeding": 6,
+    "idling": 7,
 }
 KIND_NAMES: Final[dict[int, str]] = {number: name for name, number in KIND_NUMBERS.items()}
 # Kinds whose swings are tabulated as excursions.
@@ -28,7 +29,11 @@ EXCURSION_KINDS: Final = ("harsh_braking", "harsh_acceleration", "harsh_turn_lef
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One event kind. Thresholds are integers of the signal's own unit (0.01 m/s2, or 0.1 km/h for speeding)."""
+    """One event kind. Thresholds are integers of the signal's own unit.
+
+    `signal` is a motion column in 0.01 m/s2, or one that follows from several: `over_limit_dkmh` (speed over the limit,
+    or over the default where none is known), `idling` (1 with the engine on and the car standing, else 0).
+    """
 
     kind: str
     signal: str
@@ -93,7 +98,7 @@ def parse_rules(table: dict[str, Any]) -> Rules:
 
 
 def _rule(row: dict[str, Any]) -> Rule:
-    scale = 10 if row["signal"].endswith("_dkmh") else 100
+    scale = 1 if row["signal"] == "idling" else 10 if row["signal"].endswith("_dkmh") else 100
     return Rule(
         kind=row["kind"],
         signal=row["signal"],

@@ -89,3 +89,31 @@ def test_excursions_are_not_merged_and_need_no_speed():
         (BRAKING, 1_000, 1_000),
         (BRAKING, 2_000, 2_500),
     ]
+
+
+def idling(seconds: int, sample: MotionSample) -> list[DetectedEvent]:
+    detector = EventDetector(load_rules(2), PERIOD_MS)
+    times = range(0, seconds * 1_000, PERIOD_MS)
+    found = [event for t_ms in times for event in detector.push(sample._replace(t_ms=t_ms))[0]]
+    return found + detector.flush()[0]
+
+
+def test_two_minutes_with_the_engine_on_in_a_standing_car_are_idling():
+    (event,) = idling(120, MotionSample(0, 9, engine=1))
+    assert (event.kind, event.level, event.duration_ms, event.peak) == (KIND_NUMBERS["idling"], 1, 120_000, 1)
+    assert idling(119, MotionSample(0, 9, engine=1)) == []
+
+
+def test_a_rolling_a_stopped_and_an_unknown_engine_do_not_idle():
+    assert idling(300, MotionSample(0, 10, engine=1)) == []
+    assert idling(300, MotionSample(0, 0, engine=0)) == []
+    assert idling(300, MotionSample(0, 0, engine=None)) == []
+    assert idling(300, MotionSample(0, None, engine=1)) == []
+
+
+def test_version_1_of_the_rules_stays_as_it_was_and_version_2_adds_idling():
+    first, second = load_rules(1), load_rules(2)
+    assert [rule.kind for rule in first.rules] == list(KIND_NUMBERS)[:6]
+    assert second.rules[:6] == first.rules
+    assert [rule.kind for rule in second.rules[6:]] == ["idling"]
+    assert second.excursions == first.excursions

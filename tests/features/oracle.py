@@ -45,6 +45,10 @@ def signal(rule: Rule, sample: MotionSample, default_limit_dkmh: int) -> int | N
         if sample.limit_kmh is None:
             return sample.speed_dkmh - default_limit_dkmh
         return sample.speed_dkmh - 10 * sample.limit_kmh
+    if rule.signal == "idling":
+        if sample.speed_dkmh is None or sample.engine is None:
+            return None
+        return 1 if sample.engine == 1 and sample.speed_dkmh < 10 else 0
     value = {
         "accel_lon_cmps2": sample.accel_lon_cmps2,
         "accel_lat_cmps2": sample.accel_lat_cmps2,

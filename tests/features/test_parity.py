@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import features.derive
 from device.contract.errors import ContractError
 from device.contract.motion import MotionSample
-from device.contract.rules import load_rules
+from device.contract.rules import KIND_NUMBERS, load_rules
 from device.events import EventDetector
 from device.trips import SummaryBuilder
 from features.derive import derive
@@ -113,6 +113,31 @@ def test_the_input_is_not_changed():
     derive(motion, heads)
     assert motion.equals(before[0])
     assert heads.equals(before[1])
+
+
+IDLING = KIND_NUMBERS["idling"]
+
+
+@pytest.mark.parametrize("period_ms", [100, 500])
+def test_idling_is_the_same_event_in_all_three_and_unknown_ends_it(period_ms):
+    def standing(key: int, seconds: int, broken_by: MotionSample | None = None) -> Trip:
+        samples = [MotionSample(i * period_ms, 9, engine=1) for i in range(seconds * 1_000 // period_ms)]
+        if broken_by:
+            samples[len(samples) // 2] = broken_by._replace(t_ms=samples[len(samples) // 2].t_ms)
+        return Trip(key, 1_700_000_000_000, 60, samples, period_ms, rules_version=2)
+
+    breaks = [
+        MotionSample(0, 10, engine=1),
+        MotionSample(0, 0, engine=0),
+        MotionSample(0, None, engine=1),
+        MotionSample(0, 0),
+    ]
+    drives = [standing(1, 119), standing(2, 120), *(standing(3 + k, 239, sample) for k, sample in enumerate(breaks))]
+    batch = by_batch(drives)
+    assert batch == {trip.key: by_definition(trip) for trip in drives} == {trip.key: by_device(trip) for trip in drives}
+    found = {key: [event for event in events if event[0] == IDLING] for key, (_, events) in batch.items()}
+    assert found[2] == [(IDLING, 1, 0, 0, 120_000 - period_ms, 120_000, 1, 9, 0)]
+    assert [len(events) for events in found.values()] == [0, 1, 0, 0, 0, 0]
 
 
 def braking_trip(key: int, *decelerations: int) -> Trip:

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from device.contract.motion import PERIOD_MS, MotionSample
+from device.contract.motion import IMU_PERIOD_MS, PERIOD_MS, MotionSample
 from device.contract.signals import Reading
 from device.events import DetectedEvent
+from device.imu_track import AXES
+from device.mounting import Mounting
 from device.pipeline import Output, Pipeline, TripEnded, TripStarted
 from replay_data.importers import load, recognise
+from tests.bench.imu_drives import bmw, imu_readings, merged, speed_readings
+from tests.bench.motion import learnt
 from tests.features.outcome import Outcome, by_batch, by_definition, event_row, summary_row
 from tests.features.trips import Trip
 
@@ -25,10 +29,10 @@ def wall_time(mono_ms: int) -> tuple[int, int]:
     return START_MS + mono_ms, 60
 
 
-def drive(readings: list[Reading], seed: int) -> tuple[list[Trip], list[Outcome]]:
+def drive(readings: list[Reading], seed: int, mounting: Mounting | None) -> tuple[list[Trip], list[Outcome]]:
     """Push readings through a pipeline that is now and then saved to JSON and restored."""
     chance = random.Random(seed)
-    pipeline = Pipeline(wall_time)
+    pipeline = Pipeline(wall_time, mounting=mounting)
     outputs: list[Output] = []
     while readings:
         cut = chance.choice([1, 2, 50, 5_000])
@@ -44,7 +48,7 @@ def drive(readings: list[Reading], seed: int) -> tuple[list[Trip], list[Outcome]
     for output in outputs:
         match output:
             case TripStarted():
-                trips.append(Trip(len(trips), output.started_at_ms, output.utc_offset_min, []))
+                trips.append(_begun(len(trips), output, pipeline.rules.version))
                 events = []
             case MotionSample():
                 trips[-1].samples.append(output)
@@ -55,12 +59,20 @@ def drive(readings: list[Reading], seed: int) -> tuple[list[Trip], list[Outcome]
     return trips, outcomes
 
 
+def _begun(key: int, start: TripStarted, rules_version: int) -> Trip:
+    return Trip(key, start.started_at_ms, start.utc_offset_min, [], start.period_ms, rules_version)
+
+
 def assert_parity(file: Path) -> int:
     _, readings = load(file)
-    trips, by_device = drive(readings, seed=len(readings))
+    return assert_same(readings, PERIOD_MS)
+
+
+def assert_same(readings: list[Reading], period_ms: int, mounting: Mounting | None = None) -> int:
+    trips, by_device = drive(readings, len(readings), mounting)
     assert trips
     assert len(trips) == len(by_device)
-    assert {trip.period_ms for trip in trips} == {PERIOD_MS}
+    assert {trip.period_ms for trip in trips} == {period_ms}
     batch = by_batch(trips)
     assert batch == dict(enumerate(by_device))
     assert batch == {trip.key: by_definition(trip) for trip in trips}
@@ -77,3 +89,13 @@ def test_every_recording_of_others(shared_data, folder):
     files = [file for file in sorted((shared_data / folder).rglob("*.csv")) if recognise(file)]
     assert len(files) >= 4
     assert sum(assert_parity(file) for file in files) > 0
+
+
+def test_a_drive_with_an_imu_that_loses_readings_and_takes_a_blow(shared_data):
+    car = bmw()
+    readings = merged(speed_readings(car, 5.0), imu_readings(car))
+    mounting = learnt(readings)
+    assert mounting.fit is not None
+    lossy = [r for r in readings if not (r.signal in AXES and 100_000 < r.t_ms < 130_000) and r.t_ms % 7_000 > 400]
+    struck = [r._replace(value=60.0) if r.signal == "accel_y_mps2" and 200_000 < r.t_ms < 200_200 else r for r in lossy]
+    assert assert_same(struck, IMU_PERIOD_MS, mounting) > 0

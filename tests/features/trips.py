@@ -56,7 +56,8 @@ def samples(draw, period_ms: int = PERIOD_MS):
         "accel_peak_cmps2": draw(st.one_of(st.just([None]), _sticky([None, 0, 999, 1_000, 2_449, 2_450, 3_000]))),
         "engine": draw(_sticky([None, 0, 1, 1])),
         "limit_kmh": draw(st.one_of(st.just([None]), _sticky(LIMITS))),
-        "quality": draw(_sticky([0, 0, 1, 2, 3])),
+        "yaw_rate_ddps": draw(st.one_of(st.just([None]), _sticky([None, 0, -1, 2_000, -20_000]))),
+        "quality": draw(_sticky([0, 0, 1, 2, 3, 4, 8, 16, 18, 28, 255])),
     }
     n = draw(st.sampled_from([1, 1, 2, 3, max(map(len, columns.values()))]))
     gaps = draw(st.dictionaries(st.integers(0, n), st.sampled_from([1, 2, 3, 9, 10, 11, 7_200, 1_300_000]), max_size=3))
@@ -68,13 +69,21 @@ def samples(draw, period_ms: int = PERIOD_MS):
     return rows
 
 
+def _with_period(period_ms: int):
+    return samples(period_ms).map(lambda rows: (period_ms, rows))
+
+
 @st.composite
 def trips(draw, max_trips: int = 4):
-    drawn = draw(st.lists(samples(), min_size=1, max_size=max_trips))
+    drawn = draw(st.lists(st.one_of(_with_period(500), _with_period(100)), min_size=1, max_size=max_trips))
     starts = st.integers(1_700_000_000_000, 1_700_700_000_000)
     offsets = st.sampled_from([None, 0, 60, -210, 345, 840, -720])
     keys = draw(st.lists(st.integers(0, 2**64 - 1), min_size=len(drawn), max_size=len(drawn), unique=True))
-    return [Trip(key, draw(starts), draw(offsets), rows) for key, rows in zip(sorted(keys), drawn, strict=True)]
+    versions = st.sampled_from([1, 2])
+    return [
+        Trip(key, draw(starts), draw(offsets), rows, period_ms, draw(versions))
+        for key, (period_ms, rows) in zip(sorted(keys), drawn, strict=True)
+    ]
 
 
 def motion_of(trips: list[Trip]) -> pl.DataFrame:
