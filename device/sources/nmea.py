@@ -149,7 +149,7 @@ class NmeaParser:
 
     def _refuse(self, reason: str) -> None:
         if self._in_step:
-            self.counters[f"refused_{reason}"] += 1
+            self.counters[f"gnss_refused_{reason}"] += 1
 
 
 def _is_number(value: Any) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Mapping
 from typing import Final, Protocol, Self
 
 from device.contract.signals import Reading
@@ -24,7 +23,13 @@ LISTEN_MS: Final = 2_200  # at each speed while searching: a receiver at 1 Hz ha
 
 
 class Parser(Protocol):
-    """Bytes to readings. It bounds what it holds back, and raises nothing whatever it is fed."""
+    """Bytes to readings. It bounds what it holds back, and raises nothing whatever it is fed.
+
+    Attributes
+    ----------
+    counters : Counter
+        What it refused, by names that begin with the source's; the source counts in it, too.
+    """
 
     counters: Counter[str]
 
@@ -56,6 +61,8 @@ class SerialSource:
 
     Attributes
     ----------
+    counters : Counter
+        Totals since the start, the parser's with them.
     baudrate : int or None
         Speed at which valid frames came; None while there are none.
     last_failure : str or None
@@ -72,6 +79,7 @@ class SerialSource:
         rng: random.Random | None = None,
     ) -> None:
         self.name = name
+        self.counters = parser.counters
         self.baudrate: int | None = None
         self.last_failure: str | None = None
         self._port_name = port
@@ -79,18 +87,12 @@ class SerialSource:
         self._parser = parser
         self._open_port = open_port
         self._back_off = BackOff(rng)
-        self._counters: Counter[str] = Counter()
         self._port: Port | None = None
         self._paused = False
         self._trying = 0  # which of the speeds
         self._valid_ms = 0  # of the last valid frame, or of the start of listening
         self._heard = False  # any byte since then
         self._taken_ms = 0
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """Totals since the start, the parser's with them."""
-        return self._counters + Counter({f"{self.name}_{name}": n for name, n in self._parser.counters.items()})
 
     def fileno(self) -> int | None:
         """What to wait on; None while the port is closed."""
@@ -166,7 +168,7 @@ class SerialSource:
         if self.baudrate is None:
             self.baudrate = self._baudrates[self._trying]
             self._back_off.clear()
-            self._counters[f"{self.name}_connected"] += 1
+            self.counters[f"{self.name}_connected"] += 1
             log.info("%s: %s at %d baud", self._port_name, self.name, self.baudrate)
 
     def _patience_ms(self) -> int:
@@ -192,7 +194,7 @@ class SerialSource:
 
     def _fail(self, now_ms: int, counter: str, reason: str) -> None:
         self._close()
-        self._counters[f"{self.name}_{counter}"] += 1
+        self.counters[f"{self.name}_{counter}"] += 1
         self.last_failure = reason
         wait_ms = self._back_off.fail(now_ms)
         log.warning("%s: %s; next try in %.0f s", self._port_name, reason, wait_ms / 1_000)

@@ -91,7 +91,7 @@ class Wt901Parser:
                 at += FRAME.size
             else:
                 if self._in_step:
-                    self.counters["out_of_step"] += 1
+                    self.counters["imu_out_of_step"] += 1
                 self._in_step = False
                 at = _next_header(data, at + 1)
         self._rest = data[at:]

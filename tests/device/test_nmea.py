@@ -61,7 +61,7 @@ def test_recommended_minimum_has_position_speed_course_and_utc():
 def test_a_year_before_2020_is_a_week_count_that_rolled_over_and_no_time():
     parser = NmeaParser()
     assert "gnss_utc_s" not in values(parser.feed(rmc() + RMC, 0)[6:])
-    assert parser.counters == {"refused_range": 1}
+    assert parser.counters == {"gnss_refused_range": 1}
 
 
 def test_without_a_fix_only_that_is_told():
@@ -100,7 +100,7 @@ def test_a_damaged_sentence_is_counted(line, reason):
     parser = NmeaParser()
     parser.feed(rmc(), 0)
     parser.feed(line, 10_000)
-    assert parser.counters == {f"refused_{reason}": 1}
+    assert parser.counters == {f"gnss_refused_{reason}": 1}
     assert len(parser.feed(rmc(), 20_000)) == 6
 
 
@@ -121,7 +121,7 @@ def test_a_line_without_an_end_is_not_kept():
     for _ in range(1_000):
         parser.feed(b"$" * 100, 0)
     assert len(parser._rest) <= MAX_SENTENCE
-    assert parser.counters["refused_syntax"] > 0
+    assert parser.counters["gnss_refused_syntax"] > 0
     assert len(parser.feed(b"\r\n" + rmc(), 1)) == 6
 
 

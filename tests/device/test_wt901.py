@@ -72,7 +72,7 @@ def test_a_wrong_checksum_costs_its_sample_and_is_counted():
     damaged[4] ^= 1
     parser = in_step()
     assert values(parser.feed(bytes(damaged) + sample() + sample(), 10)).keys() == set(AXIS_NAMES)
-    assert parser.counters == {"out_of_step": 1}
+    assert parser.counters == {"imu_out_of_step": 1}
 
 
 @given(st.binary(max_size=200))
