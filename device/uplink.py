@@ -179,7 +179,6 @@ class Uplink:
 
     def _heard(self, heard: Heard, now_ms: int) -> None:
         if heard.topic == topics.config(self.device_id):
-            self.counters["configs"] += 1
             if self._on_config is not None:
                 self._on_config(heard.payload)
             return
