@@ -165,13 +165,14 @@ def table(outcomes: list[Outcome]) -> str:
             f"{verdict.written} messages written, {verdict.copies} copies in the lake, {verdict.rows} sealed rows",
             zero,
             f"{outcome.kills} kills, {outcome.lives} lives, {outcome.seconds:.0f} s, seed {outcome.seed!r}",
-            f"ended by themselves {outcome.endings}, tracebacks {outcome.tracebacks or 'none'}",
+            f"ended by themselves {outcome.endings}, tracebacks {len(outcome.tracebacks) or 'none'}",
         )
         rows = list(outcome.struck.items())
         for number in range(max(len(rows), len(told))):
             fault, times = rows[number] if number < len(rows) else ("", "")
             text = told[number] if number < len(told) else ""
             lines.append(f"{outcome.round if number == 0 else '':<12} {fault:<26} {times:>6}  {text}".rstrip())
+        lines += outcome.tracebacks
     verdicts = [outcome.verdict for outcome in outcomes]
     written, lost, doubled = (sum(getattr(v, name) for v in verdicts) for name in ("written", "lost", "doubled"))
     kills = sum(outcome.kills for outcome in outcomes)

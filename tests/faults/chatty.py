@@ -6,6 +6,7 @@ python -m tests.faults.chatty FILE ...
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import ubi
 from replay_data import player
@@ -18,6 +19,13 @@ RESEND_MS = 2_000
 def main() -> int:
     for name in ("BATCH_MS", "COMMIT_MS", "RESEND_MS"):
         setattr(player, name, globals()[name])
+    unlink = Path.unlink
+
+    def unlink_others(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix != ".outbox":
+            unlink(path, missing_ok)
+
+    Path.unlink = unlink_others  # type: ignore[assignment,method-assign]
     return ubi.main(["replay", *sys.argv[1:]])
 
 

@@ -1,7 +1,7 @@
 """What was ever written to an outbox, noted by SQLite itself: a trigger in the outbox's own file, in its transaction.
 
 The code under test knows nothing of it. Each version of a message's bytes is kept, and each release; the rows outlive
-the release of the message, and a second link to the file outlives the outbox.
+the release of the message.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Link:
 
     def _publish(self, writer: asyncio.StreamWriter, packet: bytes) -> None:
         if self._chance(self.delayed, "delayed"):
-            self._loop.call_later(self._rng.uniform(0, LONGEST_DELAY_S), writer.write, packet)
+            self._loop.call_later(self._rng.uniform(0, LONGEST_DELAY_S), _write, writer, packet)
         else:
             writer.write(packet)
         if self._chance(self.doubled, "doubled"):
@@ -168,6 +168,11 @@ class _Road:
             if raw is not None and raw.fileno() >= 0:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
             end.transport.abort()
+
+
+def _write(writer: asyncio.StreamWriter, packet: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(packet)
 
 
 async def _packet(reader: asyncio.StreamReader) -> bytes:

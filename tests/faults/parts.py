@@ -8,7 +8,6 @@ worker   `ubi ingest run`, its wall clock some days off
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -120,6 +119,7 @@ class CarPart(Part):
         self._outboxes = outboxes
         self._rng = random.Random(seed)
         self._played = 0
+        self._begun: list[Path] = []
         self._current: tuple[Path, str] | None = None
         self._rate = "100"
         self.last = False
@@ -132,7 +132,7 @@ class CarPart(Part):
     @property
     def journals(self) -> list[Journal]:
         """Journals of all outboxes it has had."""
-        return [read_journal(path) for path in sorted(self._outboxes.glob(f"{self.name}-*.journal"))]
+        return [read_journal(path) for path in self._begun]
 
     def command(self) -> Sequence[str] | None:
         if self._current is None:
@@ -158,7 +158,7 @@ class CarPart(Part):
         outbox = player._outbox_path(recording)
         try:
             prepare_outbox(outbox, recording.stream_id)
-            os.link(outbox, self._outboxes / f"{device}.journal")  # replay deletes an outbox that is delivered
+            self._begun.append(outbox)
         except (UbiError, OSError, sqlite3.Error):  # the disk is full; a later try takes another device
             return None
         return path, device

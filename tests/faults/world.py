@@ -30,6 +30,7 @@ from tests.mosquitto import Mosquitto
 DRAIN_WITHIN_S: Final = 180.0
 DAYS: Final = 45.0  # a worker's clock is off by at most so much: beyond the 30 days after which a trip is given up
 GIVEN_UP_MS: Final = 32 * 86_400_000 + round(DAYS * 86_400_000)
+TRACEBACK: Final = "Traceback (most recent call last)"
 KILLS: Final = ("kill agent", "kill broker", "kill worker", "kill sealer")
 
 
@@ -178,8 +179,9 @@ class World:
         return {kind: dict(sorted(statuses.items())) for kind, statuses in ended.items()}
 
     def tracebacks(self) -> list[str]:
-        """Logs of parts that ended in a traceback; a fault from outside is told in one line."""
-        return [part.name for part in self.parts if part.log.exists() and b"Traceback" in part.log.read_bytes()]
+        """The last traceback in each part's log; a fault from outside is told in one line instead."""
+        logs = {part.name: part.log.read_text(errors="replace") for part in self.parts if part.log.exists()}
+        return [f"{name}: ...{log.rpartition(TRACEBACK)[2][:3_000]}" for name, log in logs.items() if TRACEBACK in log]
 
     def _choose(self, parts: Sequence[Part]) -> Part:
         return self._rng.choice([part for part in parts if part.pid is not None] or parts)
