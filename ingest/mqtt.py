@@ -191,7 +191,7 @@ def _properties(body: bytes, at: int) -> dict[int, int]:
     length, at = _read_length(body, at)
     end = at + length
     found: dict[int, int] = {}
-    while at < end:
+    while at < end <= len(body):
         key = body[at]
         at += 1
         width = _WIDTHS.get(key)
@@ -205,7 +205,7 @@ def _properties(body: bytes, at: int) -> dict[int, int]:
         else:
             for _ in range(-width):
                 at += 2 + int.from_bytes(body[at : at + 2], "big")
-    if at != end or end > len(body):
+    if at != end:
         raise MqttError("properties that are cut short")
     return found
 

@@ -48,11 +48,26 @@ def temporary(path: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, each entry on disk."""
-    if not folder.is_dir():
+    """Make a folder and its parents, each entry on disk.
+
+    One that is there may have been made a moment ago by another process, whose sync is not ours to see: the first time
+    we use it, its entry is brought to disk once more.
+    """
+    there = folder.is_dir()
+    if there and folder in _on_disk:
+        return
+    if not there:
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
+    try:
         sync_folder(folder.parent)
+    except PermissionError:
+        if not there:
+            raise  # else: above the lake, where we may not read, nobody makes folders just now
+    _on_disk.add(folder)
+
+
+_on_disk: Final[set[Path]] = set()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from ingest.contract import durable
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    folders = []
+    real = durable.sync_folder
+    monkeypatch.setattr(durable, "sync_folder", lambda folder: (folders.append(folder), real(folder)))
+    return folders
+
+
+def test_a_commit_into_a_known_folder_has_two_syncs(tmp_path, synced, monkeypatch):
+    durable.commit({tmp_path / "day" / "a": b"1"})
+    synced.clear()
+    files, fsync = [], durable.os.fsync
+    monkeypatch.setattr(durable.os, "fsync", lambda descriptor: (files.append(descriptor), fsync(descriptor)))
+    durable.commit({tmp_path / "day" / "b": b"2"})
+    assert synced == [tmp_path / "day"]
+    assert len(files) == 2
+
+
+def test_a_folder_that_another_process_just_made_is_brought_to_disk_by_us_too(tmp_path, synced):
+    (tmp_path / "day").mkdir()  # by another, which has not synced yet
+    durable.commit({tmp_path / "day" / "a": b"1"})
+    assert synced == [tmp_path, tmp_path / "day"]
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path):
+    durable.commit({tmp_path / "day" / "a": b"1"})
+    (tmp_path / "day" / "a").unlink()
+    (tmp_path / "day").rmdir()
+    durable.commit({tmp_path / "day" / "a": b"2"})
+    assert (tmp_path / "day" / "a").read_bytes() == b"2"
+
+
+def test_what_happens_then_waits_for_every_file(tmp_path):
+    seen = []
+    files = {tmp_path / name / "f": name.encode() for name in ("a", "b")}
+    durable.commit(files, then=lambda: seen.extend(path.read_bytes() for path in files))
+    assert seen == [b"a", b"b"]
