@@ -25,7 +25,7 @@ TOP = {name: high for name, (_, high) in FIELD_BOUNDS.items()}
 
 
 def sealed(root, messages, now_ms=NOW_MS):
-    lake, worker = Lake(root), Worker(Lake(root), "w", lambda topic, payload: None)
+    lake, worker = Lake(root), Worker(Lake(root), f"w{len(messages)}", lambda topic, payload: None)
     for message in messages:
         worker.take(message.topic, message.payload, START_MS)
     worker.flush(START_MS)
