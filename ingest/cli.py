@@ -132,6 +132,16 @@ def _identity(action: str) -> Callable[[argparse.Namespace], None]:
     return act
 
 
+def _privacy(action: str) -> Callable[[argparse.Namespace], None]:
+    def act(options: argparse.Namespace) -> None:
+        from ingest import privacy
+
+        told = getattr(privacy, action)(options, time.time_ns() // 1_000_000)
+        (_tell_rows if isinstance(told, list) else _tell)(told, as_json=options.json)
+
+    return act
+
+
 @contextmanager
 def _broker(options: argparse.Namespace) -> Iterator[str]:
     """Address of the broker to read from, which runs in here if asked for."""
@@ -217,6 +227,7 @@ def _port(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     from ingest.configure import add_arguments
     from ingest.identity import add_ca, add_devices, add_enrol, add_revoke
+    from ingest.privacy import add_forget, add_retain
 
     parser = argparse.ArgumentParser(
         prog="ubi ingest",
@@ -285,5 +296,8 @@ def _parser() -> argparse.ArgumentParser:
     add_enrol(command("enrol", _identity("enrol_device"), "give a device its keys and a line in the registry"))
     add_revoke(command("revoke", _identity("revoke_device"), "refuse a device from now on"))
     add_devices(command("devices", _identity("list_devices"), "list the devices of a registry"))
+    add_forget(command("forget", _privacy("forget_devices"), "erase devices, and prove it by a search of every file"))
+    add_retain(command("retain", _privacy("retain_tables"), "let go of what was kept as long as it may be, by table"))
+    command("erasures", _privacy("list_erasures"), "list the erasures of a lake; of whom is not known")
     add_arguments(command("config", _config, "sign a device's configuration and leave it at the broker"))
     return parser

@@ -30,6 +30,7 @@ from ingest.authority import Authority
 from ingest.contract.erasure import Erasure, Erasures, hashed, note_drivers
 from ingest.contract.lake import Group, Lake, bucket_of
 from ingest.contract.publish import SealWriter
+from ingest.contract.tables import SEALED
 from ingest.erase import Keep, read, rewrite_file, rewrite_groups, rewrite_ledger, sweep
 from ingest.registry import Registry, change_registry, read_registry
 from ingest.search import search
@@ -133,7 +134,7 @@ def _whose(places: Places, device_id: str) -> tuple[People, Counter[str]]:
     trips = [read(file).filter(pl.col("device_id") == device_id) for file in _sealed(lake, ("trips",), device_id)]
     keys = frozenset(key for frame in trips for key in frame["trip_key"])
     people = People(device.devices, keys, frozenset(links))
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(dict.fromkeys(SEALED, 0))
     for table, files in (("messages", lake.message_files()), ("rejects", lake.reject_files())):
         counts[table] = sum(int(theirs(read(file), people).sum()) for file in files)
     for group in lake.manifest().groups:
