@@ -26,6 +26,7 @@ from device.downlink import Downlink
 from device.driven import Driven
 from device.messages import AgentSettings, Messages, Stamp
 from device.outbox import Outbox
+from device.outbox_ranks import give_up
 from device.pipeline import END_OF_RECORDING, END_REBOOT, Output, Pipeline, TripStarted
 from device.places import Places
 from device.resume import Moment, Resume
@@ -42,6 +43,7 @@ SEEN: Final = {
     "dtc_count": ("dtc_count", 1),
 }
 POSITION: Final = frozenset({"latitude_deg", "longitude_deg"})
+MAX_MEMORY_BYTES: Final = 4 * 2**20  # of messages that no disk takes: half a day of motion at 10 Hz
 
 
 class Agent:
@@ -181,7 +183,7 @@ class Agent:
         """Store what was made so far, and the state after it, in one transaction.
 
         While it is open where this boot lies nothing is stored: the next start finds the last boot as it was. What a
-        disk refuses now is kept in memory and stored with the next commit.
+        disk refuses now waits in memory for the next commit; beyond `MAX_MEMORY_BYTES` motion is given up.
         """
         if self._resume is not None:
             return
@@ -198,6 +200,8 @@ class Agent:
         except DiskError as error:
             log.warning("%s; %d messages wait in memory", error, len(queued))
             self.count("commits_refused")
+            for counter, number in give_up(queued, MAX_MEMORY_BYTES).items():
+                self.count(f"outbox_{counter}", number)
         else:
             queued.clear()
 
