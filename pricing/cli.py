@@ -148,13 +148,24 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    layers = _rebuild(options).layers()
+    from ingest.contract.erasure import was_erased
+    from pricing.rebuild import FROM_FEATURES
+
+    rebuilt = _rebuild(options)
+    erased = FROM_FEATURES if was_erased(options.features, rebuilt.published["driver_id"]) else ()
+    layers = [
+        (name, "rebuilt" if same else "source erased" if name in erased else "CHANGED", now)
+        for name, same, now in rebuilt.layers()
+    ]
     if options.json:
-        print(json.dumps([{"layer": name, "rebuilt": same, "now": now} for name, same, now in layers]))
+        rows = [
+            {"layer": name, "verdict": told, "rebuilt": told == "rebuilt", "now": now} for name, told, now in layers
+        ]
+        print(json.dumps(rows))
     else:
-        for name, same, now in layers:
-            print(f"{name:<11}{'rebuilt' if same else 'CHANGED':<9}{now}")
-    return 0 if all(same for _, same, _ in layers) else 1
+        for name, told, now in layers:
+            print(f"{name:<11}{told:<15}{now}")
+    return 1 if any(told == "CHANGED" for _, told, _ in layers) else 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -23,6 +23,9 @@ from pricing.reasons import Effects
 from pricing.receipt import CODE_VERSION, receipt, row_hashes
 from pricing.score import model_features
 
+# Layers that are made of the driver's features: they cannot come out again once those were erased.
+FROM_FEATURES = ("features", "relativity", "factor", "receipt")
+
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:

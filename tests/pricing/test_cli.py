@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import ubi
+from ingest.contract.erasure import note_drivers
 from tests.pricing.book import SmallBook
 
 
@@ -95,6 +96,23 @@ def test_verify_fails_where_a_layer_changed(inputs, capsys, tmp_path):
     pl.read_parquet(file).with_columns(trips=pl.col("trips") * 2).write_parquet(file)
     assert ubi.main(rebuilt("verify", tmp_path, "p00042")) == 1
     assert "features   CHANGED" in capsys.readouterr().out
+
+
+def test_verify_tells_what_was_erased_from_what_was_changed(inputs, capsys, tmp_path):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "features" / "driver_periods.parquet"
+    (driver,) = pl.read_parquet(tmp_path / "out" / "factors.parquet").filter(policy_id="p00042")["driver_id"]
+    pl.read_parquet(file).filter(pl.col("driver_id") != driver).write_parquet(file)
+    assert ubi.main(rebuilt("verify", tmp_path, "p00042")) == 1
+    note_drivers(tmp_path / "features", [driver], 0)
+    capsys.readouterr()
+    assert ubi.main([*rebuilt("verify", tmp_path, "p00042"), "--json"]) == 0
+    told = {row["layer"]: row["verdict"] for row in json.loads(capsys.readouterr().out)}
+    assert told == dict.fromkeys(("table", "model", "code"), "rebuilt") | dict.fromkeys(
+        ("features", "relativity", "factor", "receipt"), "source erased"
+    )
+    assert ubi.main(rebuilt("verify", tmp_path, "p00041")) == 0  # nobody else's
+    assert capsys.readouterr().out.count("rebuilt") == 7
 
 
 def test_previous_factors_limit_the_next_ones(inputs, tmp_path):
