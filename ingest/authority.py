@@ -3,6 +3,7 @@
     ca/cars.pem, cars.key           signs cars; the key belongs on the machine that enrols, and nowhere else
     ca/services.pem, services.key   signs the broker and the workers
     ca/crl.pem                      certificates of cars that are revoked
+    ca/config.key                   signs what cars are configured to ('ubi ingest config --key'); each car knows it
     ca/broker/                      all that the broker's machine needs: mosquitto.conf, access rules, certificates
     ca/worker/                      all that a worker needs: worker.pem, worker.key, services.pem
 
@@ -22,6 +23,7 @@ from string import Template
 from typing import Final
 
 from device.contract.errors import UsageError
+from device.contract.signing import KEY_BYTES, Signer
 from ingest.certificates import CLIENT, SERVER, Pair, issue, new_authority, revocation_list
 from ingest.contract import durable
 from ingest.contract.private import read_private, write_private
@@ -89,6 +91,7 @@ class Authority:
             self.folder / "crl.pem": empty,
         }
         durable.commit(public)
+        write_private(self.folder / "config.key", os.urandom(KEY_BYTES))
         write_private(broker / "broker.key", server.key)
         write_private(worker / "worker.key", client.key)
         write_private(self.folder / "services.key", services.key)
@@ -102,6 +105,11 @@ class Authority:
     def services(self) -> bytes:
         """Certificate by which a car knows the broker, PEM."""
         return self._read("services.pem")
+
+    @property
+    def insurer_key(self) -> str:
+        """Public key, hex, by which a car knows a configuration of the insurer."""
+        return Signer.from_seed(read_private(self.folder / "config.key")).public_key.hex()
 
     def revoke(self, serials: Iterable[str], now: datetime) -> None:
         """Add certificates to the list of what is revoked, here and in the broker's folder."""

@@ -92,7 +92,7 @@ def enrol(what: Enrolment, authority: Authority, registry: Path, bundle: Path, n
         raise UsageError(f"{bundle}: is in use; name a new folder for the car's keys")
     seed = os.urandom(KEY_BYTES)
     pair = authority.issue_car(what.device_id, now, what.days)
-    services = authority.services
+    services, insurer_key = authority.services, authority.insurer_key
     today = now.date()
     key = Key(Signer.from_seed(seed).public_key.hex(), today)
     certificate = Certificate(pair.serial, pair.expires_at.date())
@@ -114,7 +114,7 @@ def enrol(what: Enrolment, authority: Authority, registry: Path, bundle: Path, n
     write_private(bundle / "ubi.key", seed)
     write_private(bundle / "tls.key", pair.key)
     commit({bundle / "tls.pem": pair.certificate, bundle / "ca.pem": services})
-    write_private(bundle / "device.toml", _configuration(what, enrolled[0]).encode())
+    write_private(bundle / "device.toml", _configuration(what, enrolled[0], insurer_key).encode())
     return enrolled[0]
 
 
@@ -173,7 +173,7 @@ def _line(before: Device | None, what: Enrolment, key: Key, certificate: Certifi
     )
 
 
-def _configuration(what: Enrolment, device: Device) -> str:
+def _configuration(what: Enrolment, device: Device, insurer_key: str) -> str:
     keys = {
         "device_id": what.device_id,
         **what.configuration,
@@ -183,6 +183,7 @@ def _configuration(what: Enrolment, device: Device) -> str:
         "ca_file": "ca.pem",
         "cert_file": "tls.pem",
         "cert_key_file": "tls.key",
+        "insurer_key": insurer_key,
     }
     return HEAD.format(device_id=device.device_id, today=device.keys[-1].since) + "".join(
         f"{name} = {json.dumps(value)}\n" for name, value in keys.items()

@@ -58,6 +58,7 @@ def test_the_bundle_is_a_configuration_the_agent_reads_with_keys_that_fit(author
     device = enrol(asked(consent=consent), authority, tmp_path / "r.jsonl", tmp_path / "bundle", NOW, again=False)
     config = load_config(tmp_path / "bundle" / "device.toml")
     assert (config.device_id, config.motion, config.location) == ("car-1", "full", "off")
+    assert config.insurer_key == Signer.from_file(authority.folder / "config.key").public_key
     assert Signer.from_file(config.key_file).public_key.hex() == device.keys[0].public_key
     context = ssl.create_default_context(cafile=config.ca_file)
     context.load_cert_chain(*config.client)
