@@ -19,6 +19,7 @@ NOT_BENCHMARKS = {
     "fremtpl2",
     "imu_drives",
     "imu_rows",
+    "labelled_drives",
     "measure",
     "outbox_drive",
     "paho_client",
