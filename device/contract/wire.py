@@ -284,34 +284,6 @@ def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
     return "both a body and a tombstone" if envelope.body and envelope.body_hash else None
 
 
-def _header_in_front(payload: bytes) -> Header | None:
-    """Header of a payload of any size, where it comes first, as an encoder writes it; no more than that is read."""
-    length, start = payload[1], 2
-    if length > 127:  # two groups of seven bits; a third would be beyond MAX_HEADER_BYTES
-        length, start = length & 127 | payload[2] << 7, 3
-    if payload[0] != _HEADER_TAG or not 0 < length <= MAX_HEADER_BYTES:
-        return None
-    try:
-        header = _header(pb.Header.FromString(payload[start : start + length]))
-    except DecodeError:
-        return None
-    return header if _identity_fault(header) is None else None
-
-
-def _header_fault(header: Header, envelope: pb.Envelope) -> str | None:
-    checks = (
-        (len(header.prev_hash) == (HASH_BYTES if header.seq > 1 else 0), "prev_hash has the wrong length"),
-        (len(header.boot_id) <= 16, "boot_id is over 16 bytes"),
-        (abs(header.queued_at_ms) < 2**53 and header.mono_ms < 2**53, "a time is out of range"),
-        (0 <= header.clock_quality < 256 and 0 <= header.body_kind < 256, "an enum is out of range"),
-        (header.body_size <= MAX_BODY_BYTES, f"body of {header.body_size} bytes, at most {MAX_BODY_BYTES}"),
-        (len(envelope.signature) in (0, 64), "signature is not 64 bytes"),
-        (len(envelope.body_hash) in (0, HASH_BYTES), "body_hash is not 32 bytes"),
-        (not (envelope.body and envelope.body_hash), "both a body and a tombstone"),
-    )
-    return next((fault for passed, fault in checks if not passed), None)
-
-
 class _Zstd(threading.local):
     """A decompressor for each thread: making one costs six times what a body does."""
 
