@@ -43,7 +43,7 @@ SEEN: Final = {
     "dtc_count": ("dtc_count", 1),
 }
 POSITION: Final = frozenset({"latitude_deg", "longitude_deg"})
-MAX_MEMORY_BYTES: Final = 4 * 2**20  # of messages that no disk takes: half a day of motion at 10 Hz
+MAX_MEMORY_BYTES: Final = 4 * 2**20  # of messages that no disk takes: more than a day of motion at 10 Hz
 
 
 class Agent:

@@ -52,7 +52,7 @@ def open_outboxes(path: Path, limits: Limits | None = None) -> list[Outbox]:
     UbiError
         As `Outbox`, but for damage.
     DiskError
-        If the damaged file cannot be renamed.
+        If the damaged file cannot be renamed, or a new one is damaged as well.
     """
     _delete_sent(path)
     with ExitStack() as stack:
@@ -80,7 +80,11 @@ def _first(path: Path, limits: Limits | None) -> Outbox:
             with suppress(FileNotFoundError):
                 Path(f"{path}{suffix}").replace(f"{damaged}{suffix}")
         counters = {"damaged": 1} | _rescue(damaged, path)
-    outbox = Outbox(path, limits=limits, counters=counters)
+    try:
+        outbox = Outbox(path, limits=limits, counters=counters)
+    except DamagedError as error:  # new, and nobody has written to it: the disk itself is broken
+        path.unlink(missing_ok=True)
+        raise DiskError(f"{error}; a new file is damaged as well: replace the card") from error
     aside = _beside(path, "set-aside")
     for suffix in (*LOGS, ""):
         Path(f"{aside}{suffix}").unlink(missing_ok=True)

@@ -1,10 +1,11 @@
 """An outbox's life in a process that kills itself, as a power cut would, at its Nth statement, instruction or rename.
 
     python -m tests.device.outbox_victim statement|instruction FOLDER N...
+    python -m tests.device.outbox_victim patient FOLDER
 
 One child for each N, in FOLDER/N, where a file `outbox` may wait already: an older release's, or a damaged one. What a
 child was told is on the disk stands in FOLDER/N/told. Prints for each N whether the child was killed: when N is beyond
-the end of the life, it was not.
+the end of the life, it was not. The patient one lives once, in FOLDER, and asks a disk that refuses again, three times.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from device.contract import bodies
+from device.contract.errors import DiskError, UbiError
 from device.outbox import Outbox
 from device.outbox_damage import open_outboxes
 from device.outbox_room import Limits
@@ -26,13 +30,16 @@ from tests.device.queued import chain, event, health, impact, motion, track
 
 LIMITS = Limits(max_bytes=64 * 2**10, keep_free_bytes=0)
 STEPS = 12
+ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 def live(folder: Path) -> None:
     """Commit, give up, release, shrink, close and open again."""
     told = folder / "told"
     for _ in range(2):
-        outboxes = open_outboxes(folder / "outbox", LIMITS)
+        outboxes = attempt(partial(open_outboxes, folder / "outbox", LIMITS))
         outbox = outboxes[0]
         for step in range(STEPS):
             every: list[bodies.Body] = [
@@ -45,12 +52,26 @@ def live(folder: Path) -> None:
             messages = chain(outbox, every[step % 3 :], signed=step == 5)
             after = outbox.next_seq + len(messages)
             state = json.dumps({"next_seq": after, "head": messages[-1].hash.hex()}).encode()
-            outbox.commit(outbox.next_seq, messages, state)
+            attempt(partial(outbox.commit, outbox.next_seq, messages, state))
             told.write_text(f"{after} {outbox.stream_id.hex()}")
             if step % 4 == 3:
-                release_health(outbox)
+                attempt(partial(release_health, outbox))
         for opened in outboxes:
             opened.close()
+
+
+def attempt(do: Callable[[], T]) -> T:
+    """A disk may refuse for a moment; the last refusal counts."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(DiskError):
+            return do()
+    return do()
+
+
+def told_of(folder: Path) -> int:
+    """The `next_seq` that the last life in a folder was told is on the disk, 0 for none."""
+    file = folder / "told"
+    return int(file.read_text().split()[0]) if file.exists() else 0
 
 
 def release_health(outbox: Outbox) -> None:
@@ -59,6 +80,13 @@ def release_health(outbox: Outbox) -> None:
 
 
 def main() -> int:
+    if sys.argv[1] == "patient":
+        try:
+            live(Path(sys.argv[2]))
+        except UbiError as error:
+            sys.stderr.write(f"{error}\n")
+            return error.exit_code
+        return 0
     kind, folder, numbers = sys.argv[1], Path(sys.argv[2]), [int(word) for word in sys.argv[3:]]
     for number in numbers:
         (folder / str(number)).mkdir(exist_ok=True)

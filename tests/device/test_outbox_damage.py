@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from device.contract.errors import DamagedError, TryAgainError, UbiError
+from device import outbox_damage
+from device.contract.errors import DamagedError, DiskError, TryAgainError, UbiError
 from device.outbox import Outbox
 from device.outbox_damage import open_outboxes
 from device.outbox_file import crc, suspect_mark
@@ -202,3 +203,14 @@ def test_a_message_of_another_stream_or_seq_is_not_rescued(tmp_path):
     counters, _, rescued = reopened(tmp_path / "a")
     assert [message.header.seq for message in decoded(rescued)] == [3]
     assert counters["damaged_messages"] == 2
+
+
+def test_a_disk_that_damages_the_new_file_too_is_no_endless_loop(folder, monkeypatch):
+    spoil(folder / "a", 0, b"\xff" * 100)
+    (folder / "a-wal").unlink()
+    with monkeypatch.context() as broken:
+        broken.setattr(outbox_damage, "Outbox", lambda path, **_: (_ for _ in ()).throw(DamagedError(f"{path}: again")))
+        with pytest.raises(DiskError, match="replace the card"):
+            open_outboxes(folder / "a")
+    counters, waiting, _ = reopened(folder / "a")
+    assert (waiting, counters["damaged"]) == ([], 1)
