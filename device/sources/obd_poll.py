@@ -159,8 +159,11 @@ def _now_ns() -> int:
 
 
 def _say(line: Line) -> None:
-    sys.stdout.write(make_line(line))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(make_line(line))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(1)  # the parent has died
 
 
 if __name__ == "__main__":

@@ -247,6 +247,16 @@ def test_the_polling_process_leaves_with_its_parent_even_when_stuck():
             assert child.wait(timeout=5) == 1
 
 
+def test_a_killed_parent_is_no_traceback_of_the_polling_process(tmp_path):
+    options = '{"port": "%s", "baudrate": null, "protocol": "6", "periods_ms": {"speed_kmh": 5}}'
+    command = [sys.executable, "-m", "device.sources.obd_poll", options % (tmp_path / "none")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as child:
+        child.stdout.close()  # nobody reads any more, before anything was said
+        assert child.stderr.read() == b""
+        assert child.wait(timeout=30) == 1
+
+
 def test_a_service_that_does_more_than_listen_is_not_sent():
     from device.sources.obd_adapter import Adapter
 
