@@ -60,6 +60,19 @@ def bmw() -> Drive | None:
     )
 
 
+def bmw_road_slope(grid: Floats, drive: Drive) -> Floats:
+    """Slope of the road by the phone's altitude, smoothed over 15 s; NaN below 5 m/s. Shape (len(grid),)."""
+    folder = SHARED / "bmw-can-phone"
+    altitude = pl.read_csv(folder / "dataset1_phone.csv", infer_schema_length=None)["locationAltitude(m)"].to_numpy()
+    renewed = np.concatenate([[True], np.diff(altitude) != 0])
+    height = np.interp(grid, drive.imu_t_s[renewed], altitude[renewed])
+    ones = np.ones(151)
+    smooth = np.convolve(height, ones, mode="same") / np.convolve(np.ones_like(height), ones, mode="same")
+    speed_mps = np.interp(grid, drive.speed_t_s, drive.speed_kmh) / 3.6
+    slope = np.gradient(smooth, grid) / np.maximum(speed_mps, 1.0)
+    return np.where(speed_mps > 5.0, np.clip(slope, -0.15, 0.15), np.nan)
+
+
 def comma2k19() -> Drive | None:
     """One minute of motorway: CAN speed at 83 Hz; the IMU at 104 Hz is the reference, less its mean (road, bias)."""
     folder = SHARED / "comma2k19" / "processed_log"

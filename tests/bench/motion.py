@@ -20,7 +20,20 @@ from device.imu_track import AXES, STANDARD_GRAVITY_MPS2
 from device.motion import MotionBuilder
 from device.mounting import Mounting
 from device.pipeline import Pipeline
-from tests.bench.imu_drives import Drive, Floats, bmw, comma2k19, imu_readings, merged, speed_readings
+from replay_data.generate import FOLDER, truth
+from replay_data.plan import TRIPS
+from replay_data.player import read_recording
+from replay_data.vehicle import hard_brakings
+from tests.bench.imu_drives import (
+    Drive,
+    Floats,
+    bmw,
+    bmw_road_slope,
+    comma2k19,
+    imu_readings,
+    merged,
+    speed_readings,
+)
 from tests.bench.measure import spread, used
 from tests.bench.row import Row
 
@@ -40,8 +53,8 @@ def run() -> list[Row]:
             continue
         rows += _from_speed(name, drive)
         if drive.lat is not None:
-            rows += _mounting(name, drive) + _fused(name, drive)
-    return [*rows, *_cost()]
+            rows += _mounting(name, drive) + _fused(name, drive) + _road(name, drive)
+    return [*rows, *_simulated(), *_cost()]
 
 
 def _from_speed(name: str, drive: Drive) -> list[Row]:
@@ -98,6 +111,47 @@ def _fused(name: str, drive: Drive) -> list[Row]:
         Row(f"{name}: the second accelerometer alone, 1 s mean", _rms_g(alone - drive.lon), "g"),
         Row(f"{name}: lateral acceleration from the IMU, 1 s mean", _rms_g(lat - drive.lat), "g"),
         Row("... its correlation", correlation, "1", None, 0.886),
+    ]
+
+
+def _road(name: str, drive: Drive) -> list[Row]:
+    """What the accelerometer feels beside the change of speed: is it the slope of the road?"""
+    bus = [Reading(round(t * 1_000), "", float(v)) for t, v in zip(drive.speed_t_s, drive.speed_kmh, strict=True)]
+    beside = (drive.lon - _difference(bus, drive.t_s, 2.0)) / STANDARD_GRAVITY_MPS2
+    slope = bmw_road_slope(drive.t_s, drive)
+    known = np.isfinite(slope)
+    known[:60] = known[-60:] = False
+    smooth = np.convolve(beside, np.ones(31) / 31, mode="same")
+    correlation = float(np.corrcoef(slope[known], smooth[known])[0, 1])
+    factor = float(np.polyfit(slope[known], beside[known], 1)[0])
+    about = f"{name}: reference less change of speed, against the slope of the road"
+    return [Row(f"{about}: correlation", correlation, "1"), Row("... factor, 1 is gravity", factor, "1", None, 1.0)]
+
+
+def _simulated() -> list[Row]:
+    """Own trips: true acceleration as 1 s mean, and the peaks of true hard brakings, against differences over 2 s."""
+    errors: dict[str, list[float]] = {"ours": [], "over 2 s": []}
+    kept: dict[str, list[float]] = {"ours": [], "over 2 s": []}
+    for trip in (trip for trip in TRIPS if not trip.rate):
+        true = truth(trip)
+        times, speeds = np.array([(sample.t_ms / 1_000, sample.speed_mps) for sample in true]).T
+        grid = np.arange(5.0, times[-1] - 5.0, 0.5)
+        means = np.interp(grid + 0.5, times, speeds) - np.interp(grid - 0.5, times, speeds)
+        read = [r for r in read_recording(FOLDER / f"{trip.name}.ubirec").readings if r.signal == "speed_kmh"]
+        read = [reading for reading in read if reading.value is not None]
+        found = {"ours": _column(samples(read), "accel_lon_cmps2", grid), "over 2 s": _difference(read, grid, 2.0)}
+        for name, values in found.items():
+            errors[name].append(float(np.mean((values - means) ** 2)))
+            for braking_ms in hard_brakings(true):
+                around = np.abs(grid - braking_ms / 1_000) <= 4.0
+                kept[name].append(float(values[around].min() / means[around].min()))
+    rms = {name: math.sqrt(sum(values) / len(values)) / STANDARD_GRAVITY_MPS2 for name, values in errors.items()}
+    least = {name: float(np.percentile(values, 10)) for name, values in kept.items()}
+    return [
+        Row(
+            "simulated: acceleration from speed, against differences over 2 s", rms["ours"], "g", None, rms["over 2 s"]
+        ),
+        Row("simulated: part of its peak that nine in ten brakings keep", least["ours"], "1", None, least["over 2 s"]),
     ]
 
 
