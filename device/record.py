@@ -48,17 +48,18 @@ def record(config: DeviceConfig, target: Path, stopping: Stopping, seconds: floa
         waited = _first(sensors, merge, clock, stopping)
         first_ms = waited[0].t_ms
         until_ms = math.inf if seconds is None else first_ms + seconds * 1_000
-        recorder = _Recorder(RecordingWriter(target, _head(config, sensors, clock, first_ms)), first_ms)
-        recorder.take(waited, clock.mono_ms())
-        while not stopping() and clock.mono_ms() < until_ms:
-            merge.add(_heard(sensors, clock))
-            recorder.take(merge.due(clock.mono_ms()), clock.mono_ms())
-        recorder.take([reading for reading in merge.flush() if reading.t_ms <= until_ms], clock.mono_ms())
-        recorder.close()
-        return recorder.written
+        with RecordingWriter(target, _head(config, sensors, clock, first_ms)) as writer:
+            frames = _Frames(writer, first_ms)
+            frames.take(waited, clock.mono_ms())
+            while not stopping() and clock.mono_ms() < until_ms:
+                merge.add(_heard(sensors, clock))
+                frames.take(merge.due(clock.mono_ms()), clock.mono_ms())
+            frames.take([reading for reading in merge.flush() if reading.t_ms <= until_ms], clock.mono_ms())
+            frames.write()
+        return frames.written
 
 
-class _Recorder:
+class _Frames:
     """Readings in the strict order of a recording: a late one, and a signal's second in one millisecond, is dropped."""
 
     def __init__(self, writer: RecordingWriter, first_ms: int) -> None:
@@ -77,14 +78,9 @@ class _Recorder:
                 self._frame.append(reading)
         if self._flushed_ms is None or now_ms - self._flushed_ms >= FLUSH_MS:
             self._flushed_ms = now_ms
-            self._write()
-            self._writer.flush()
+            self.write()
 
-    def close(self) -> None:
-        self._write()
-        self._writer.close()
-
-    def _write(self) -> None:
+    def write(self) -> None:
         self._writer.write(self._frame)
         self.written += len(self._frame)
         self._frame = []

@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import zstandard
 from google.protobuf.message import DecodeError
@@ -59,6 +59,7 @@ MAGIC: Final = b"UBIREC1\n"
 # Fixed: a recording's SHA-256 is its identity, and another level would give the same drive other bytes.
 ZSTD: Final = zstandard.ZstdCompressionParameters.from_level(12, window_log=20, write_checksum=1)
 MAX_WINDOW_BYTES: Final = 1 << 23
+CHUNK_BYTES: Final = 65_536
 
 
 class CutShortError(FrameError):
@@ -176,7 +177,8 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
     if not is_recording(file.read(len(MAGIC))):
         raise FrameError("does not begin with UBIREC1")
     unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-    stream = unpacker.stream_reader(file, read_across_frames=True)
+    is_part = str(file.name).endswith(PART_SUFFIX)
+    stream: _Stream = _Whole(unpacker, file) if is_part else unpacker.stream_reader(file, read_across_frames=True)
     while size := LENGTH.unpack(_exactly(stream, LENGTH.size))[0]:
         if size > MAX_FRAME_BYTES:
             raise FrameError(f"{size} bytes long, at most {MAX_FRAME_BYTES}")
@@ -185,7 +187,39 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
         raise FrameError("data after the end mark")
 
 
-def _exactly(stream: zstandard.ZstdDecompressionReader, size: int) -> bytes:
+class _Stream(Protocol):
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end."""
+
+
+class _Whole:
+    """Unpacks zstd frames that are whole and whose checksum fits; the first other one is the end."""
+
+    def __init__(self, unpacker: zstandard.ZstdDecompressor, file: BinaryIO) -> None:
+        self._unpacker, self._file = unpacker, file
+        self._packed = self._unpacked = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._unpacked) < size and (frame := self._frame()):
+            self._unpacked += frame
+        data, self._unpacked = self._unpacked[:size], self._unpacked[size:]
+        return data
+
+    def _frame(self) -> bytes:
+        frame, out = self._unpacker.decompressobj(), []
+        try:
+            while not frame.eof:
+                chunk = self._packed or self._file.read(CHUNK_BYTES)
+                if not chunk:
+                    return b""
+                out.append(frame.decompress(chunk))
+                self._packed = frame.unused_data
+        except zstandard.ZstdError:
+            return b""
+        return b"".join(out)
+
+
+def _exactly(stream: _Stream, size: int) -> bytes:
     data = stream.read(size)
     if len(data) != size:
         raise CutShortError("the file ends before its end mark")
