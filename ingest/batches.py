@@ -10,7 +10,7 @@ others nothing is said, and `wire.decode` has the word. So no refusal is decided
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -139,16 +139,15 @@ def _columns_sound(reader: _Reader, runs: _Ints, deltas: _Ints, count: _Ints) ->
 def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_Ints, _Ints, _Ints, _Bools]:
     """Of each range of delta bytes: least and largest running sum, number of deltas, and whether all could be read."""
     open_bytes = np.flatnonzero(content > 127)  # a further group follows
-    addends = _FIRST_GROUP[content]
+    addends = _FIRST_GROUP.take(content)
     continues = content[open_bytes - 1] > 127  # of the first byte of all it may be wrong: a tag, in no range
     second = open_bytes[~continues]
-    sign = np.where(content[second] & 1, -1, 1)
-    addends[second + 1] = sign * ((content[second + 1] & 127).astype(np.int32) << 6)
     deep = open_bytes[continues]
     third = content[deep - 2] <= 127
-    sign = np.where(content[deep - 1] & 1, -1, 1)
-    addends[deep + 1] = sign * ((content[deep + 1] & 127).astype(np.int32) << 13)
-    sums = np.cumsum(addends, dtype=np.int64)
+    for at, start, shift in ((second, second, 6), (deep, deep - 1, 13)):
+        sign = np.where(content[start] & 1, -1, 1)
+        addends[at + 1] = sign * ((content[at + 1] & 127).astype(np.int32) << shift)
+    sums = np.cumsum(addends, dtype=_narrowest(content.size, open_bytes.size))
     edges = np.stack([first, end], axis=1).ravel()
     base = sums[first - 1]
     least = np.minimum.reduceat(sums, edges)[::2] - base
@@ -160,6 +159,11 @@ def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_In
     inside = (at >= 0) & (too_deep < end[at])
     whole[at[inside]] = False
     return least, largest, number, whole
+
+
+def _narrowest(size: int, open_bytes: int) -> type[np.signedinteger[Any]]:
+    """Integers that hold the running sum whatever the bytes: half the memory where 32 bits do."""
+    return np.int32 if 64 * size + (127 << 13) * open_bytes < 2**31 else np.int64
 
 
 def _runs(packed: bytes) -> tuple[int, int]:

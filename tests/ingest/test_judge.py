@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
+import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -40,7 +41,10 @@ def slow(device, payload):
 
 def agree(payloads, device="car"):
     batch = [(device, payload) for payload in payloads]
-    assert judge(batch) == [slow(*row) for row in batch]
+    expected, shown = [slow(*row) for row in batch], {}
+    told = judge(batch, lambda verdict, _: shown.update({verdict[1:3]: verdict} if isinstance(verdict, Sound) else {}))
+    assert told == [v._replace(body=None) if isinstance(v, Sound) else v for v in expected]
+    assert all(shown[verdict[1:3]] == verdict for verdict in expected if isinstance(verdict, Sound))
 
 
 def sealed_in(raw, kind=pb.BODY_MOTION):
@@ -78,9 +82,32 @@ def motions(draw):
     return body.SerializeToString(deterministic=True)
 
 
-@given(st.lists(motions(), max_size=8))
-def test_motion_judged_in_bulk_is_judged_as_one_by_one(raws):
-    agree([sealed_in(raw) for raw in raws])
+@given(st.lists(motions(), max_size=8), st.sampled_from([1, 60, judging.HELD_BYTES]))
+def test_motion_judged_in_bulk_is_judged_as_one_by_one(raws, held_bytes):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "HELD_BYTES", held_bytes)
+        agree([sealed_in(raw) for raw in raws])
+
+
+def test_compression_bombs_are_not_held_together(monkeypatch):
+    held = []
+    real = judging.prove_motion
+    monkeypatch.setattr(judging, "prove_motion", lambda raws: (held.append(sum(map(len, raws))), real(raws))[1])
+    bomb = zstandard.ZstdCompressor().compress(bytes(wire.MAX_BODY_BYTES))
+    header = pb.Header(
+        schema_version=1,
+        device_id="car",
+        stream_id=bytes(16),
+        seq=1,
+        body_kind=pb.BODY_MOTION,
+        body_codec=pb.CODEC_ZSTD,
+        body_size=wire.MAX_BODY_BYTES,
+    ).SerializeToString()
+    payload = pb.Envelope(header=header, body=bomb).SerializeToString()
+    assert len(payload) < 500
+    verdicts = judge([("car", payload)] * 20)
+    assert {verdict.reason for verdict in verdicts} == {wire.Reason.BAD_BODY}
+    assert max(held) <= judging.HELD_BYTES + wire.MAX_BODY_BYTES
 
 
 @given(st.lists(any_body, min_size=1, max_size=6), st.randoms(use_true_random=False), st.integers(0, 8))
@@ -169,7 +196,8 @@ def test_a_hook_has_the_last_word_on_everything():
 
     verdicts = judge([("car", payload) for payload in payloads], admit)
     nothing = type(None)
-    assert asked == [("car", 1, bodies.TripStart), ("car", 2, nothing), ("car", None, nothing), ("car", 3, nothing)]
+    in_bulk = ("car", 2, nothing)
+    assert asked == [("car", 1, bodies.TripStart), ("car", None, nothing), ("car", 3, nothing), in_bulk]
     assert [type(v) for v in verdicts] == [Sound, wire.Reject, wire.Reject, Sound]
     assert topics.device_of(drive.messages[0].topic) == "car"
 
