@@ -45,6 +45,7 @@ LONG: Final = [
     for offset in range(-WINDOW_MS // BLOCK_MS // 2, WINDOW_MS // BLOCK_MS // 2 + 1)
 ]
 LEARN_EVERY_MS: Final = 1_000
+MAX_STEPS: Final = 20_000  # device.contract.bodies.BOUNDS of accelerations and yaw rate
 
 
 class Cell(NamedTuple):
@@ -207,9 +208,9 @@ class MotionBuilder:
         return MotionSample(
             t_ms=t_ms,
             speed_dkmh=None if speed is None else _rounded(speed * 10),
-            accel_lon_cmps2=None if accel is None else _rounded(accel * 100),
-            accel_lat_cmps2=None if lateral is None else _rounded(lateral * 100),
-            yaw_rate_ddps=None if yaw_rate is None else _rounded(yaw_rate * 10),
+            accel_lon_cmps2=_possible(accel, 100),
+            accel_lat_cmps2=_possible(lateral, 100),
+            yaw_rate_ddps=_possible(yaw_rate, 10),
             accel_peak_cmps2=self._imu.peak_cmps2(t_ms, self.period_ms),
             engine=None if rpm is None else (ENGINE_ON if rpm > 0 else ENGINE_OFF),
             limit_kmh=None if limit is None else _rounded(limit),
@@ -227,12 +228,15 @@ class MotionBuilder:
         if turned is None:
             slope, fault = (None, 0) if speed_kmh is None else track.slope_at(t_ms)
             return slope, *self._by_course(t_ms, speed_kmh, fault)
-        change, fault = (None, 0) if speed_kmh is None else track.change_at(t_ms)
-        if change is not None:
-            long = self._imu.means(t_ms, LONG)
+        lon, fault = None, 0
+        if speed_kmh is not None:
+            long, (change, _) = self._imu.means(t_ms, LONG), track.change_at(t_ms)
             around = self.mounting.turn(long) if long else None
-            change = None if around is None else change + turned.lon_mps2 - around.lon_mps2
-        return change, fault | QUALITY_IMU, turned.lat_mps2, turned.yaw_rate_dps
+            if change is not None and around is not None:
+                lon = change + turned.lon_mps2 - around.lon_mps2
+            else:
+                lon, fault = track.slope_at(t_ms)
+        return lon, fault | QUALITY_IMU, turned.lat_mps2, turned.yaw_rate_dps
 
     def _by_course(self, t_ms: int, speed_kmh: float | None, fault: int) -> tuple[int, float | None, float | None]:
         """Quality bits, lateral acceleration and yaw rate without an IMU."""
@@ -262,3 +266,8 @@ class MotionBuilder:
 def _rounded(value: float) -> int:
     """Nearest integer, halves up."""
     return math.floor(value + 0.5)
+
+
+def _possible(value: float | None, steps: int) -> int | None:
+    """Integer in 1/steps of the unit; None for what is not known, and for what no insurer would take."""
+    return None if value is None or abs(value) * steps > MAX_STEPS else _rounded(value * steps)

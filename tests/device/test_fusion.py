@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device.contract.bodies import BOUNDS
 from device.contract.motion import (
     GRADE_GNSS,
     GRADE_IMU,
@@ -223,6 +224,8 @@ def test_whatever_comes_the_grid_holds_the_lag_holds_and_a_saved_pipeline_goes_o
             elif isinstance(output, MotionSample):
                 assert start_ms + output.t_ms + LAG_MS < latest_ms
                 assert output.t_ms % period_ms == 0
+                for name, (low, high) in BOUNDS.items():
+                    assert (value := getattr(output, name)) is None or low <= value <= high
         if index in cuts:
             saved = Pipeline.from_state(json.loads(json.dumps(saved.to_state())), wall)
         again += saved.push(reading)
