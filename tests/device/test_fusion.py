@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from device.contract.bodies import BOUNDS
@@ -205,7 +205,6 @@ def chaos(draw) -> list[Reading]:
     return found
 
 
-@settings(max_examples=60)
 @given(chaos(), st.sets(st.integers(0, 700), max_size=4), st.booleans())
 def test_whatever_comes_the_grid_holds_the_lag_holds_and_a_saved_pipeline_goes_on_the_same(found, cuts, ready):
     state = Pipeline(wall).mounting.to_state()
