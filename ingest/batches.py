@@ -9,6 +9,7 @@ others nothing is said, and `wire.decode` has the word. So no refusal is decided
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from device.contract.motion import COLUMNS
 
 _Ints = npt.NDArray[np.int64]
 _Bools = npt.NDArray[np.bool_]
+_Sums = npt.NDArray[np.signedinteger[Any]]
 
 _VARINT, _BYTES = 0, 2  # wire types
 _NUMBERS: Final = ("trip_seq", "first_t_ms", "count")
@@ -136,10 +138,10 @@ def _columns_sound(reader: _Reader, runs: _Ints, deltas: _Ints, count: _Ints) ->
     return np.asarray(sound.all(axis=1))
 
 
-def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_Ints, _Ints, _Ints, _Bools]:
+def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_Sums, _Sums, _Ints, _Bools]:
     """Of each range of delta bytes: least and largest running sum, number of deltas, and whether all could be read."""
     open_bytes = np.flatnonzero(content > 127)  # a further group follows
-    addends = _FIRST_GROUP.take(content)
+    addends = _FIRST_GROUP.take(content, out=_WORK.room(content.size), mode="clip")
     continues = content[open_bytes - 1] > 127  # of the first byte of all it may be wrong: a tag, in no range
     second = open_bytes[~continues]
     deep = open_bytes[continues]
@@ -147,7 +149,8 @@ def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_In
     for at, start, shift in ((second, second, 6), (deep, deep - 1, 13)):
         sign = np.where(content[start] & 1, -1, 1)
         addends[at + 1] = sign * ((content[at + 1] & 127).astype(np.int32) << shift)
-    sums = np.cumsum(addends, dtype=_narrowest(content.size, open_bytes.size))
+    fits = 64 * content.size + (127 << 13) * open_bytes.size < 2**31  # whatever the bytes
+    sums = np.cumsum(addends, out=addends) if fits else np.cumsum(addends, dtype=np.int64)
     edges = np.stack([first, end], axis=1).ravel()
     base = sums[first - 1]
     least = np.minimum.reduceat(sums, edges)[::2] - base
@@ -161,9 +164,19 @@ def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_In
     return least, largest, number, whole
 
 
-def _narrowest(size: int, open_bytes: int) -> type[np.signedinteger[Any]]:
-    """Integers that hold the running sum whatever the bytes: half the memory where 32 bits do."""
-    return np.int32 if 64 * size + (127 << 13) * open_bytes < 2**31 else np.int64
+class _Work(threading.local):
+    """Memory for the running sums, kept: asking the system for it each time takes longer than the sums."""
+
+    def __init__(self) -> None:
+        self._array = np.empty(0, dtype=np.int32)
+
+    def room(self, size: int) -> npt.NDArray[np.int32]:
+        if self._array.size < size:
+            self._array = np.empty(size, dtype=np.int32)
+        return self._array[:size]
+
+
+_WORK: Final = _Work()
 
 
 def _runs(packed: bytes) -> tuple[int, int]:

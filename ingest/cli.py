@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import math
@@ -48,6 +49,7 @@ def _run(options: argparse.Namespace) -> None:
         raise UsageError("ubi ingest run: --cert-file and --cert-key-file go together; say both, or neither")
     client = ClientCertificate(options.cert_file, options.cert_key_file) if options.cert_file is not None else None
     monitor_at = parse_address(options.monitor) if options.monitor is not None else None
+    gc.freeze()  # what is loaded stays: the collector need not walk through it again for every segment
     with _stop_signals() as stop, _broker(options) as url:
         counters = serve(
             Lake(options.lake),
