@@ -57,7 +57,7 @@ class ImpactWatch:
         report = None
         if self._open and sample.t_ms >= self._open[0][0] + AROUND_MS:
             report = self._report()
-        oldest_ms = self._open[0][0] if self._open else sample.t_ms
+        oldest_ms = min([sample.t_ms, *(t_ms for t_ms, _ in self._open)])
         while self._recent[0].t_ms < oldest_ms - AROUND_MS:
             self._recent.popleft()
         return report

@@ -65,7 +65,7 @@ class SpeedTrack:
         self._faults.append(self._step_fault(t_ms, speed_kmh))
         self._times.append(t_ms)
         self._speeds.append(speed_kmh)
-        if len(self._times) > 256:
+        if self._times[0] < t_ms - 2 * RATE_OVER_MS:
             self._forget(t_ms - RATE_OVER_MS - LAG_MS)
 
     def speed_at(self, t_ms: int) -> float | None:

@@ -22,6 +22,7 @@ from device.contract.motion import (
     QUALITY_GNSS_LATERAL,
     QUALITY_GNSS_SPEED,
     QUALITY_IMU,
+    QUALITY_JUMP,
     MotionSample,
 )
 from device.contract.signals import BY_NAME, Reading
@@ -229,3 +230,31 @@ def test_whatever_comes_the_grid_holds_the_lag_holds_and_a_saved_pipeline_goes_o
             saved = Pipeline.from_state(json.loads(json.dumps(saved.to_state())), wall)
         again += saved.push(reading)
     assert again + saved.finish() == outputs + whole.finish()
+
+
+def test_an_imu_calibrated_in_mid_trip_joins_on_the_grid_the_trip_began_with():
+    outputs = run(readings(140, AXIS, imu_hz=50))
+    start, end = start_and_end(outputs)
+    assert (start.period_ms, start.sensor_grade, end.sensor_grade) == (PERIOD_MS, GRADE_OBD_SPEED, GRADE_IMU)
+    late = [sample for sample in samples(outputs) if 60_000 < sample.t_ms < 135_000]
+    assert [b.t_ms - a.t_ms for a, b in pairwise(late)] == [PERIOD_MS] * (len(late) - 1)
+    for sample in late:
+        true = weaving(sample.t_ms / 1_000)
+        assert sample.quality == QUALITY_IMU
+        assert sample.accel_lat_cmps2 / 100 == pytest.approx(true.lat_mps2, abs=0.3)
+
+
+def test_a_tunnel_without_gnss_is_null_and_what_comes_after_it_is_not_joined_to_what_was_before():
+    found = [Reading(t_ms, "gnss_speed_kmh", 80.0) for t_ms in range(0, 60_000, 1_000) if not 20_000 < t_ms < 30_000]
+    found += [reading._replace(signal="gnss_course_deg", value=reading.t_ms / 1_000) for reading in found]
+    in_tunnel = [s for s in samples(run(sorted(found, key=lambda r: r.t_ms))) if 20_500 <= s.t_ms <= 29_000]
+    assert in_tunnel
+    assert {(s.speed_dkmh, s.accel_lon_cmps2, s.accel_lat_cmps2, s.yaw_rate_ddps) for s in in_tunnel} == {(None,) * 4}
+
+
+def test_a_fault_of_the_port_withholds_the_acceleration_with_an_imu_as_without(learnt):
+    """A reply decoded as 0 km/h: the IMU cannot tell by how much the speed is wrong."""
+    faulty = [r._replace(value=0.0) if (r.signal, r.t_ms) == ("speed_kmh", 30_100) else r for r in readings(60, AXIS)]
+    near = [s for s in samples(run(faulty, learnt)) if 29_500 <= s.t_ms <= 30_500]
+    assert all(s.accel_lon_cmps2 is None and s.quality == QUALITY_IMU | QUALITY_JUMP for s in near)
+    assert all(s.accel_lat_cmps2 is not None for s in near)

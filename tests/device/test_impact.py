@@ -109,3 +109,12 @@ def test_an_impact_survives_a_restart_between_alert_and_report():
     outputs = play(pipeline, found[:cut])
     pipeline = Pipeline.from_state(json.loads(json.dumps(pipeline.to_state())), wall)
     assert outputs + play(pipeline, found[cut:]) == whole
+
+
+def test_an_impact_after_a_silence_of_all_sensors_is_reported_with_what_there_is():
+    before = readings(20)
+    silent = [reading._replace(t_ms=reading.t_ms + 60_000) for reading in before]
+    outputs = play(calibrated(), [*before, *blow(79_990), *silent])
+    assert [t_ms for t_ms, _ in of(ImpactAlert, outputs)] == [79_990]
+    ((_, report),) = of(ImpactReport, outputs)
+    assert min(sample.t_ms for sample in report.samples) >= 79_990 - AROUND_MS - 1_000
