@@ -74,9 +74,10 @@ class RegistryFile:
         self._seen = stamp
         try:
             self.registry, self._lines = read_registry(self._path, self._lines)
-        except UsageError as error:
+        except UsageError:  # its words may name a person's policy, which no log may
             self.errors += 1
-            log.error("%s; the registry stays as it was", error)  # noqa: TRY400 - a bad file is no bug: one line
+            told = "%s: cannot be used as it is now, so the devices stay as they were; 'ubi ingest devices' says why"
+            log.error(told, self._path)  # noqa: TRY400 - a file with a mistake is no bug
             return False
         log.info("%s: %d devices", self._path, len(self.registry.devices))
         return True
