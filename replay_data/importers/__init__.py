@@ -8,7 +8,15 @@ from typing import Final, Protocol
 from device.contract.errors import RecordingError
 from device.contract.recording import RecordingHead
 from device.contract.signals import Reading
-from replay_data.importers import car_scanner, kit_obd2, polidriving, ubirec
+from replay_data.importers import (
+    car_scanner,
+    car_scanner_rows,
+    kit_obd2,
+    obd_fusion,
+    polidriving,
+    torque,
+    ubirec,
+)
 
 SNIFF_BYTES: Final = 65_536
 
@@ -31,7 +39,15 @@ class Importer(Protocol):
         """Read a file that was recognised; readings strictly rising by time and signal number."""
 
 
-FORMATS: Final[tuple[Importer, ...]] = (ubirec, kit_obd2, polidriving, car_scanner)
+FORMATS: Final[tuple[Importer, ...]] = (
+    ubirec,
+    kit_obd2,
+    polidriving,
+    car_scanner,
+    car_scanner_rows,
+    torque,
+    obd_fusion,
+)
 
 
 def load(path: Path | str) -> tuple[RecordingHead, list[Reading]]:

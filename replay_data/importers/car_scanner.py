@@ -8,37 +8,44 @@ from typing import Final
 from device.contract.recording import RecordingHead
 from device.contract.signals import Reading
 from replay_data.importers import polidriving
+from replay_data.importers.clock import DayClock
 from replay_data.importers.sparse import sparse_readings
-from replay_data.importers.table import Table, header_keys
+from replay_data.importers.table import Table, column_key, header_cells
+from replay_data.importers.units import split_unit
 
 NAME: Final = "car-scanner"
 TITLE: Final = "Car Scanner CSV"
 LATE_MS: Final = 60_000
-# By the unit as well: a column in mph or degrees F has another key and is not taken for km/h or degrees C.
+# Names of the app's channels, in English; units come from the header.
 COLUMNS: Final = {
-    "vehicle speed km/h": "speed_kmh",
-    "speed gps km/h": "gnss_speed_kmh",
-    "engine rpm rpm": "rpm",
-    "throttle position %": "throttle_pct",
-    "calculated engine load value %": "engine_load_pct",
-    "engine coolant temperature": "coolant_c",  # its unit is the one character for degrees Celsius, not ASCII
-    "engine coolant temperature c": "coolant_c",
+    "vehicle speed": "speed_kmh",
+    "speed gps": "gnss_speed_kmh",
+    "engine rpm": "rpm",
+    "throttle position": "throttle_pct",
+    "absolute throttle position": "throttle_pct",
+    "calculated engine load value": "engine_load_pct",
+    "maf air flow rate": "maf_gps",
+    "engine coolant temperature": "coolant_c",
     "intake air temperature": "intake_c",
-    "intake air temperature c": "intake_c",
-    "intake manifold absolute pressure kpa": "map_kpa",
-    "obd module voltage v": "module_voltage_v",
-    "altitude gps m": "altitude_m",
+    "ambient air temperature": "ambient_c",
+    "intake manifold absolute pressure": "map_kpa",
+    "fuel level input": "fuel_pct",
+    "time run with engine start": "run_time_s",
+    "odometer": "odometer_km",
+    "obd module voltage": "adapter_voltage_v",
+    "control module voltage": "module_voltage_v",
+    "altitude gps": "altitude_m",
     "latitude": "latitude_deg",
     "longitude": "longitude_deg",
     "longtitude": "longitude_deg",  # as the app spells it
 }
-MARKS: Final = {"vehicle speed km/h", "engine rpm rpm", "speed gps km/h", "vehicle speed mph", "latitude", "longtitude"}
+MARKS: Final = {"vehicle speed", "engine rpm", "speed gps", "latitude", "longtitude"}
 
 
 def sniff(first_bytes: bytes) -> bool:
     """Tell whether a file that starts so is of this format."""
-    keys = header_keys(first_bytes)
-    return keys[:1] == ["time"] and len(MARKS & set(keys)) >= 2
+    cells = header_cells(first_bytes)
+    return [column_key(cell) for cell in cells[:1]] == ["time"] and len(MARKS & {_name(cell) for cell in cells}) >= 2
 
 
 def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
@@ -46,8 +53,8 @@ def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
 
     The format tells neither date nor zone; they are known for a file that is named as POLIDriving names its logs.
     """
-    table = Table(path, LATE_MS)
-    readings = sparse_readings(table, table.columns(COLUMNS, speed_header="Vehicle speed (km/h)"))
+    table = Table(path, DayClock(LATE_MS))
+    readings = sparse_readings(table, table.columns(COLUMNS, speed_header="Vehicle speed (km/h)", units=True))
     name = polidriving.file_name(path, table.clock.first_ms)
     head = RecordingHead(
         source=NAME,
@@ -59,3 +66,7 @@ def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
         notes={} if name.started_at_ms is None else {"zone": polidriving.ZONE},
     )
     return head, readings
+
+
+def _name(cell: str) -> str:
+    return column_key(split_unit(cell)[0])

@@ -1,36 +1,40 @@
-"""Time of day to monotonic time: recordings that tell no date, whose clock may step back or pass midnight."""
+"""Times as files tell them to monotonic time: clocks that step back, pass midnight or tell no date."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 DAY_MS: Final = 86_400_000
 HALF_DAY_MS: Final = DAY_MS // 2
+LOCAL_START: Final = "local_start"
+MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
-class DayClock:
+class Clock:
     """Reads the time cells of a recording in row order.
 
     Judgements, each counted in `repairs`:
 
-    1. A step back of more than half a day is midnight.
-    2. A step back of up to `late_ms` is a row that was written late: it keeps its time ("late_rows").
-    3. A longer step back is the clock being set: the row comes one median row spacing after the row before it, and
+    1. A step back of up to `late_ms` is a row that was written late: it keeps its time ("late_rows").
+    2. A longer step back is the clock being set: the row comes one median row spacing after the row before it, and
        all that follows is shifted with it, so that durations stay true ("clock_steps_back").
 
     Parameters
     ----------
-    repairs : Counter
+    parse : callable
+        A cell to ms of any zero; ValueError where it is no time.
     late_ms : int
         0 where rows are written in the order of reading.
     """
 
-    def __init__(self, repairs: Counter[str], late_ms: int = 0) -> None:
-        self.first_ms: int | None = None  # time of day of t_ms = 0
-        self._repairs = repairs
+    def __init__(self, parse: Callable[[str], int], late_ms: int = 0) -> None:
+        self.first_ms: int | None = None  # what was parsed at t_ms = 0
+        self.repairs: Counter[str] = Counter()
+        self._parse = parse
         self._late_ms = late_ms
         self._latest = 0
         self._shift = 0
@@ -42,31 +46,29 @@ class DayClock:
         Raises
         ------
         ValueError
-            The cell is not a time of day, or lies before the first row.
+            The cell is no time, or lies before the first row.
         """
-        day_ms = time_of_day_ms(cell)
+        told_ms = self._parse(cell)
         if self.first_ms is None:
-            self.first_ms = day_ms
-        t_ms = day_ms - self.first_ms + self._shift
-        step = t_ms - self._latest
-        if step < -HALF_DAY_MS:
-            self._shift += DAY_MS
-            step += DAY_MS
-        elif step - DAY_MS >= -self._late_ms:  # written late, after midnight
-            step -= DAY_MS
+            self.first_ms = told_ms
+        step = self._stepped(told_ms - self.first_ms + self._shift - self._latest)
         if -self._late_ms <= step < 0:
             if self._latest + step < 0:
                 raise ValueError(f"{cell} is before the first row")
-            self._repairs["late_rows"] += 1
+            self.repairs["late_rows"] += 1
             return self._latest + step
         if step < 0:
-            self._repairs["clock_steps_back"] += 1
+            self.repairs["clock_steps_back"] += 1
             spacing = self._median_spacing()
             self._shift += spacing - step
             step = spacing
         self._spacings[min(step, 10_000)] += 1
         self._latest += step
         return self._latest
+
+    def _stepped(self, step_ms: int) -> int:
+        """The step since the latest row, as it is meant."""
+        return step_ms
 
     def _median_spacing(self) -> int:
         half = self._spacings.total() / 2
@@ -76,6 +78,21 @@ class DayClock:
             if seen >= half:
                 return spacing
         return 0
+
+
+class DayClock(Clock):
+    """A `Clock` that tells the time of day and no date: a step back of more than half a day is midnight."""
+
+    def __init__(self, late_ms: int = 0) -> None:
+        super().__init__(time_of_day_ms, late_ms)
+
+    def _stepped(self, step_ms: int) -> int:
+        if step_ms < -HALF_DAY_MS:
+            self._shift += DAY_MS
+            return step_ms + DAY_MS
+        if step_ms - DAY_MS >= -self._late_ms:  # written late, after midnight
+            return step_ms - DAY_MS
+        return step_ms
 
 
 def time_of_day_ms(cell: str) -> int:
@@ -88,6 +105,39 @@ def time_of_day_ms(cell: str) -> int:
     if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 61):
         raise ValueError(f"{cell[:40]!r} is not a time of day")
     return hour * 3_600_000 + minute * 60_000 + round(second * 1000)
+
+
+def seconds_ms(cell: str) -> int:
+    """Milliseconds of a number of seconds."""
+    try:
+        return round(float(cell.replace(",", ".")) * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{cell[:40]!r} is not a number of seconds") from None
+
+
+def month_name_ms(cell: str) -> int:
+    """Milliseconds since 1970, as if it were UTC, of DD-Mon-YYYY HH:MM:SS.fff with an English or numeric month."""
+    try:
+        day, month, rest = cell.strip().split("-", 2)
+        year, at = rest.split()
+        number = MONTHS.index(month[:3].lower()) + 1 if month[:1].isalpha() else int(month)
+        return local_ms(date(int(year), number, int(day)), time_of_day_ms(at))
+    except ValueError:
+        raise ValueError(f"{cell[:40]!r} is not a time DD-Mon-YYYY HH:MM:SS") from None
+
+
+def iso_ms(cell: str) -> int:
+    """Milliseconds since 1970 of an ISO 8601 time; one without a zone counts as UTC."""
+    try:
+        told = datetime.fromisoformat(cell.strip())
+    except ValueError:
+        raise ValueError(f"{cell[:40]!r} is not an ISO 8601 time") from None
+    return round((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def local_ms(day: date, day_ms: int) -> int:
+    """Milliseconds since 1970, as if it were UTC, of a day and the time in it."""
+    return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_MS + day_ms
 
 
 def day_in(text: str) -> date | None:
@@ -115,3 +165,22 @@ def started(day: date | None, first_ms: int | None, zone: str) -> tuple[int | No
     local = datetime.combine(day, time(), ZoneInfo(zone)) + timedelta(milliseconds=first_ms)
     offset = local.utcoffset() or timedelta()
     return round(local.timestamp() * 1000), offset // timedelta(minutes=1)
+
+
+def local_start(first_ms: int | None) -> dict[str, str]:
+    """Note of a start whose zone is not told: `--zone` makes UTC of it.
+
+    Parameters
+    ----------
+    first_ms : int or None
+        Local time, ms since 1970 as if it were UTC; None where it is not known either.
+    """
+    if first_ms is None:
+        return {}
+    return {LOCAL_START: datetime.fromtimestamp(first_ms / 1000, UTC).replace(tzinfo=None).isoformat()}
+
+
+def utc_offset_min(utc_ms: int, zone: str) -> int:
+    """Local time of a zone minus UTC at a time, minutes."""
+    offset = datetime.fromtimestamp(utc_ms / 1000, ZoneInfo(zone)).utcoffset() or timedelta()
+    return offset // timedelta(minutes=1)

@@ -13,7 +13,7 @@ from typing import Final
 
 from device.contract.recording import RecordingHead
 from device.contract.signals import BY_NAME, Reading, Signal
-from replay_data.importers.clock import day_in, started
+from replay_data.importers.clock import DayClock, day_in, started
 from replay_data.importers.readings import in_order, reading_of, require_speed
 from replay_data.importers.table import Row, Table, header_keys
 
@@ -44,7 +44,7 @@ def sniff(first_bytes: bytes) -> bool:
 
 def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
     """Read a drive. Raises RecordingError where that is not possible."""
-    table = Table(path)
+    table = Table(path, DayClock())
     table.columns(COLUMNS, speed_header="Vehicle Speed Sensor [km/h]")
     turns = RoundRobin(table)
     for row in table.rows():

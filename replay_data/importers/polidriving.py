@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from device.contract.recording import RecordingHead
 from device.contract.signals import Reading
-from replay_data.importers.clock import day_in, started, time_of_day_ms
+from replay_data.importers.clock import DayClock, day_in, started, time_of_day_ms
 from replay_data.importers.sparse import sparse_readings
 from replay_data.importers.table import Table, header_keys
 
@@ -53,7 +53,7 @@ def sniff(first_bytes: bytes) -> bool:
 
 def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
     """Read a drive. Raises RecordingError where that is not possible."""
-    table = Table(path, LATE_MS)
+    table = Table(path, DayClock(LATE_MS))
     readings = sparse_readings(table, table.columns(COLUMNS, speed_header="speed"))
     name = file_name(path, table.clock.first_ms)
     head = RecordingHead(
@@ -85,6 +85,6 @@ def file_name(path: Path, first_ms: int | None) -> FileName:
 
 
 def _vehicle(path: Path) -> str:
-    table = Table(path, LATE_MS)
+    table = Table(path, DayClock(LATE_MS))
     position = table.keys.index("id_vehicle")
     return next((f"POLIDriving vehicle {row.cells[position]}" for row in table.rows() if row.cells[position]), "")

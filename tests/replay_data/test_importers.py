@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -83,10 +82,14 @@ def test_a_time_that_is_none_is_refused_with_its_line(tmp_path):
     assert refusal(written(tmp_path / KIT_NAME, lines)).startswith("FILE:2: '07h16h30.444' is not a time HH:MM:SS")
 
 
-def test_another_delimiter_is_named(tmp_path):
-    lines = [line.replace(",", ";") for line in KitLogger().rounds(2).lines]
-    expected = "FILE: looks like KIT OBD-II CSV, but with ';' between the columns; save it with commas"
-    assert refusal(written(tmp_path / KIT_NAME, lines)) == expected
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_and_decimal_commas_are_read_and_counted(tmp_path, delimiter):
+    rows = ["15:16:52.0,1.5,,,,4,,,4", "15:16:53.0,2,,,,4,,,4"]
+    lines = [COL_HEADER.replace(",", delimiter)] + [row.replace(",", delimiter).replace(".", ",") for row in rows]
+    lines = [line.replace("52,0", "52.0").replace("53,0", "53.0") for line in lines]
+    head, readings = load(written(tmp_path / COL_NAME, lines))
+    assert [r.value for r in readings] == [1.5, 2.0]
+    assert head.repairs == {"other_delimiter": 1, "decimal_commas": 1}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_another_delimiter_is_named(tmp_path):
     ],
 )
 def test_a_missing_speed_column_is_named(tmp_path, name, header, speed, called):
-    lines = [header.replace(speed, "wind"), "10:00:00" + "," * header.count(",")]
+    lines = [header.replace(speed, "wind").replace("Speed (GPS)", "wind"), "10:00:00" + "," * header.count(",")]
     assert refusal(written(tmp_path / name, lines)) == f"FILE:1: no column {called!r}, and a trip needs its speed"
 
 
@@ -173,4 +176,4 @@ def test_each_format_is_recognised_by_its_content(tmp_path):
     ]
     names = [importer.NAME if (importer := recognise(path)) else None for path in paths]
     assert names == ["ubirec", "kit-obd2", "polidriving", "car-scanner"]
-    assert Counter(names) == Counter(importer.NAME for importer in FORMATS)
+    assert [[f.NAME for f in FORMATS if f.sniff(path.read_bytes())] for path in paths] == [[name] for name in names]
