@@ -101,7 +101,9 @@ def decode(payloads: Mapping[int, bytes]) -> tuple[dict[int, wire.Message], int]
 
 
 def settle(
-    drives: Sequence[Driven], streams: Iterable[Mapping[int, bytes]], starts_ms: Mapping[tuple[int, int], int]
+    drives: Sequence[Driven],
+    streams: Iterable[Mapping[int, bytes]],
+    starts_ms: Mapping[tuple[int, int], int],
 ) -> Account:
     """Make the account.
 

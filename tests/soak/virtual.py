@@ -48,7 +48,7 @@ CLOCK_S: Final = (-9_000 * 86_400, -86_400, -60, 60, 86_400, 9_000 * 86_400)
 
 
 class Recorded(virtual.FullDiskOutbox):
-    """Notes when each trip_start was stored, of the world's clock: at most a commit after it."""
+    """Notes when each trip began, of the world's clock; a full disk may keep its trip_start waiting."""
 
     starts: dict[tuple[bytes, int], int]
 
@@ -57,7 +57,8 @@ class Recorded(virtual.FullDiskOutbox):
         for seq, encoded in enumerate(messages, first_seq):
             message = wire.decode(encoded.payload)
             if isinstance(message, wire.Message) and isinstance(message.body, bodies.TripStart):
-                self.starts.setdefault((self.stream_id, seq), self.world.now_ms)
+                began_ms = self.world.boot_began_ms + message.body.start_mono_ms
+                self.starts.setdefault((self.stream_id, seq), min(began_ms, self.world.now_ms))
 
 
 class Soak:

@@ -49,7 +49,7 @@ PLAYED: Final = (
     "reckless-2_2025-11-05",
     "brisk-2_2025-11-07",
 )
-PAUSE_MS: Final = 220_000  # between drives: longer than what ends a trip
+PAUSE_MS: Final = 195_000  # between drives: longer than what ends a trip
 DRIVING_V, PARKED_V = 14.1, 12.6
 STEP_S: Final = 0.05
 DRAIN_WITHIN_S: Final = 120.0
