@@ -1,12 +1,12 @@
 """What one outbox has on the road: which rows to send now, how many at once, and when to send them again.
 
     window   rows that may wait for their ack at once; an impact goes beyond it
-    silence  a time-out in which no ack came: the window falls to a few rows, the next time-out is twice as long; every
-             row that is acked then opens the window by one
+    silence  a time-out in which no ack came: the window falls to a few rows, the next time-out is twice as long, up to
+             ten times; every row that is acked then opens the window by one
 
-So an insurer whose worker is down for hours costs the car some hundred messages, not a whole window every minute, and
-is found again within an hour. A single row without an ack is sent again after `resend_ms`, then after twice as long,
-and behind what was never sent: no row can hold up the others.
+So an insurer whose worker is down costs the car some 30 messages an hour, not a whole window every minute, and is found
+again within ten minutes. A single row without an ack is sent again after `resend_ms`, then after twice as long, and
+behind what was never sent: no row can hold up the others.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from device.outbox import Outbox
 from device.outbox_ranks import Rank
 
 WINDOW_ROWS: Final = 500  # more than a segment of the insurer holds back
-PROBE_ROWS: Final = 10
+PROBE_ROWS: Final = 5
 RESEND_MAX_MS: Final = 3_600_000
+LONGEST_SILENCE: Final = 10  # time-outs
 
 Spans = Iterable[tuple[int, int]]  # first and last seq, both included
 
@@ -99,13 +100,13 @@ class Lane:
         self._heard_here = False
 
     def _time_out(self, now_ms: int) -> None:
-        if now_ms - self._heard_ms >= self._doubled(self.silences):
+        if now_ms - self._heard_ms >= self._silence_ms():
             self.silences += 1
             self._clear(PROBE_ROWS)
         elif not self.silences:
             self._road -= {seq for seq in self._road if self._sent[seq].again_ms <= now_ms}
         left = [self._sent[seq].again_ms for seq in self._road if not self.silences]
-        self._next_ms = min([self._heard_ms + self._doubled(self.silences), *left])
+        self._next_ms = min([self._heard_ms + self._silence_ms(), *left])
 
     def _clear(self, window: int) -> None:
         """Nothing is on the road; what was sent may be sent again at once."""
@@ -121,6 +122,9 @@ class Lane:
         if last - first < len(self._sent):
             return [seq for seq in range(first, last + 1) if seq in self._sent]
         return [seq for seq in self._sent if first <= seq <= last]
+
+    def _silence_ms(self) -> int:
+        return min(self._doubled(self.silences), LONGEST_SILENCE * self._resend_ms)
 
     def _doubled(self, times: int) -> int:
         return min(self._resend_ms << min(times, 16), max(RESEND_MAX_MS, self._resend_ms))

@@ -108,7 +108,7 @@ def test_a_broker_killed_between_puback_and_delivery_loses_nothing(mosquitto, tm
         for _ in range(2):
             drive.trip()
             car.queue()
-            wait_for(lambda: car.step() < 0 or car.uplink._lanes[drive.stream_id].sent)
+            wait_for(lambda: car.step() < 0 or car.uplink._lanes[drive.stream_id]._sent)
             mosquitto.kill9()
             car.step()
             mosquitto.start()
