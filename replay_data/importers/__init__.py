@@ -9,9 +9,12 @@ from device.contract.errors import RecordingError
 from device.contract.recording import RecordingHead
 from device.contract.signals import Reading
 from replay_data.importers import (
+    candump,
     car_scanner,
     car_scanner_rows,
+    gpx,
     kit_obd2,
+    nmea_log,
     obd_fusion,
     polidriving,
     torque,
@@ -47,6 +50,9 @@ FORMATS: Final[tuple[Importer, ...]] = (
     car_scanner_rows,
     torque,
     obd_fusion,
+    gpx,
+    nmea_log,
+    candump,
 )
 
 
