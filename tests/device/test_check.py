@@ -120,9 +120,11 @@ def test_all_is_well_when_all_is_there_and_a_running_agent_is_left_alone(mosquit
     assert "an agent is running" in capsys.readouterr().out
 
 
-def test_sensors_that_speak_but_do_not_serve_are_failures(tmp_path, capsys):
+def test_sensors_that_speak_but_do_not_serve_are_failures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("device.check_sensors.MIN_SPEED_HZ", 5.0)
+
     def slow(reply):
-        threading.Event().wait(0.8)
+        threading.Event().wait(0.25)
         return reply
 
     speeds = [Reading(t_ms, "speed_kmh", 50.0) for t_ms in range(0, 60_000, 1_000)]
