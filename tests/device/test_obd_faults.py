@@ -100,6 +100,20 @@ def test_every_fault_is_noticed_counted_and_got_over():
             assert car.source.health.adapter
 
 
+def test_an_adapter_that_is_silent_while_connecting_is_noticed_as_soon():
+    with ExitStack() as stack:
+        car = Car("silent", stack)
+        car.elm.fault = "silent"
+        run([car], lambda car: car.source.fileno() is not None, most_s=5)
+        car.failed_ms = since_boot_ms()
+        run([car], lambda car: car.noticed_ms, most_s=30)
+        starting_ms = 4_000  # of the process, until the port is open
+        assert car.noticed_ms - car.failed_ms <= SILENT_MS + starting_ms + STALLS_MS
+        assert car.source.counters["obd_connected"] == 0
+        car.elm.fault = None
+        run([car], lambda car: car.good >= 5, most_s=40)
+
+
 def test_car_and_adapter_are_known_by_vin_and_fingerprint():
     with ExitStack() as stack:
         for genuine, told in (
