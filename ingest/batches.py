@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -47,6 +48,16 @@ class Proof(NamedTuple):
     trip_seq: _Ints
 
 
+class Samples(NamedTuple):
+    """What sound bodies hold. `first_t_ms` and `counts` have shape (bodies,); `columns` has values and validity by
+    name, all bodies behind one another, shape (samples,) each.
+    """
+
+    first_t_ms: _Ints
+    counts: _Ints
+    columns: dict[str, tuple[npt.NDArray[np.int32], _Bools]]
+
+
 def prove_motion(bodies: Sequence[bytes]) -> Proof:
     """Prove what can be proven of motion bodies (decompressed, protobuf).
 
@@ -54,17 +65,85 @@ def prove_motion(bodies: Sequence[bytes]) -> Proof:
     ----------
     bodies : sequence of bytes
     """
+    read = _read(bodies)
+    return Proof(read.sound, read.numbers["trip_seq"])
+
+
+def unpack_motion(bodies: Sequence[bytes]) -> tuple[_Bools, Samples]:
+    """Read motion bodies; whether each could be proven, shape (bodies,), and the samples of those that could."""
+    read = _read(bodies)
+    chosen = np.flatnonzero(read.sound)
+    count = read.numbers["count"][chosen]
+    place = np.full(read.sound.size, -1)
+    place[chosen] = np.arange(chosen.size)
+    columns = {name: _values(read, number, place, count) for number, name in enumerate(COLUMNS)}
+    return read.sound, Samples(read.numbers["first_t_ms"][chosen], count, columns)
+
+
+class _Read(NamedTuple):
+    """Bodies read: numbers and soundness by body; and of each column with values its body, its number, where its runs
+    and deltas lie, how many deltas it has, and the running sums over all bytes.
+    """
+
+    content: bytes
+    sound: _Bools
+    numbers: dict[str, _Ints]
+    body: _Ints
+    column: _Ints
+    runs: _Ints
+    deltas: _Ints
+    number: _Ints
+    sums: _Sums
+
+
+def _read(bodies: Sequence[bytes]) -> _Read:
     reader = _Reader(bodies)
-    values = {}
+    numbers = {}
     for name in _NUMBERS:
-        values[name] = reader.number(_FIELDS[name].number)
+        numbers[name] = reader.number(_FIELDS[name].number)
         low, high = FIELD_BOUNDS[name]
-        reader.sound &= (low <= values[name]) & (values[name] <= high)
+        reader.sound &= (low <= numbers[name]) & (numbers[name] <= high)
     spans = [reader.column(_FIELDS[name].number) for name in COLUMNS]
     reader.sound &= reader.at == reader.ends
     runs, deltas = (np.stack([span[part] for span in spans], axis=1) for part in (0, 1))
-    sound = reader.sound & _columns_sound(reader, runs, deltas, values["count"])
-    return Proof(sound, values["trip_seq"])
+    with_runs, with_deltas = runs[..., 0] < runs[..., 1], deltas[..., 0] < deltas[..., 1]
+    sound = with_deltas | ~with_runs
+    sound[:, _NEVER_NULL] = with_deltas[:, _NEVER_NULL]
+    body, column = np.nonzero(with_deltas)
+    runs, deltas = runs[body, column], deltas[body, column]
+    sums, number, fits = _summed(reader.bytes, deltas, column)
+    cut = runs[:, 0] < runs[:, 1]
+    fits &= cut | (number == numbers["count"][body])
+    for index in np.flatnonzero(cut & fits):
+        valid, null = (sum(part) for part in _runs(reader.content, runs[index]))
+        fits[index] = valid == number[index] and valid + null == numbers["count"][body[index]]
+        fits[index] &= column[index] != _NEVER_NULL
+    sound[body, column] = fits
+    return _Read(reader.content, reader.sound & sound.all(axis=1), numbers, body, column, runs, deltas, number, sums)
+
+
+def _values(read: _Read, column: int, place: _Ints, count: _Ints) -> tuple[npt.NDArray[np.int32], _Bools]:
+    """Values and validity of a column of all sound bodies; `place` is the number of each among these, or -1."""
+    mine = np.flatnonzero((read.column == column) & (place[read.body] >= 0))
+    body, number, first = place[read.body[mine]], read.number[mine], read.deltas[mine, 0]
+    length = read.deltas[mine, 1] - first
+    at = np.arange(length.sum()) + np.repeat(first - np.cumsum(length) + length, length)
+    if at.size > number.sum():
+        at = at[np.frombuffer(read.content, np.uint8)[at] <= 127]  # the last byte of each delta
+    values = (read.sums[at] - np.repeat(read.sums[first - 1], number)).astype(np.int32)
+    present = np.zeros(count.size, dtype=np.bool_)
+    present[body] = True
+    valid = np.repeat(present, count)
+    start = np.cumsum(count) - count
+    for index in np.flatnonzero(number < count[body]):
+        span, of = mine[index], body[index]
+        runs = np.ravel(list(zip_longest(*_runs(read.content, read.runs[span]), fillvalue=0)))
+        valid[start[of] : start[of] + count[of]] = np.repeat(np.arange(runs.size) % 2 == 0, runs)
+    if values.size == valid.size:
+        return values, valid
+    spread = np.zeros(valid.size, dtype=np.int32)
+    spread[valid] = values
+    return spread, valid
 
 
 class _Reader:
@@ -120,26 +199,8 @@ class _Reader:
         return value
 
 
-def _columns_sound(reader: _Reader, runs: _Ints, deltas: _Ints, count: _Ints) -> _Bools:
-    """Whether a body's columns fit its count and their bounds; `runs` and `deltas` of shape (bodies, columns, 2)."""
-    with_runs, with_deltas = runs[..., 0] < runs[..., 1], deltas[..., 0] < deltas[..., 1]
-    sound = with_deltas | ~with_runs
-    sound[:, _NEVER_NULL] = with_deltas[:, _NEVER_NULL]
-    body, column = np.nonzero(with_deltas)
-    if body.size:
-        least, largest, number, whole = _sums(reader.bytes, *deltas[body, column].T)
-        full, cut = count[body], with_runs[body, column]
-        fits = whole & (_LOW[column] <= least) & (largest <= _HIGH[column]) & (cut | (number == full))
-        for index in np.flatnonzero(cut & fits):
-            first, end = runs[body[index], column[index]]
-            valid, null = _runs(reader.content[first:end])
-            fits[index] = valid == number[index] and valid + null == full[index] and column[index] != _NEVER_NULL
-        sound[body, column] = fits
-    return np.asarray(sound.all(axis=1))
-
-
-def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_Sums, _Sums, _Ints, _Bools]:
-    """Of each range of delta bytes: least and largest running sum, number of deltas, and whether all could be read."""
+def _summed(content: npt.NDArray[np.uint8], deltas: _Ints, column: _Ints) -> tuple[_Sums, _Ints, _Bools]:
+    """Running sums over all bytes; of each range of delta bytes their number, and whether they are within bounds."""
     open_bytes = np.flatnonzero(content > 127)  # a further group follows
     addends = _FIRST_GROUP.take(content, out=_WORK.room(content.size), mode="clip")
     continues = content[open_bytes - 1] > 127  # of the first byte of all it may be wrong: a tag, in no range
@@ -149,19 +210,20 @@ def _sums(content: npt.NDArray[np.uint8], first: _Ints, end: _Ints) -> tuple[_Su
     for at, start, shift in ((second, second, 6), (deep, deep - 1, 13)):
         sign = np.where(content[start] & 1, -1, 1)
         addends[at + 1] = sign * ((content[at + 1] & 127).astype(np.int32) << shift)
-    fits = 64 * content.size + (127 << 13) * open_bytes.size < 2**31  # whatever the bytes
-    sums = np.cumsum(addends, out=addends) if fits else np.cumsum(addends, dtype=np.int64)
-    edges = np.stack([first, end], axis=1).ravel()
-    base = sums[first - 1]
-    least = np.minimum.reduceat(sums, edges)[::2] - base
-    largest = np.maximum.reduceat(sums, edges)[::2] - base
-    number = end - first - (np.searchsorted(open_bytes, end) - np.searchsorted(open_bytes, first))
-    whole = content[end - 1] <= 127
+    small = 64 * content.size + (127 << 13) * open_bytes.size < 2**31  # whatever the bytes
+    sums: _Sums = np.cumsum(addends, out=addends) if small else np.cumsum(addends, dtype=np.int64)
+    if not column.size:
+        return sums, column, np.ones(0, dtype=np.bool_)
+    first, end = deltas.T
+    base, edges = sums[first - 1], deltas.ravel()
+    fits = (_LOW[column] <= np.minimum.reduceat(sums, edges)[::2] - base) & (content[end - 1] <= 127)
+    fits &= np.maximum.reduceat(sums, edges)[::2] - base <= _HIGH[column]
     too_deep = deep[~third]  # the fourth group and on: larger than any bound allows
     at = np.searchsorted(first, too_deep, side="right") - 1
     inside = (at >= 0) & (too_deep < end[at])
-    whole[at[inside]] = False
-    return least, largest, number, whole
+    fits[at[inside]] = False
+    number = end - first - (np.searchsorted(open_bytes, end) - np.searchsorted(open_bytes, first))
+    return sums, number, fits
 
 
 class _Work(threading.local):
@@ -179,16 +241,17 @@ class _Work(threading.local):
 _WORK: Final = _Work()
 
 
-def _runs(packed: bytes) -> tuple[int, int]:
-    """Valid and null cells of the runs of a column; (-1, 0) where they cannot be read."""
-    totals, index, value, shift = [0, 0], 0, 0, 0
-    for byte in packed:
+def _runs(content: bytes, span: _Ints) -> tuple[list[int], list[int]]:
+    """Lengths of the runs of valid and of null cells; one valid of -1 where they cannot be read."""
+    lengths: list[int] = []
+    value = shift = 0
+    for byte in content[span[0] : span[1]]:
         value |= (byte & 127) << shift
         if byte > 127:
             shift += 7
             if shift > 21:
-                return -1, 0
+                return [-1], []
             continue
-        totals[index & 1] += value
-        index, value, shift = index + 1, 0, 0
-    return (totals[0], totals[1]) if not shift else (-1, 0)
+        lengths.append(value)
+        value = shift = 0
+    return (lengths[::2], lengths[1::2]) if not shift else ([-1], [])

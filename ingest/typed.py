@@ -13,6 +13,7 @@ from device.contract import bodies, wire
 from device.contract import wire_pb2 as pb
 from device.contract.motion import COLUMNS
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
+from ingest.batches import unpack_motion
 from ingest.contract.tables import EVENTS, HEALTH, IMPACTS, MOTION, TRACK, TRIPS, trip_id, trip_key
 
 _EVENT_FIELDS: Final = tuple(name for name in bodies.Event.__dataclass_fields__ if name not in ("trip_seq", "cell"))
@@ -36,7 +37,7 @@ class Rows:
     def __init__(self) -> None:
         self._trips: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
-        self._motion: list[_Block] = []
+        self._motion: list[_Batch] = []
         self._track: list[_Block] = []
         self._impacts: list[dict[str, Any]] = []
         self._health: list[dict[str, Any]] = []
@@ -55,11 +56,10 @@ class Rows:
         key = trip_key(name)
         start: bodies.TripStart | None = None
         end: bodies.TripEnd | None = None
-        blocks: list[_Block] = []
         for message in messages:
             if message.kind == pb.BODY_MOTION:
                 if start is not None:  # without its start the grid is not known
-                    blocks.append(_motion_block(key, start.period_ms, message.payload))
+                    self._motion.append(_Batch(key, start.period_ms, wire.body_bytes(message.payload)))
                 continue
             if message.kind == pb.BODY_TRACK:
                 self._track.append(_track_block(key, message.payload))
@@ -71,10 +71,7 @@ class Rows:
                 end = end or body
             elif isinstance(body, bodies.Event):
                 self._events.append(_event_row(name, key, ledger["device_id"], body))
-        samples = sum(int(block.t_ms.size) for block in blocks)
-        self._motion.extend(blocks)
-        has_motion = samples > 0 and (end is None or samples == end.summary.samples)
-        self._trips.append(_trip_row(name, key, ledger, start, end) | {"has_motion": has_motion})
+        self._trips.append(_trip_row(name, key, ledger, start, end))
 
     def add_loose(self, device_id: str, stream_id: str, queued_at_ms: int, message: Stored) -> None:
         """Decode a message that is sealed without its trip: health or an impact."""
@@ -87,14 +84,26 @@ class Rows:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """All rows as typed tables; the wire's bounds are such that every value fits its column."""
+        motion = _motion_frame(self._motion)
+        told = pl.DataFrame(_columns(self._trips, TRIPS), schema=TRIPS)
+        came = told.join(motion.group_by("trip_key").len("came"), on="trip_key", how="left", maintain_order="left")
+        whole = (pl.col("came") > 0) & (pl.col("samples").is_null() | (pl.col("came") == pl.col("samples")))
         return {
-            "trips": pl.DataFrame(_columns(self._trips, TRIPS), schema=TRIPS),
+            "trips": came.with_columns(whole.fill_null(value=False).alias("has_motion")).drop("came"),
             "events": pl.DataFrame(_columns(self._events, EVENTS), schema=EVENTS),
-            "motion": _frame(self._motion, COLUMNS, MOTION),
+            "motion": motion,
             "track": _frame(self._track, _TRACK_COLUMNS, TRACK).filter(pl.col("lat_e5deg").is_not_null()),
             "impacts": pl.DataFrame(_columns(self._impacts, IMPACTS), schema=IMPACTS),
             "health": pl.DataFrame(_columns(self._health, HEALTH), schema=HEALTH),
         }
+
+
+class _Batch(NamedTuple):
+    """A motion message: its trip, the trip's grid, and the bytes of its body."""
+
+    key: int
+    period_ms: int
+    body: bytes
 
 
 class _Block(NamedTuple):
@@ -105,8 +114,22 @@ class _Block(NamedTuple):
     columns: dict[str, _Column]
 
 
-def _motion_block(key: int, period_ms: int, payload: bytes) -> _Block:
-    return _block(key, period_ms, pb.Motion.FromString(wire.body_bytes(payload)), COLUMNS)
+def _motion_frame(batches: list[_Batch]) -> pl.DataFrame:
+    """Motion of many messages, unpacked together; one that is packed in an unusual way by itself."""
+    sound, samples = unpack_motion([batch.body for batch in batches])
+    usual = [batch for batch, is_sound in zip(batches, sound, strict=True) if is_sound]
+    blocks = [
+        _block(batch.key, batch.period_ms, pb.Motion.FromString(batch.body), COLUMNS)
+        for batch, is_sound in zip(batches, sound, strict=True)
+        if not is_sound
+    ]
+    first = np.cumsum(samples.counts) - samples.counts
+    step = np.arange(samples.counts.sum()) - np.repeat(first, samples.counts)
+    period_ms = np.fromiter((batch.period_ms for batch in usual), np.int64, len(usual))
+    keys = np.fromiter((batch.key for batch in usual), np.uint64, len(usual))
+    t_ms = np.repeat(samples.first_t_ms, samples.counts) + step * np.repeat(period_ms, samples.counts)
+    frame = _with_nulls(np.repeat(keys, samples.counts), t_ms, samples.columns, MOTION)
+    return pl.concat([frame, _frame(blocks, COLUMNS, MOTION)]) if blocks else frame
 
 
 def _track_block(key: int, payload: bytes) -> _Block:
@@ -137,11 +160,26 @@ def _frame(blocks: list[_Block], names: tuple[str, ...], schema: pl.Schema) -> p
     if not blocks:
         return pl.DataFrame(schema=schema)
     keys = np.repeat(np.array([b.key for b in blocks], dtype=np.uint64), [b.t_ms.size for b in blocks])
-    columns = {"trip_key": pl.Series(keys), "t_ms": pl.Series(np.concatenate([b.t_ms for b in blocks]))}
+    columns = {}
     for name in names:
         values, valid = zip(*(b.columns[name] for b in blocks), strict=True)
-        columns[name] = pl.Series(np.concatenate(values)).set(pl.Series(~np.concatenate(valid)), None)
-    return pl.DataFrame(columns).cast(schema)
+        columns[name] = np.concatenate(values), np.concatenate(valid)
+    return _with_nulls(keys, np.concatenate([b.t_ms for b in blocks]), columns, schema)
+
+
+def _with_nulls(
+    keys: npt.NDArray[np.uint64], t_ms: npt.NDArray[np.int64], columns: Mapping[str, _Column], schema: pl.Schema
+) -> pl.DataFrame:
+    series = {"trip_key": pl.Series(keys), "t_ms": pl.Series(t_ms)}
+    for name, (values, valid) in columns.items():
+        kind = schema[name]
+        if valid.all():
+            series[name] = pl.Series(values).cast(kind)
+        elif valid.any():
+            series[name] = pl.Series(values).cast(kind).set(pl.Series(~valid), None)
+        else:
+            series[name] = pl.repeat(None, values.size, dtype=kind, eager=True)
+    return pl.DataFrame(series).cast(schema)
 
 
 def _trip_row(

@@ -7,12 +7,12 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from device.contract import bodies, topics, wire
+from device.contract import bodies, packing, topics, wire
 from device.contract import wire_pb2 as pb
 from device.contract.bodies import BOUNDS, FIELD_BOUNDS
 from device.contract.motion import COLUMNS
 from ingest import judge as judging
-from ingest.batches import prove_motion
+from ingest.batches import prove_motion, unpack_motion
 from ingest.judge import OF_A_TRIP, Sound, judge
 from tests.device.any_body import any_body
 from tests.ingest.drive import START_MS, Drive
@@ -87,6 +87,35 @@ def test_motion_judged_in_bulk_is_judged_as_one_by_one(raws, held_bytes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judging, "HELD_BYTES", held_bytes)
         agree([sealed_in(raw) for raw in raws])
+
+
+def driven(rng):
+    """Motion that is sound, with columns that are whole, missing or cut by nulls, and jumps of all sizes."""
+    count = rng.choice((1, 2, 7, 20))
+    columns = {}
+    for name in COLUMNS:
+        low, high = BOUNDS[name]
+        nulls = 0 if name == "quality" else rng.choice((0, 0.3, 1))
+        near = rng.choice((high - low, 3))
+        cells = [rng.randint(low, min(high, low + near)) for _ in range(count)]
+        columns[name] = [None if rng.random() < nulls else cell for cell in cells]
+    return bodies.Motion(rng.randint(1, 2**53), rng.randint(0, bodies.MAX_TRIP_MS), count, columns)
+
+
+@given(st.integers(0, 2**64), st.integers(0, 6), st.lists(st.binary(max_size=9), max_size=2))
+def test_motion_unpacked_in_bulk_is_the_motion_that_was_packed(seed, count, junk):
+    rng = random.Random(seed)
+    raws = [(packing.to_bytes(body), body) for body in (driven(rng) for _ in range(count))]
+    raws += [(raw, None) for raw in junk]
+    rng.shuffle(raws)
+    sound, samples = unpack_motion([raw for raw, _ in raws])
+    assert sound.tolist() == [body is not None for _, body in raws]
+    kept = [body for _, body in raws if body is not None]
+    assert samples.first_t_ms.tolist() == [body.first_t_ms for body in kept]
+    assert samples.counts.tolist() == [body.count for body in kept]
+    for name, (values, valid) in samples.columns.items():
+        told = [value if is_valid else None for value, is_valid in zip(values.tolist(), valid.tolist(), strict=True)]
+        assert told == [value for body in kept for value in body.columns[name]]
 
 
 def test_compression_bombs_are_not_held_together(monkeypatch):
