@@ -9,19 +9,29 @@ from device.contract.errors import RecordingError
 from device.contract.recording import RecordingHead
 from device.contract.signals import Reading
 from replay_data.importers import (
+    bmw_can,
     candump,
     car_scanner,
     car_scanner_rows,
+    drive_plotr,
+    driver_behavior,
+    foreign,
     gpx,
+    ikhyd,
     kit_obd2,
+    ndsbr,
     nmea_log,
     obd_fusion,
     polidriving,
+    sensor_log,
     torque,
+    twizy_ev,
     ubirec,
 )
 
 SNIFF_BYTES: Final = 65_536
+# A day of bus traffic is less. What is in memory is bounded by MAX_READINGS (readings.py).
+MAX_FILE_BYTES: Final = 512 * 2**20
 
 
 class Importer(Protocol):
@@ -53,6 +63,13 @@ FORMATS: Final[tuple[Importer, ...]] = (
     gpx,
     nmea_log,
     candump,
+    ikhyd,
+    ndsbr,
+    twizy_ev,
+    drive_plotr,
+    driver_behavior,
+    sensor_log,
+    bmw_can,
 )
 
 
@@ -85,7 +102,7 @@ def recognise(path: Path | str) -> Importer | None:
     Raises
     ------
     RecordingError
-        The file is missing, empty, not a file or may not be read.
+        The file is missing, empty, too large, not a file or may not be read.
     """
     first_bytes = _first_bytes(Path(path))
     return next((importer for importer in FORMATS if importer.sniff(first_bytes)), None)
@@ -95,21 +112,22 @@ def _first_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise RecordingError(str(path), "is a folder; name the recordings in it")
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             first_bytes = file.read(SNIFF_BYTES)
     except OSError as error:
         raise RecordingError(str(path), f"cannot be read: {error.strerror}") from error
     if not first_bytes:
         raise RecordingError(str(path), "is empty")
+    if size > MAX_FILE_BYTES:
+        limit = f"{size / 2**20:,.0f} MB, over {MAX_FILE_BYTES // 2**20} MB"
+        raise RecordingError(str(path), f"is {limit}; split it ('split -C 400m', with its header), a trip is enough")
     return first_bytes
 
 
 def _not_known(path: Path) -> str:
-    first_bytes = _first_bytes(path)
-    for delimiter in (";", "\t", "|"):
-        with_commas = first_bytes.replace(delimiter.encode(), b",")
-        for importer in FORMATS:
-            if importer.sniff(with_commas):
-                return f"looks like {importer.TITLE}, but with {delimiter!r} between the columns; save it with commas"
-    known = ", ".join(importer.TITLE for importer in FORMATS)
+    told = foreign.reason(_first_bytes(path))
+    if told is not None:
+        return told
+    known = ", ".join(dict.fromkeys(importer.TITLE for importer in FORMATS))
     return f"is of no known format; known are: {known}"

@@ -7,13 +7,16 @@ from typing import Final
 
 from device.contract.signals import Reading
 from replay_data.importers.readings import collected, in_order, require_speed
-from replay_data.importers.table import Column, Table
+from replay_data.importers.table import Column, Row, Table
 
 LOCATION: Final = ("latitude_deg", "longitude_deg")
+FIX_EVERY_MS: Final = 1_000
 RECEIVER: Final = range(40, 50)  # numbers of the signals of a GNSS receiver
 
 
-def sparse_readings(table: Table, columns: Sequence[Column], fix_key: str = "") -> list[Reading]:
+def sparse_readings(
+    table: Table, columns: Sequence[Column], fix_key: str = "", *, fix_on_change: bool = False
+) -> list[Reading]:
     """Read every filled cell of the known columns; a location only when it differs from the row before it.
 
     Latitude and longitude 0 together are what receivers tell before they know: no location.
@@ -25,35 +28,65 @@ def sparse_readings(table: Table, columns: Sequence[Column], fix_key: str = "") 
     fix_key : str
         Key of a column that changes with each fix of the receiver, if there is one: the receiver's cells of a row are
         read only where it changed.
+    fix_on_change : bool
+        Without such a column: read the receiver's cells only where one of them changed, and once a second.
 
     Raises
     ------
     RecordingError
         No speed was read in the whole file, or it holds more readings than memory should.
     """
-    fix = table.keys.index(fix_key) if fix_key in table.keys else None
-    readings = collected(table.path, _readings(table, columns, fix))
+    received = [column.position for column in columns if column.signal.number in RECEIVER]
+    told = [table.keys.index(fix_key)] if fix_key in table.keys else received if fix_on_change else []
+    new_fix = NewFix(told, None if fix_key in table.keys else FIX_EVERY_MS)
+    readings = collected(table.path, _readings(table, columns, new_fix))
     require_speed(table.path, readings, table.repairs)
     return in_order(readings, table.repairs)
 
 
-def _readings(table: Table, columns: Sequence[Column], fix: int | None) -> Iterator[Reading]:
+class NewFix:
+    """Tells whether a row holds another fix of the receiver than the row before it.
+
+    Parameters
+    ----------
+    told : list of int
+        Positions of the cells that a new fix changes; none: every row is one.
+    every_ms : int or None
+        After so long a fix that says the same is a new one.
+    """
+
+    def __init__(self, told: list[int], every_ms: int | None) -> None:
+        self._told = told
+        self._every_ms = every_ms
+        self._cells: list[str] | None = None
+        self._since_ms = 0
+
+    def holds(self, row: Row) -> bool:
+        """Take the next row."""
+        cells = [row.cells[position] for position in self._told]
+        is_old = self._every_ms is None or row.t_ms - self._since_ms < self._every_ms
+        if self._told and cells == self._cells and is_old:
+            return False
+        self._cells, self._since_ms = cells, row.t_ms
+        return True
+
+
+def _readings(table: Table, columns: Sequence[Column], new_fix: NewFix) -> Iterator[Reading]:
     located = [column for column in columns if column.signal.name in LOCATION]
     received = [column for column in columns if column.signal.number in RECEIVER and column not in located]
     measured = [column for column in columns if column.signal.number not in RECEIVER]
-    place, fixed = [""], ""
+    place = [""]
     for row in table.rows():
         cells, repairs = row.cells, table.repairs
         yield from (column.reading(row.t_ms, cells, repairs) for column in measured if _filled(table, cells, column))
-        if fix is not None and cells[fix] == fixed:
+        if not new_fix.holds(row):
             continue
-        fixed = cells[fix] if fix is not None else ""
         yield from (column.reading(row.t_ms, cells, repairs) for column in received if _filled(table, cells, column))
         now = [cells[column.position] for column in located]
         if now != place and all(_filled(table, cells, column) for column in located):
             place = now
             where = [column.reading(row.t_ms, cells, repairs) for column in located]
-            if any(reading.value != 0 for reading in where):
+            if all(reading.value is not None for reading in where) and any(reading.value for reading in where):
                 yield from where
 
 

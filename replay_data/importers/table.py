@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -49,8 +49,8 @@ class Table:
     ----------
     path : Path
     clock : Clock
-    time_key : str
-        Key of the time column; empty: the first.
+    time_keys : str
+        Keys of the columns that tell the time, which the clock is given with a blank between; none: the first.
     above : int
         Lines above the header.
     delimiter : str
@@ -75,7 +75,7 @@ class Table:
         path: Path,
         clock: Clock,
         *,
-        time_key: str = "",
+        time_keys: Sequence[str] = (),
         above: int = 0,
         delimiter: str = ",",
         decimal: str = ".",
@@ -98,7 +98,7 @@ class Table:
         self._delimiter = delimiter_of(header)
         if self._delimiter != delimiter:
             self.repairs["other_delimiter"] += 1
-        self._time = self.keys.index(time_key) if time_key else 0
+        self._times = [self.keys.index(key) for key in time_keys] or [0]
 
     def columns(self, names: Mapping[str, str], speed_header: str, *, units: bool = False) -> list[Column]:
         """Find the columns that are known. One of an unknown unit is left out and counted ("unknown_unit_<signal>").
@@ -184,7 +184,7 @@ class Table:
             del cells[width:]
         if self._decimal == ",":
             cells = [cell.replace(",", ".") for cell in cells]
-        return self.clock.read(cells[self._time]), cells
+        return self.clock.read(" ".join([cells[i] for i in self._times])), cells
 
 
 def column_key(name: str) -> str:

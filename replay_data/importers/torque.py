@@ -87,7 +87,7 @@ def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
 
 
 def _table(path: Path) -> Table:
-    return Table(path, Clock(month_name_ms, LATE_MS), time_key=TIME)
+    return Table(path, Clock(month_name_ms, LATE_MS), time_keys=(TIME,))
 
 
 def _utc_offset_min(path: Path) -> int | None:

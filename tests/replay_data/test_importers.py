@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from device.contract.errors import RecordingError
 from device.contract.recording import RecordingHead, write_recording
 from device.contract.signals import Reading
-from replay_data.importers import FORMATS, load, recognise
+from replay_data.importers import FORMATS, load, readings, recognise
 from tests.replay_data.tables import (
     COL_HEADER,
     COL_NAME,
@@ -118,15 +118,52 @@ def test_an_unknown_file_gets_one_line_that_lists_the_known_formats(tmp_path):
     for name, data in {
         "notes.txt": b"hello\n",
         "other.csv": b"a,b,c\n1,2,3\n",
-        "binary.bin": bytes(range(256)) * 300,
         "one-long-line": b"time," * 100_000,
-        "utf16.csv": KIT_HEADER.encode("utf-16"),
     }.items():
         path = tmp_path / name
         path.write_bytes(data)
         assert recognise(path) is None
-        assert refusal(path).startswith(listed)
-        assert all(importer.TITLE in refusal(path) for importer in FORMATS)
+        told = refusal(path)
+        assert told.startswith(listed)
+        assert all(importer.TITLE in told for importer in FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (KIT_HEADER.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        (b"PK\x03\x04zip", "is a ZIP archive or a spreadsheet; unpack it, or save the sheet as CSV"),
+        (b"\x1f\x8bgz", "is compressed; unpack it with gunzip"),
+        (b"SQLite format 3\0", "is an app's database; export the drive as CSV in the app"),
+        (b'<?xml version="1.0"?><kml>', "is KML, a drawing without times; export the track as GPX"),
+        (b'{"start": 1}', "is JSON; export the drive as CSV or GPX"),
+        (bytes(range(256)) * 300, "is binary and of no known format"),
+    ],
+)
+def test_what_is_known_to_be_something_else_says_what_to_do(tmp_path, data, told):
+    (tmp_path / "file").write_bytes(data)
+    assert refusal(tmp_path / "file") == f"FILE: {told}"
+
+
+def test_a_file_of_two_gigabytes_is_refused_at_once(tmp_path):
+    path = KitLogger().rounds(2).write(tmp_path)
+    with path.open("ab") as file:
+        file.truncate(2 * 2**30)  # takes no room on the disk
+    assert refusal(path).startswith("FILE: is 2,048 MB, over 512 MB; split it")
+
+
+def test_more_readings_than_memory_should_hold_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(readings, "MAX_READINGS", 50)
+    rows = [f"15:16:{second:02d},1.0,,,,4,,,4" for second in range(51)]
+    path = written(tmp_path / COL_NAME, [COL_HEADER, *rows])
+    assert refusal(path) == "FILE: over 50 readings; split the file, a trip is enough"
+
+
+def test_a_clock_that_was_set_back_keeps_the_durations(tmp_path):
+    rows = [f"15:{at},1.0,,,,4,,,4" for at in ("16:52", "16:53", "16:54", "10:00", "10:01")]
+    head, told = load(written(tmp_path / COL_NAME, [COL_HEADER, *rows]))
+    assert [r.t_ms for r in told] == [0, 1000, 2000, 3000, 4000]
+    assert head.repairs == {"clock_steps_back": 1}
 
 
 def test_what_is_no_readable_file_says_so(tmp_path):

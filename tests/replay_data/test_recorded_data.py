@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from device.contract.recording import write_recording
-from replay_data.importers import load, recognise
+from replay_data.importers import load
 from tests.replay_data.reference_distance import day_ms, distance, fresh_speeds, row_speeds
 
 # Fresh speeds over their times, gaps over 5 s not integrated; km. A changed number is a changed meaning: say why.
@@ -103,10 +103,3 @@ def test_an_imported_drive_is_the_drive_itself(shared_data, tmp_path, name):
     write_recording(tmp_path / "drive.ubirec", head, readings)
     assert load(tmp_path / "drive.ubirec") == (head, readings)
     assert (tmp_path / "drive.ubirec").stat().st_size < (shared_data / name).stat().st_size / 10
-
-
-def test_recordings_of_formats_not_known_yet_are_refused_and_not_guessed(shared_data):
-    others = [
-        p for folder in ("twizy-ev", "ndsbr", "ikhyd", "driver-behavior/17") for p in (shared_data / folder).iterdir()
-    ]
-    assert [path.name for path in others if path.is_file() and recognise(path) is not None] == []
