@@ -59,14 +59,14 @@ def sweep(lake: Lake, segments: pl.DataFrame, now_ms: int) -> pl.DataFrame:
     """
     past = pl.col("superseded_at_ms") < now_ms - KEEP_SUPERSEDED_MS
     for name in segments.filter(past)["path"]:
-        (lake.root / name).unlink(missing_ok=True)
+        durable.delete(lake.root / name)
     named = set(segments["path"])
     for folder in ("messages", "rejects"):
-        for path in (lake.root / folder).glob("**/*"):
+        for path in durable.listed(lake.root / folder, "**/*"):
             half = path.name.startswith(".")
             unnamed = path.name.startswith(COMPACT) and path.relative_to(lake.root).as_posix() not in named
-            if (half or unnamed) and path.is_file() and path.stat().st_mtime * 1000 < now_ms - KEEP_SUPERSEDED_MS:
-                path.unlink(missing_ok=True)
+            if (half or unnamed) and durable.modified_ms(path) < now_ms - KEEP_SUPERSEDED_MS:
+                durable.delete(path)
     return segments.filter(~past.fill_null(value=False))
 
 
@@ -81,7 +81,7 @@ def _slices(lake: Lake, segments: pl.DataFrame, now_ms: int) -> Iterator[list[st
         day = date.fromisoformat(folder.removeprefix("date="))
         over = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) + CLOSED_AFTER <= now
         small = [name for name, compacted in files if over or not compacted]
-        sizes = {name: (lake.root / name).stat().st_size for name in small}
+        sizes = {name: durable.size_bytes(lake.root / name) for name in small}
         small = [name for name in small if sizes[name] < FULL_BYTES // 2]
         if len(small) < (2 if over else SMALL_FILES):
             continue

@@ -171,4 +171,4 @@ def _empty(file: Path, which: pl.Expr) -> int:
 
 def _segments(lake: Lake, table: str) -> list[Path]:
     """Every segment there is, also those that compaction has superseded."""
-    return sorted((lake.root / table).glob("date=*/*.parquet"))
+    return durable.listed(lake.root / table, "date=*/*.parquet")

@@ -23,6 +23,7 @@ from ingest.advance import Step, advance
 from ingest.archive import Archive, read_headers
 from ingest.checkpoints import KeysOf, Signed, signature_of
 from ingest.compact import compact, sweep
+from ingest.contract import durable
 from ingest.contract.lake import Group, Lake
 from ingest.contract.publish import Place, SealWriter, place
 from ingest.contract.tables import MESSAGES
@@ -178,7 +179,7 @@ class _Sealing:
         new = [file for file in self._files if file not in known]
         taken, held = 0, 0
         while taken < len(new) and (held < STEP_BYTES or not taken):
-            held += (self._lake.root / new[taken]).stat().st_size
+            held += durable.size_bytes(self._lake.root / new[taken])
             taken += 1
         self.is_last = taken == len(new)
         return new[:taken]
@@ -264,7 +265,7 @@ def _batches(members: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _stands(lake: Lake, group: Group) -> bool:
     """Whether the files of a sealed group are still there."""
-    return all((lake.sealed / file.path).is_file() for file in group.files)
+    return all(durable.exists(lake.sealed / file.path) for file in group.files)
 
 
 def _stored(row: dict[str, Any]) -> Stored:

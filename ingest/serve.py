@@ -142,7 +142,7 @@ def _check_writable(lake: Lake, name: str) -> None:
     probe = lake.root / "messages" / f".{name}.probe"
     try:
         durable.commit({probe: b""})
-        probe.unlink()
+        durable.delete(probe)
     except OSError as error:
         raise UbiError(
             f"{lake.root}: cannot be written ({error.strerror}); nothing was taken from the broker"

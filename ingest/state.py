@@ -99,7 +99,7 @@ def save(lake: Lake, state: State) -> dict[str, str]:
     for name in _SCHEMAS:
         content = to_parquet(getattr(state, name))
         named[name] = f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-        if not (lake.ledger / named[name]).exists():
+        if not durable.exists(lake.ledger / named[name]):
             contents[lake.ledger / named[name]] = content
     durable.commit(contents)
     return named

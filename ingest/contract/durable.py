@@ -1,9 +1,20 @@
-"""Files that are whole and on disk, or not there: the one place where the lake is written."""
+"""What may be done to the files of a lake, all of it here: a lake on an object store needs this file written anew.
+
+    commit      put files, each whole or not there, then act on it
+    listed      names by pattern
+    exists, size_bytes, modified_ms
+    delete
+    locked      one holder of a name at a time, on all machines that see the lake
+
+Reading is the readers' own: Polars and DuckDB take paths and addresses alike.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +51,49 @@ def commit(files: Mapping[Path, bytes], then: Callable[[], None] | None = None) 
         sync_folder(folder)  # 4 the name is on disk
     if then is not None:
         then()  # 5 say so
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder by a glob pattern, sorted; none where there is no folder."""
+    return sorted(path for path in folder.glob(pattern) if path.is_file())
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file."""
+    return path.is_file()
+
+
+def size_bytes(path: Path) -> int:
+    """Size of a file."""
+    return path.stat().st_size
+
+
+def modified_ms(path: Path) -> int:
+    """When a file was written, UTC."""
+    return path.stat().st_mtime_ns // 1_000_000
+
+
+def delete(path: Path) -> None:
+    """Delete a file; one that is gone already is no error."""
+    path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a name alone until the end, or until this process dies.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody else holds it.
+    """
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def temporary(path: Path) -> Path:

@@ -67,7 +67,7 @@ class Erasures:
         UbiError
             If there are records and their key is gone: nobody could tell whom to refuse.
         """
-        if not (self.folder / ".lock").exists():
+        if not durable.exists(self.folder / ".lock"):
             return False
         with self._locked(fcntl.LOCK_SH) as lock:
             return self._look(lock)
@@ -108,7 +108,7 @@ class Erasures:
     def key(self) -> bytes:
         """The key, made where there is none yet. Only while `alone`."""
         path = self.folder / "key"
-        if not path.exists():
+        if not durable.exists(path):
             if self.names:
                 self._read_key()  # says what is wrong
             write_private(path, os.urandom(KEY_BYTES))
@@ -162,7 +162,8 @@ class Erasures:
         size = os.fstat(lock).st_size
         if size == self._seen:
             return False
-        names = frozenset(path.stem for path in self.folder.glob("*.json") if not path.name.startswith("."))
+        records = durable.listed(self.folder, "*.json")
+        names = frozenset(path.stem for path in records if not path.name.startswith("."))
         if names:
             self._key = self._read_key()
         new, self.names, self._seen = names - self.names, names, size

@@ -22,6 +22,7 @@ from typing import Any, Final
 import polars as pl
 
 from device.contract.errors import UbiError, UsageError
+from ingest.contract import durable
 from ingest.contract.tables import LEDGER_SEGMENTS, MESSAGES, REJECTS, SEALED
 
 FORMAT: Final = 1
@@ -132,7 +133,7 @@ class Lake:
 
     def manifest_files(self) -> list[tuple[int, Path]]:
         """Manifests by rising number."""
-        names = ((_MANIFEST.fullmatch(path.name), path) for path in self.sealed.glob("manifest-*.json"))
+        names = ((_MANIFEST.fullmatch(path.name), path) for path in durable.listed(self.sealed, "manifest-*.json"))
         return sorted((int(match[1]), path) for match, path in names if match)
 
     def manifest_path(self, number: int) -> Path:
@@ -232,7 +233,7 @@ def bucket_of(device_id: str) -> int:
 
 def _segments(folder: Path) -> list[Path]:
     """Whole segments below a folder; a name with a leading dot is not whole."""
-    return sorted(path for path in folder.glob("date=*/*.parquet") if not path.name.startswith("."))
+    return [path for path in durable.listed(folder, "date=*/*.parquet") if not path.name.startswith(".")]
 
 
 def _group(row: dict[str, Any]) -> Group:

@@ -5,11 +5,10 @@ add -> buffers by month and bucket -> Parquet bytes -> files named after their c
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
@@ -68,7 +67,7 @@ class SealWriter:
         self._lake = lake
         self._source = source
         self._buffer_bytes = buffer_bytes
-        self._lock = -1
+        self._lock = ExitStack()
         self._before = Manifest(0, ())
         self._kept: list[Group] = []
         self._waiting: dict[tuple[str, Place], list[pl.DataFrame]] = {}
@@ -78,8 +77,15 @@ class SealWriter:
         self.ledger: dict[str, str] | None = None
 
     def __enter__(self) -> Self:
-        self._lock = _lock(self._lake)
-        self._before = self._lake.manifest()
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(durable.locked(self._lake.sealed / ".lock"))
+            except BlockingIOError:
+                raise TryAgainError(
+                    f"{self._lake.sealed}: another process is sealing; run again when it is done"
+                ) from None
+            self._before = self._lake.manifest()
+            self._lock = lock.pop_all()
         return self
 
     @property
@@ -92,7 +98,7 @@ class SealWriter:
             if kind is None:
                 self._commit()
         finally:
-            os.close(self._lock)
+            self._lock.close()
 
     def groups(self) -> dict[Place, Group]:
         """Groups of this source in the manifest that is now in force."""
@@ -144,17 +150,17 @@ class SealWriter:
         gone = [
             path
             for (_, path), (_, successor) in pairwise(self._lake.manifest_files())
-            if successor.stat().st_mtime * 1000 < now_ms - KEEP_SUPERSEDED_MS
+            if durable.modified_ms(successor) < now_ms - KEEP_SUPERSEDED_MS
         ]
         for path in gone:
-            path.unlink()
+            durable.delete(path)
         manifests = [read_manifest(*row) for row in self._lake.manifest_files()]
         named = {self._lake.sealed / file.path for m in manifests for group in m.groups for file in group.files}
         named |= {self._lake.ledger / path for m in manifests for path in m.ledger.values()}
-        every = {path for table in SEALED for path in (self._lake.sealed / table).rglob("*.parquet*")}
-        every |= set(self._lake.ledger.glob("*.parquet*"))
+        every = {path for table in SEALED for path in durable.listed(self._lake.sealed / table, "**/*.parquet*")}
+        every |= set(durable.listed(self._lake.ledger, "*.parquet*"))
         for path in every - named:
-            path.unlink()
+            durable.delete(path)
         return len(gone) + len(every - named)
 
     def _commit(self) -> None:
@@ -243,14 +249,3 @@ def place(frame: pl.DataFrame, time: str) -> list[pl.Series]:
     buckets = {device: bucket_of(device) for device in frame["device_id"].unique()}
     bucket = pl.Series("bucket", [buckets[device] for device in frame["device_id"]], dtype=pl.Int64)
     return [utc.dt.strftime("%Y-%m").alias("month"), bucket]
-
-
-def _lock(lake: Lake) -> int:
-    durable.make_folder(lake.sealed)
-    descriptor = os.open(lake.sealed / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise TryAgainError(f"{lake.sealed}: another process is sealing; run again when it is done") from None
-    return descriptor

@@ -10,6 +10,7 @@ import pytest
 
 from features.build import build
 from features.policies import read_policies
+from ingest.contract import durable
 from ingest.contract.erasure import was_erased
 from ingest.contract.lake import Lake
 from ingest.forget import Places, forget
@@ -24,6 +25,7 @@ class Killed(BaseException):
 def dies_before(monkeypatch, step):
     """Let the process die before its step-th change of the disk; returns what counts them."""
     count = [0]
+    durable._on_disk.clear()  # a new process has synced no folder
 
     def before(function):
         def wrapped(*arguments, **options):
