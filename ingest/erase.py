@@ -7,8 +7,9 @@ does: whoever reads the lake just then, by an older manifest, has to read again.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,59 +19,61 @@ from device.contract.errors import UbiError
 from ingest.contract import durable
 from ingest.contract.lake import RESTORE, Group, Lake, SealedFile
 from ingest.contract.publish import SealWriter, to_parquet
+from ingest.theirs import NAMING, People, theirs
 
 FAR_MS: Final = 2**60  # as "now" of a sweep: nothing is too young for it
-# What of a table's rows may stay: table, rows -> rows, or the same frame where all of it may.
-Keep = Callable[[str, pl.DataFrame], pl.DataFrame]
 
 
-def rewrite_file(path: Path, table: str, keep: Keep) -> int:
-    """Rewrite one Parquet file in its place, also where nothing is left; how many rows went."""
-    before = read(path)
-    after = keep(table, before)
-    if after is not before and not after.equals(before):
-        durable.commit({path: to_parquet(after)})
-    return before.height - after.height
+def theirs_in(path: Path, people: People) -> pl.Series:
+    """Which rows of a Parquet file are of these people; of its columns only those are read that can tell."""
+    columns = [name for name in columns_of(path) if name in NAMING]
+    if "topic" not in columns and "payload" in columns:
+        columns.remove("payload")  # a message that was taken has its device in a column
+    return theirs(read(path, columns), people) if columns else pl.Series([], dtype=pl.Boolean)
 
 
-def rewrite_groups(lake: Lake, writer: SealWriter, groups: Iterable[Group], keep: Keep) -> Counter[str]:
-    """Leave to the writer what may stay of the groups of its source; how many rows went, by table.
-
-    Rows of a trip go with it, whatever `keep` says of them.
-    """
-    gone: Counter[str] = Counter()
-    for group in groups:
-        files: list[SealedFile] = []
-        lost: set[int] = set()
-        for file in sorted(group.files, key=lambda file: file.table != "trips"):
-            before = read(lake.sealed / file.path)
-            after = keep(file.table, before)
-            if file.table == "trips" and after.height < before.height:
-                lost |= set(before.join(after, on="trip_key", how="anti")["trip_key"])
-            elif lost and "trip_key" in before.columns:
-                after = after.filter(~pl.col("trip_key").is_in(sorted(lost)).fill_null(value=False))
-            gone[file.table] += before.height - after.height
-            if after.height == before.height:
-                files.append(file)
-            elif after.height:
-                files.append(writer.write(file.table, (group.month, group.bucket), after, file.day))
-        if files:
-            ordered = tuple(sorted(files, key=lambda file: (file.table, file.path)))
-            writer.keep(Group(group.source, group.month, group.bucket, group.inputs, ordered))
+def erase_from(path: Path, people: People) -> int:
+    """Rewrite a Parquet file in its place without these people's rows, also where none is left; how many went."""
+    marks = theirs_in(path, people)
+    gone = int(marks.sum())
+    if gone:
+        durable.commit({path: to_parquet(read(path).filter(~marks))})
     return gone
 
 
-def rewrite_ledger(lake: Lake, writer: SealWriter, keep: Keep) -> None:
+def erase_from_groups(lake: Lake, writer: SealWriter, groups: Iterable[Group], people: People) -> None:
+    """Leave to the writer what may stay of groups of its source. All rows of a trip go with it."""
+    for group in groups:
+        files: list[SealedFile] = []
+        keys: set[int] = set(people.trip_keys)
+        for file in sorted(group.files, key=lambda file: file.table != "trips"):
+            path = lake.sealed / file.path
+            marks = theirs_in(path, replace(people, trip_keys=frozenset(keys)))
+            if not marks.any():
+                files.append(file)
+                continue
+            rows = read(path)
+            if file.table == "trips":
+                keys |= set(rows.filter(marks)["trip_key"])
+            left = rows.filter(~marks)
+            if left.height:
+                files.append(writer.write(file.table, (group.month, group.bucket), left, file.day))
+        if files:
+            ordered = tuple(sorted(files, key=lambda file: (file.table, file.path)))
+            writer.keep(replace(group, files=ordered))
+
+
+def erase_from_ledger(lake: Lake, writer: SealWriter, people: People) -> None:
     """Leave to the writer what may stay of what sealing remembers."""
     named, contents = dict(writer.before.ledger), {}
     for name, file in writer.before.ledger.items():
-        if file.endswith(".parquet"):
-            before = read(lake.ledger / file)
-            after = keep(name, before)
-            if after.height != before.height:
-                content = to_parquet(after)
-                named[name] = f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-                contents[lake.ledger / named[name]] = content
+        if not file.endswith(".parquet"):
+            continue
+        marks = theirs_in(lake.ledger / file, people)
+        if marks.any():
+            content = to_parquet(read(lake.ledger / file).filter(~marks))
+            named[name] = f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+            contents[lake.ledger / named[name]] = content
     durable.commit(contents)
     writer.ledger = named
 
@@ -83,15 +86,27 @@ def sweep(lake: Lake, source: str) -> None:
         writer.sweep(FAR_MS)
 
 
-def read(path: Path) -> pl.DataFrame:
-    """Read a Parquet file with the columns it has.
+def read(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a Parquet file with the columns it has, or some of them.
 
     Raises
     ------
     UbiError
         If it cannot be read.
     """
+    with _told(path):
+        return pl.read_parquet(path, columns=columns, glob=False, hive_partitioning=False)
+
+
+def columns_of(path: Path) -> dict[str, pl.DataType]:
+    """Read the schema of a Parquet file; raises as `read` does."""
+    with _told(path):
+        return pl.read_parquet_schema(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        return pl.read_parquet(path, glob=False, hive_partitioning=False)
+        yield
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UbiError(f"{path}: cannot be read ({str(error).splitlines()[0]}); {RESTORE}") from error

@@ -27,14 +27,15 @@ import polars as pl
 from device.contract.errors import UbiError
 from device.contract.topics import checked_device_id
 from ingest.authority import Authority
+from ingest.contract import durable
 from ingest.contract.erasure import Erasure, Erasures, hashed, note_drivers
 from ingest.contract.lake import Group, Lake, bucket_of
 from ingest.contract.publish import SealWriter
 from ingest.contract.tables import SEALED
-from ingest.erase import Keep, read, rewrite_file, rewrite_groups, rewrite_ledger, sweep
+from ingest.erase import erase_from, erase_from_groups, erase_from_ledger, read, sweep, theirs_in
 from ingest.registry import Registry, change_registry, read_registry
 from ingest.search import search
-from ingest.theirs import Link, People, links_of, theirs
+from ingest.theirs import Link, People, links_of
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +114,8 @@ def forgotten_in(lake: Lake) -> list[str]:
 def _begin(lake: Lake, erasures: Erasures, device_id: str, now_ms: int, within_s: float) -> Erasure:
     with erasures.alone(within_s):
         for folder in ("messages", "rejects"):
-            for path in (lake.root / folder).glob("*/.*"):
-                path.unlink()  # nobody writes now: a worker that was killed has left it
+            for path in durable.listed(lake.root / folder, "*/.*"):
+                durable.delete(path)  # nobody writes now: a worker that was killed has left it
         name = hashed(erasures.key(), device_id)
         record = erasures.read(name) or Erasure(name, now_ms)
         erasures.write(record)
@@ -129,30 +130,29 @@ def _whose(places: Places, device_id: str) -> tuple[People, Counter[str]]:
         line = read_registry(places.registry)[0].get(device_id)
         links |= {(link.driver_id, link.policy_id) for link in (line.policies if line is not None else ())}
     for folder in places.features:
-        if (folder / "trips.parquet").exists():
+        if durable.exists(folder / "trips.parquet"):
             links |= links_of(read(folder / "trips.parquet"), device)
-    trips = [read(file).filter(pl.col("device_id") == device_id) for file in _sealed(lake, ("trips",), device_id)]
-    keys = frozenset(key for frame in trips for key in frame["trip_key"])
+    trips = [read(file, ["device_id", "trip_key"]) for file in _sealed(lake, ("trips",), device_id)]
+    keys = frozenset(key for frame in trips for key in frame.filter(device_id=device_id)["trip_key"])
     people = People(device.devices, keys, frozenset(links))
     counts: Counter[str] = Counter(dict.fromkeys(SEALED, 0))
     for table, files in (("messages", lake.message_files()), ("rejects", lake.reject_files())):
-        counts[table] = sum(int(theirs(read(file), people).sum()) for file in files)
+        counts[table] = sum(int(theirs_in(file, people).sum()) for file in files)
     for group in lake.manifest().groups:
         for file in group.files if group.bucket == bucket_of(device_id) else ():
-            counts[file.table] += int(theirs(read(lake.sealed / file.path), people).sum())
+            counts[file.table] += int(theirs_in(lake.sealed / file.path, people).sum())
     for folder in places.features:
         for path in _tables(folder):
-            counts[f"features/{path.stem}"] += int(theirs(read(path), people).sum())
+            counts[f"features/{path.stem}"] += int(theirs_in(path, people).sum())
     return people, counts
 
 
 def _erase_lake(lake: Lake, people: People) -> None:
-    keep = _without(people)
     buckets = {bucket_of(device_id) for device_id in people.devices}
 
     def rewrite(writer: SealWriter) -> None:
         groups = writer.groups().values()
-        rewrite_groups(lake, writer, (group for group in groups if group.bucket in buckets), keep)
+        erase_from_groups(lake, writer, (group for group in groups if group.bucket in buckets), people)
         for group in groups:
             if group.bucket not in buckets:
                 writer.keep(group)
@@ -160,9 +160,9 @@ def _erase_lake(lake: Lake, people: People) -> None:
     with SealWriter(lake, SOURCE) as writer:
         for table in ("messages", "rejects"):
             for file in _segments(lake, table):
-                rewrite_file(file, table, keep)
+                erase_from(file, people)
         rewrite(writer)
-        rewrite_ledger(lake, writer, keep)
+        erase_from_ledger(lake, writer, people)
     for source in sorted({group.source for group in lake.manifest().groups} - {SOURCE}):
         with SealWriter(lake, source) as writer:
             rewrite(writer)
@@ -170,14 +170,12 @@ def _erase_lake(lake: Lake, people: People) -> None:
 
 
 def _erase_features(folder: Path, people: People, now_ms: int) -> None:
-    gone = sum(
-        rewrite_file(path, path.stem, _without(people)) for path in _tables(folder) if path.name != "trips.parquet"
-    )
+    gone = sum(erase_from(path, people) for path in _tables(folder) if path.name != "trips.parquet")
     last = folder / "trips.parquet"
-    if gone or (last.exists() and theirs(read(last), people).any()):
+    if gone or (durable.exists(last) and theirs_in(last, people).any()):
         note_drivers(folder, (driver_id for driver_id, _ in people.links), now_ms)
-    if last.exists():
-        rewrite_file(last, "trips", _without(people))
+    if durable.exists(last):
+        erase_from(last, people)
 
 
 def _erase_line(places: Places, device_id: str, now_ms: int) -> None:
@@ -194,17 +192,9 @@ def _erase_line(places: Places, device_id: str, now_ms: int) -> None:
     change_registry(places.registry, change)
 
 
-def _without(people: People) -> Keep:
-    def keep(_table: str, frame: pl.DataFrame) -> pl.DataFrame:
-        marks = theirs(frame, people)
-        return frame.filter(~marks) if marks.any() else frame
-
-    return keep
-
-
 def _segments(lake: Lake, table: str) -> list[Path]:
     """Every segment there is, also those that compaction has superseded."""
-    return sorted((lake.root / table).glob("date=*/*.parquet"))
+    return durable.listed(lake.root / table, "date=*/*.parquet")
 
 
 def _sealed(lake: Lake, tables: Sequence[str], device_id: str | None = None) -> list[Path]:
@@ -216,4 +206,4 @@ def _sealed(lake: Lake, tables: Sequence[str], device_id: str | None = None) -> 
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.parquet"))
+    return durable.listed(folder, "**/*.parquet")

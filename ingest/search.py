@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from ingest.contract import durable
 from ingest.contract.erasure import NOTE
 from ingest.contract.tables import LEDGER_SEGMENTS, MESSAGES, REJECTS, SEALED
-from ingest.erase import read
-from ingest.theirs import People, theirs
+from ingest.erase import columns_of, read, theirs_in
+from ingest.theirs import People
 
 # Columns that `theirs` judges, or that speak of cars and files: a word there proves nothing, as a device may be called
 # "1", or like the vehicle of another.
@@ -52,7 +53,7 @@ def search(folders: Iterable[Path], people: People) -> tuple[int, list[Finding]]
     """
     count, findings = 0, []
     for folder in folders:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in durable.listed(folder, "**/*"):
             count += 1
             where = _told(path, people)
             if where is not None:
@@ -72,13 +73,12 @@ def _told(path: Path, people: People) -> str | None:
 
 def _columns(path: Path, people: People) -> Iterator[str]:
     """Where a Parquet file tells of them."""
-    frame = read(path)
-    if theirs(frame, people).any():
+    if theirs_in(path, people).any():
         yield "its rows"
-    for name, kind in frame.schema.items():
-        if kind == pl.String and name not in _JUDGED:
-            texts = frame[name].drop_nulls().unique()
-            if people.are_named_in("\n".join(texts).encode()):
-                yield f"column {name}"
-    if "payload" in frame.columns and any(map(people.sent, frame["payload"].drop_nulls())):
+    schema = columns_of(path)
+    unknown = [name for name, kind in schema.items() if kind == pl.String and name not in _JUDGED]
+    for name, texts in read(path, unknown).to_dict().items() if unknown else ():
+        if people.are_named_in("\n".join(texts.drop_nulls().unique()).encode()):
+            yield f"column {name}"
+    if "payload" in schema and any(map(people.sent, read(path, ["payload"])["payload"].drop_nulls())):
         yield "the header of a message"

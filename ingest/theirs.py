@@ -20,6 +20,8 @@ import polars as pl
 
 from device.contract import wire
 
+# Columns by which `theirs` judges.
+NAMING: Final = ("device_id", "trip_id", "trip_key", "topic", "detail", "payload", "driver_id", "policy_id")
 _LINK: Final = ("driver_id", "policy_id")
 _SAYS: Final = re.compile(r"says ([A-Za-z0-9_-]+)")  # "header says ..., topic says ...", as the wire refuses
 Link = tuple[str, str | None]  # driver_id, policy_id; None: no policies were given

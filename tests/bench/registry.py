@@ -31,7 +31,7 @@ REPEATS = 5
 MESSAGES = 4_000  # a segment
 ROWS_A_MESSAGE = 50
 LINES = 20_000
-CARS, TRIPS = 60, 20
+CARS, TRIPS, BATCHES = 40, 20, 10
 
 
 def run() -> list[Row]:
@@ -87,8 +87,13 @@ def forgetting(folder: Path) -> list[Row]:
     for number in range(CARS):
         drive = Drive(f"car-{number}")
         for _ in range(TRIPS):
-            for message in drive.trip(batches=20):
-                worker.take(message.topic, message.payload, START_MS)
+            drive.start()
+            for _ in range(BATCHES):
+                drive.motion(500)
+            drive.event()
+            drive.end()
+        for message in drive.messages:
+            worker.take(message.topic, message.payload, START_MS)
         worker.flush(START_MS)
     seal(lake, START_MS + 86_400_000)
     ours, theirs, copy = [], [], folder / "copy"
