@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device.contract.errors import UbiError, UsageError
 from device.contract.signals import Reading
@@ -48,7 +49,7 @@ def _replay(options: argparse.Namespace) -> int:
     player = Player(broker, options.outbox, options.ca_file, options.rate, options.until_acked)
     try:
         for path in options.files:
-            player.play(read_recording(path, device_id), progress)
+            player.play(read_recording(path, device_id, options.zone), progress)
         with tqdm(total=player.waiting(), desc="acknowledged", unit=" messages", disable=None) as bar:
             player.deliver(on_ack=bar.update)
     finally:
@@ -89,7 +90,7 @@ def _import(options: argparse.Namespace) -> int:
             raise UsageError(f"{path}: would write {target}, as {targets[target]} does; rename one of them")
     options.out.mkdir(parents=True, exist_ok=True)
     for target, path in tqdm(targets.items(), unit=" files", disable=None):
-        recording = read_recording(path)
+        recording = read_recording(path, zone=options.zone)
         write_recording(target, recording.head, recording.readings)
         minutes = (recording.readings[-1].t_ms - recording.readings[0].t_ms) / 60_000 if recording.readings else 0
         repairs = ", ".join(f"{name} {count}" for name, count in sorted(recording.head.repairs.items())) or "none"
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "--broker", required=True, metavar="URL", help="mqtts://HOST[:PORT], or mqtt://localhost[:PORT]"
     )
     parser.add_argument("--device", metavar="ID", help="play as this device; default: named after the vehicle or file")
+    _add_zone(parser)
     parser.add_argument(
         "--rate", type=_rate, default=None, metavar="N|max", help="times real time; max (default): as fast as it goes"
     )
@@ -145,7 +147,21 @@ def _import_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of any known format")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the .ubirec files")
+    _add_zone(parser)
     return parser
+
+
+def _add_zone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--zone", type=_zone, metavar="NAME", help="where it was driven (Europe/Berlin), for files that do not tell"
+    )
+
+
+def _zone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no IANA zone, such as Europe/Berlin") from None
 
 
 def _rate(text: str) -> float | None:

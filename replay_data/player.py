@@ -91,8 +91,10 @@ class Played:
     rejected: int = 0
 
 
-def read_recording(path: Path, device_id: str | None = None) -> Recording:
+def read_recording(path: Path, device_id: str | None = None, zone: str | None = None) -> Recording:
     """Read a recording of any known format; without a device id it is named after the vehicle, or else the file.
+
+    `zone` (IANA) is where it was driven, for a file that does not tell.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def read_recording(path: Path, device_id: str | None = None) -> Recording:
         The file cannot be read or is of no known format.
     """
     importer = recognise(path)
-    head, readings = load(path)
+    head, readings = load(path, zone)
     named = device_id or id_of(head.vehicle) or id_of(path.stem) or "recording"
     return Recording(path, importer.TITLE if importer else "", recording_sha256(path), named, head, readings)
 

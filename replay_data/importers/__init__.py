@@ -28,6 +28,7 @@ from replay_data.importers import (
     twizy_ev,
     ubirec,
 )
+from replay_data.importers.local_time import in_zone
 
 SNIFF_BYTES: Final = 65_536
 # A day of bus traffic is less. What is in memory is bounded by MAX_READINGS (readings.py).
@@ -73,8 +74,14 @@ FORMATS: Final[tuple[Importer, ...]] = (
 )
 
 
-def load(path: Path | str) -> tuple[RecordingHead, list[Reading]]:
+def load(path: Path | str, zone: str | None = None) -> tuple[RecordingHead, list[Reading]]:
     """Read a recording of any known format.
+
+    Parameters
+    ----------
+    path : Path or str
+    zone : str or None
+        IANA name of where it was driven, for a file that does not tell.
 
     Returns
     -------
@@ -91,7 +98,8 @@ def load(path: Path | str) -> tuple[RecordingHead, list[Reading]]:
     if importer is None:
         raise RecordingError(str(path), _not_known(Path(path)))
     try:
-        return importer.read(Path(path))
+        head, readings = importer.read(Path(path))
+        return (head if zone is None else in_zone(head, zone)), readings
     except OSError as error:
         raise RecordingError(str(path), f"cannot be read: {error.strerror}") from error
 

@@ -180,6 +180,12 @@ def local_start(first_ms: int | None) -> dict[str, str]:
     return {LOCAL_START: datetime.fromtimestamp(first_ms / 1000, UTC).replace(tzinfo=None).isoformat()}
 
 
+def local_parts(note: str) -> tuple[date, int]:
+    """Day, and ms in it, of what `local_start` noted."""
+    told = datetime.fromisoformat(note)
+    return told.date(), (told - datetime.combine(told.date(), time())) // timedelta(milliseconds=1)
+
+
 def utc_offset_min(utc_ms: int, zone: str) -> int:
     """Local time of a zone minus UTC at a time, minutes."""
     offset = datetime.fromtimestamp(utc_ms / 1000, ZoneInfo(zone)).utcoffset() or timedelta()
