@@ -159,9 +159,9 @@ class Battery:
         self._moves = self._in_use = False
         if following is not self.state:
             if self.state is Power.PROBE and following is Power.PARKED:
-                self._quiet_until_ms = now_ms + QUIET_MS
+                self._quiet_until_ms, self._armed = now_ms + QUIET_MS, False
             if following is Power.AWAKE:
-                self._active_ms = now_ms
+                self._active_ms, self._armed = now_ms, True
             self.state, self._since_ms = following, now_ms
             self.counters[f"power_{following}"] = self.counters.get(f"power_{following}", 0) + 1
         return self.state
@@ -189,8 +189,6 @@ class Battery:
 
     def _is_woken(self, now_ms: int) -> bool:
         charging = self._armed and self._charging.lasts(now_ms, CHARGING_MS)
-        if charging:
-            self._armed = False
         return charging or (self._moves and now_ms >= self._quiet_until_ms)
 
     def _use(self, t_ms: int, *, in_use: bool) -> None:

@@ -115,6 +115,15 @@ def test_a_battery_charger_wakes_it_once_and_again_after_it_was_taken_off():
     assert car.state is Power.PROBE
 
 
+def test_an_adapter_that_comes_back_into_a_running_car_is_noticed_by_its_voltage():
+    car = parked(adapter_voltage_v=12.6).goes_on(MINUTE_MS, rpm=800, speed_kmh=50, adapter_voltage_v=14.1)
+    assert car.state is Power.AWAKE
+    car.goes_on(SETTINGS.park_after_ms + MINUTE_MS)  # pulled out while driving
+    assert car.state is Power.PARKED
+    car.goes_on(10_000, rpm=800, speed_kmh=50, adapter_voltage_v=14.1)
+    assert car.state is Power.AWAKE
+
+
 def test_after_a_probe_in_vain_motion_waits_and_the_alternator_does_not():
     car = parked(gnss_speed_kmh=0.2, adapter_voltage_v=12.6)
     car.goes_on(MINUTE_MS, rpm=0, speed_kmh=0, gnss_speed_kmh=35, adapter_voltage_v=12.6)

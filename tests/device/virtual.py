@@ -230,6 +230,7 @@ class Computer:
         self._draw = random.Random(seed)
         self._signer = Signer.from_seed(bytes(32))
         self.live: Live | None = None
+        self.boots = {world.boot: world.boot_began_ms}
 
     def start(self) -> None:
         """Start the agent."""
@@ -272,4 +273,5 @@ class Computer:
         world = self.world
         world.now_ms += away_ms
         world.boot, world.boot_began_ms = world.boot + 1, world.now_ms - 15_000
+        self.boots[world.boot] = world.boot_began_ms
         self.start()
