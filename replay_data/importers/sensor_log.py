@@ -5,7 +5,8 @@ SensorLog (iOS): `loggingTime(txt)`, `locationTimestamp_since1970(s)`, `location
 `Lat`, `Long`, `Speed(m/s)`; where they do not tell the time of a fix, one is read where its cells changed.
 
 Both write Core Motion's acceleration, which is -1 g along an axis that points up at rest (CMAccelerometerData); the
-signals are specific force, +1 g there, so its sign is turned. Times are local, without a zone; fixes of SensorLog tell
+signals are specific force, +1 g there, so its sign is turned. (On three drives at hand the rotation about "up" then has
+the sign of the receiver's course rate, r = 0.78, 0.97, 0.97.) Times are local, without a zone; fixes of SensorLog tell
 UTC.
 """
 
