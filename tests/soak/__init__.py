@@ -1,1 +1,1 @@
-"""Soak runs of the agent: a day of driving on a virtual clock, and an hour of the wall clock on real ports."""
+"""An hour of the wall clock for the agent, on real ports; the day on a virtual clock is `tests.device.soak`."""
