@@ -11,8 +11,9 @@ from typing import Any, Final
 from device.contract.bodies import Cell
 from device.contract.signals import Reading
 from device.privacy import cell_of, point_of
+from device.trips import TRIP_GAP_MS
 
-KEEP_MS: Final = 120_000  # an event is told within its duration and the lag after its peak
+KEEP_MS: Final = TRIP_GAP_MS + 20_000  # a trip's end, and a wait in it, are told that long after, and the lag
 EVERY_MS: Final = 1_000
 NEAR_MS: Final = 2_500  # a position tells where the car was for so long: at 130 km/h less than 100 m
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from device.clock import CarClock
 from device.contract.motion import GRADE_OBD_SPEED, PERIOD_MS, MotionSample
 from device.driven import Driven
+from device.kept_motion import packed, unpacked
 from device.outbox import Outbox
 from device.places import Places
 from device.resume import Moment
@@ -54,13 +55,13 @@ class Memory:
 
     def to_state(self) -> State:
         """JSON form, to be written before the memory changes again."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)} | {"batch": packed(self.batch)}
 
     @classmethod
     def from_state(cls, state: State) -> Memory:
         """Memory of its JSON form; what a later release dropped is left out."""
         known = {entry.name: state[entry.name] for entry in fields(cls) if entry.name in state}
-        known |= {"batch": [MotionSample(*row) for row in state["batch"]]}
+        known |= {"batch": unpacked(state["batch"])}
         return cls(**known | {"track": [tuple(row) for row in state.get("track", ())]})
 
 

@@ -25,6 +25,7 @@ from device.contract.trip import (
     hour_of_week,
     va_key,
 )
+from device.kept_motion import packed, unpacked
 from device.motion import Cell
 
 TRIP_GAP_MS: Final = 180_000
@@ -101,13 +102,12 @@ class TripTracker:
 
     def to_state(self) -> list[Any]:
         """JSON form of what the tracker remembers."""
-        return [self._start_ms, self._active_ms, list(self._pending), list(self._onset)]
+        return [self._start_ms, self._active_ms, packed(self._pending), packed(self._onset)]
 
     def restore(self, state: list[Any]) -> None:
         """Go on where `to_state` was taken; an older release had no onset."""
-        self._start_ms, self._active_ms = state[0], state[1]
-        self._pending = [MotionSample(*fields) for fields in state[2]]
-        self._onset = [MotionSample(*fields) for fields in state[3]] if len(state) > 3 else []
+        self._start_ms, self._active_ms, self._pending = state[0], state[1], unpacked(state[2])
+        self._onset = unpacked(state[3]) if len(state) > 3 else []
 
 
 def is_active(sample: MotionSample) -> bool:

@@ -19,6 +19,7 @@ from device.downlink import Downlink
 from device.messages import TRACK_PERIOD_MS
 from device.outbox import Outbox
 from device.places import KEEP_MS, NEAR_MS, Places
+from device.trips import END_INACTIVE
 from tests.device.agents import FULL, MONDAY_MS, SIGNER, STREAM, clock, decoded, drive, of_kind, payloads
 
 INSURER = Signer.from_seed(b"i" * 32)
@@ -66,7 +67,7 @@ def test_latitude_and_longitude_of_two_fixes_are_no_place():
     assert places.cell(2_000) is None
 
 
-def test_two_minutes_are_remembered_and_outlive_a_restart():
+def test_the_last_minutes_are_remembered_and_outlive_a_restart():
     places = Places()
     for t_ms in range(0, 10 * KEEP_MS, 100):
         hear(places, t_ms, t_ms / 1e6, 13.4)
@@ -98,6 +99,31 @@ def test_messages_tell_of_places_what_the_setting_allows(tmp_path, location):
     points = [point for track in tracks for point in zip(track.lat_e5deg, track.lon_e5deg, strict=True)]
     assert len(points) == pytest.approx(end.summary.duration_ms / TRACK_PERIOD_MS, abs=1)
     assert sum(point == (None, None) for point in points) <= 3
+
+
+def parked(from_ms: int, seconds: int) -> list[Reading]:
+    """The engine is off, and the receiver goes on."""
+    readings = []
+    for t_ms in range(from_ms, from_ms + seconds * 1_000, 1_000):
+        readings += [Reading(t_ms, "speed_kmh", 0.0), Reading(t_ms, "rpm", 0.0)]
+    return readings
+
+
+def test_where_a_trip_ended_is_known_once_it_is_known_to_have_ended(tmp_path):
+    drove, driving_ms = drive(300), 300_000
+    messages = told(tmp_path / "a", replace(FULL, location="full"), on_the_way([*drove, *parked(driving_ms, 240)]))
+    (end,) = of_kind(messages, bodies.TripEnd)
+    assert end.reason == END_INACTIVE
+    assert end.end_cell == bodies.Cell(5_253, 1_346)
+
+
+def test_a_wait_in_mid_trip_has_its_points(tmp_path):
+    again = [reading._replace(t_ms=reading.t_ms + 460_000) for reading in drive(60)]
+    readings = on_the_way([*drive(300), *parked(300_000, 160), *again])
+    tracks = of_kind(told(tmp_path / "a", replace(FULL, location="full"), readings), bodies.Track)
+    points = [point for track in tracks for point in track.lat_e5deg]
+    assert len(points) > 500
+    assert sum(point is None for point in points) <= 3
 
 
 def test_with_location_off_no_place_is_stored_in_the_car_either(tmp_path):
