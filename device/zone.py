@@ -33,7 +33,7 @@ class Asked(Protocol):
         """Give up."""
 
 
-Ask = Callable[[float, float], Asked]  # latitude and longitude, degrees
+Ask = Callable[[float, float], Asked]  # latitude and longitude, degrees; may raise OSError
 
 
 class ZoneFinder:
@@ -65,8 +65,11 @@ class ZoneFinder:
         if reading.signal == "latitude_deg":
             self._latitude = (reading.t_ms, reading.value)
         elif reading.signal == "longitude_deg" and self._latitude is not None and self._latitude[0] == reading.t_ms:
-            self._asked = self._ask(self._latitude[1], reading.value)
             self._due_ms, self._until_ms = reading.t_ms + EVERY_MS, reading.t_ms + PATIENCE_MS
+            try:
+                self._asked = self._ask(self._latitude[1], reading.value)
+            except OSError:  # no memory for another process, or it ended before it was asked
+                self._fail(reading.t_ms)
 
     def take(self, now_ms: int) -> ZoneInfo | None:
         """Return the zone once it is found, else None."""
@@ -79,9 +82,12 @@ class ZoneFinder:
         self._asked = None
         zone = _zone(name or "")
         if zone is None:
-            self.failures += 1
-            self._due_ms = now_ms + RETRY_MS
+            self._fail(now_ms)
         return zone
+
+    def _fail(self, now_ms: int) -> None:
+        self.failures += 1
+        self._due_ms = now_ms + RETRY_MS
 
     def close(self) -> None:
         """Leave no process behind."""
@@ -104,8 +110,12 @@ class _Process:
             process_group=0,  # Ctrl-C is for us alone
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{latitude_deg} {longitude_deg}\n".encode())
-        self._process.stdin.close()
+        try:
+            with self._process.stdin as stdin:
+                stdin.write(f"{latitude_deg} {longitude_deg}\n".encode())
+        except OSError:
+            self.kill()
+            raise
 
     def answer(self) -> str | None:
         if self._process.poll() is None:

@@ -117,7 +117,11 @@ class ObdSource:
         if self._process is None:
             if self._rests or now_ms < self._back_off.retry_ms(now_ms):
                 return []
-            self._start(now_ms)
+            try:
+                self._start(now_ms)
+            except OSError as error:  # no memory for another process
+                self._restart(now_ms, "failed", f"no process can be started: {error.strerror}")
+                return []
         elif now_ms - self._taken_ms > STALL_MS:
             slept_ms = now_ms - self._taken_ms
             self._begun_ms, self._heard_ms = self._begun_ms + slept_ms, self._heard_ms + slept_ms

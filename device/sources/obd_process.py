@@ -1,4 +1,4 @@
-"""The polling process of the adapter, started and ended: the only place of the car that starts a program."""
+"""The polling process of the adapter, started and ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Spawn = Callable[[str], PollingProcess]
 
 
 def spawn(options: str) -> PollingProcess:
-    """Start a polling process with its JSON options."""
+    """Start a polling process with its JSON options; an OSError where the system starts none."""
     return _Child(options)
 
 

@@ -95,6 +95,21 @@ def test_readings_come_out_as_they_were_said():
     assert car.source.health.adapter == "ELM327 v1.4b"
 
 
+def test_a_computer_that_starts_no_process_is_tried_again_with_back_off():
+    car = Supervised()
+    spawn, car.source._spawn = car.source._spawn, refuse
+    car.run(10_000)
+    assert 1 <= car.source.counters["obd_failed"] <= 6
+    assert car.source.health.last_failure == "no process can be started: Cannot allocate memory"
+    car.source._spawn = spawn
+    car.run(120_000)
+    assert car.processes
+
+
+def refuse(_options):
+    raise OSError(12, "Cannot allocate memory")
+
+
 def test_silence_is_noticed_in_five_seconds():
     car = Supervised().connected()
     car.run(10_000, car.value)

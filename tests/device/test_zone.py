@@ -52,6 +52,22 @@ def test_the_zone_of_a_fix_is_asked_once_in_half_an_hour():
     assert len(played.asked) == 2
 
 
+def test_a_computer_that_starts_no_process_is_asked_again_much_later():
+    asked = []
+
+    def refuse(*position: float) -> Asked:
+        asked.append(position)
+        raise OSError(12, "Cannot allocate memory")
+
+    finder = ZoneFinder(refuse)
+    for t_ms in range(1_000, RETRY_MS, 60_000):
+        fix(finder, t_ms)
+        assert finder.take(t_ms) is None
+    assert (asked, finder.failures) == ([BERLIN], 1)
+    fix(finder, 1_000 + RETRY_MS)
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("name", ["", "Nowhere/Atoll", "../../etc/passwd", None])
 def test_no_answer_or_a_wrong_one_changes_nothing_and_is_counted(name):
     played = Played()
