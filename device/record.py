@@ -14,7 +14,7 @@ from typing import Final
 from device.clock import SystemClock
 from device.config import DeviceConfig
 from device.contract import wire_pb2 as pb
-from device.contract.errors import TryAgainError
+from device.contract.errors import RecordingError, TryAgainError
 from device.contract.recorder import RecordingWriter
 from device.contract.recording import RecordingHead, reading_order
 from device.contract.signals import Reading
@@ -41,8 +41,12 @@ def record(config: DeviceConfig, target: Path, stopping: Stopping, seconds: floa
     TryAgainError
         No reading came within FIRST_WITHIN_MS, or before it was told to stop.
     RecordingError
-        The file cannot be written.
+        The file is there already, or cannot be written.
     """
+    if target.exists():
+        raise RecordingError(str(target), "is there already; name another file, or move it away")
+    if not target.parent.is_dir():  # told now, not once the adapter has been found
+        raise RecordingError(str(target.parent), "there is no such folder; make it, or name another file")
     clock, merge = SystemClock(config.zone), Merge()
     with Sensors.of(config) as sensors:
         waited = _first(sensors, merge, clock, stopping)
@@ -66,7 +70,7 @@ class _Frames:
         self._writer = writer
         self.written = 0
         self._first_ms = first_ms
-        self._last = (-1, 0)
+        self._last = (0, -1)
         self._flushed_ms: int | None = None
         self._frame: list[Reading] = []
 

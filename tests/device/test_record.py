@@ -105,6 +105,28 @@ def test_without_a_reading_it_gives_up_and_says_why(tmp_path, monkeypatch, capsy
     assert [file.name for file in tmp_path.iterdir()] == ["device.toml"]
 
 
+def test_a_recording_that_is_there_is_not_written_over(tmp_path, capsys):
+    path, target = config_file(tmp_path), tmp_path / "a.ubirec"
+    target.write_bytes(b"a drive")
+    assert ubi.main(["device", "record", "--config", str(path), "--out", str(target)]) == 1
+    assert f"{target}: is there already; name another file" in capsys.readouterr().err
+    assert target.read_bytes() == b"a drive"
+
+
+def test_a_missing_folder_is_told_before_the_adapter_is_looked_for(tmp_path, capsys):
+    path = config_file(tmp_path, obd_port=str(tmp_path / "ttyUSB0"))
+    assert ubi.main(["device", "record", "--config", str(path), "--out", str(tmp_path / "none" / "a.ubirec")]) == 1
+    assert f"{tmp_path / 'none'}: there is no such folder" in capsys.readouterr().err
+
+
+def test_what_was_said_before_the_first_reading_is_left_out(tmp_path):
+    with RecordingWriter(tmp_path / "a.ubirec", HEAD) as writer:
+        frames = record._Frames(writer, 5_000)
+        frames.take([Reading(4_999, "rpm", 900.0), Reading(5_000, "speed_kmh", 0.0)], 0)
+        frames.write()
+    assert read(tmp_path / "a.ubirec")[1] == [Reading(0, "speed_kmh", 0.0)]
+
+
 def test_kill_9_leaves_a_recording_that_replay_reads(tmp_path):
     target = tmp_path / "drive.ubirec"
     part = tmp_path / f"drive.ubirec{PART_SUFFIX}"
@@ -112,8 +134,10 @@ def test_kill_9_leaves_a_recording_that_replay_reads(tmp_path):
         path = config_file(tmp_path, obd_port=adapter.port, vehicle="Seat Leon")
         words = ["device", "record", "--config", str(path), "--out", str(target)]
         with subprocess.Popen([sys.executable, "-m", "ubi", *words], cwd=REPOSITORY) as process:
-            until(lambda: has_readings(part, 20) or process.poll() is not None)
-            process.send_signal(signal.SIGKILL)
+            try:
+                until(lambda: has_readings(part, 20) or process.poll() is not None)
+            finally:  # else leaving `with` waits for it for ever
+                process.kill()
         assert process.returncode == -signal.SIGKILL
     assert not target.exists()
     head, found = read(part)
