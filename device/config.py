@@ -155,10 +155,17 @@ def _value(path: Path, table: dict[str, Any], field: Field[Any]) -> Any:
         try:
             value = KEYS[key](table[key])
             if key == "broker":
-                value = parse_broker(value, insecure=table.get("insecure") is True)
+                value = _broker(value, insecure=table.get("insecure") is True)
         except UsageError as error:
             raise UsageError(f"{path}: key '{key}': {error}") from None
     return path.parent / value if isinstance(value, Path) else value
+
+
+def _broker(url: str, *, insecure: bool) -> BrokerAddress:
+    address = parse_broker(url, insecure=True)
+    if not (address.tls or address.is_loopback or insecure):
+        raise UsageError(f"{url!r}: plain MQTT leaves this machine; write mqtts://, or beside it insecure = true")
+    return address
 
 
 def _text(value: Any) -> str:

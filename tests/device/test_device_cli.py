@@ -71,7 +71,7 @@ def test_paths_count_from_the_file_and_absolute_ones_stay(tmp_path):
         ({"insurer_key": "00" * 31}, "is not a public key of 64 hex digits"),
         ({"insurer_key": "zz" * 32}, "is not a public key of 64 hex digits"),
         ({"device_id": "my car"}, "key 'device_id': device id 'my car': use 1 to 64"),
-        ({"broker": "mqtt://10.0.0.1"}, "key 'broker': broker 'mqtt://10.0.0.1': plain MQTT leaves this machine"),
+        ({"broker": "mqtt://10.0.0.1"}, "key 'broker': 'mqtt://10.0.0.1': plain MQTT leaves this machine; write mqtts"),
         ({"batch_s": 0}, "key 'batch_s': 0 is not a whole number from 1 to 240"),
         ({"batch_s": True}, "is not a whole number"),
         ({"insecure": "yes"}, "key 'insecure': 'yes' is neither true nor false"),

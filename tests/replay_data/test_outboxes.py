@@ -6,6 +6,7 @@ import pytest
 
 from device.contract.broker import parse_broker
 from device.contract.errors import TryAgainError, UbiError, UsageError
+from device.state import STATE_VERSION
 from replay_data.player import Player, read_recording
 from tests.replay_data.test_player import recording
 
@@ -35,7 +36,7 @@ def test_an_outbox_of_another_release_is_not_driven_a_second_time(tmp_path, free
     player = Player(parse_broker(f"mqtt://127.0.0.1:{free_port}"), tmp_path)
     player.play(played)
     player.close()
-    monkeypatch.setattr("device.agent.STATE_VERSION", 2)
+    monkeypatch.setattr("device.state.STATE_VERSION", STATE_VERSION + 1)
     with pytest.raises(UbiError, match="begun by another release"):
         player.play(played)
     player.close()
