@@ -88,6 +88,7 @@ class Agent:
         self._pipeline = Pipeline(self._wall_time)
         self._boot, self._memory = Boot(clock.boot_id.hex(), now_ms), Memory()
         self._resume: Resume | None = None
+        self._refused = False  # the last commit, by the disk
         saved = load_state(outbox)
         if saved is not None:
             self._restore(saved)

@@ -34,6 +34,7 @@ OUTCOMES: Final = ("whole", "part, told", "missed, told", "UNTOLD", "TOO MUCH", 
 # the longest back-off (75 s) and the connecting.
 NOTICED_MS: Final = 25_000
 RECOVERED_MS: Final = 100_000
+CUTS: Final = frozenset({"agent killed", "reboot, short", "reboot, long"})
 HARMLESS: Final = frozenset({"disk full", "no broker", "clock jumps"})  # they cost no reading
 TELLING: Final = ("obd_failed", "obd_silent", "obd_garbled", "obd_no_data", "power_low", "trips_cut_by_reboot")
 
@@ -201,7 +202,10 @@ class Account:
     def _excused_m(self, drive: Drive) -> float:
         """True distance while something was broken or was being got over."""
         spans = [(drive.start_ms, drive.start_ms + NOTICED_MS)]
+        full = [(from_ms, until_ms) for from_ms, until_ms, fault in self.soak.strikes if fault.name == "disk full"]
         for from_ms, until_ms, fault in self.soak.strikes:
+            if fault.name in CUTS:  # what a full disk had refused was in memory only
+                spans += [(full_ms, from_ms) for full_ms, ends_ms in full if full_ms <= from_ms <= ends_ms]
             if fault.name not in HARMLESS:
                 spans.append((from_ms, until_ms + RECOVERED_MS))
         return sum(
