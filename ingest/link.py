@@ -13,6 +13,9 @@ from device.contract.broker import BrokerAddress
 from device.contract.errors import TryAgainError, UbiError
 from ingest import mqtt
 
+# Room in the kernel for what comes while a segment is written, so that the broker works meanwhile and not afterwards.
+# A kernel gives at most what net.core.rmem_max says.
+WAITING_BYTES: Final = 4 * 2**20
 READ_BYTES: Final = 262_144  # read at once: some 500 messages, of which 10 ms of work
 
 
@@ -59,6 +62,7 @@ class Link:
         try:
             plain = socket.create_connection((address.host, address.port), connect_within_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAITING_BYTES)
             self._socket = tls.wrap_socket(plain, server_hostname=address.host) if tls else plain
         except OSError as error:
             raise LinkError(error.strerror or str(error)) from error

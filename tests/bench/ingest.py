@@ -33,6 +33,7 @@ from device.chain import Chain
 from device.contract import bodies, topics, wire
 from device.contract import wire_pb2 as pb
 from device.contract.signing import Signer
+from ingest.broker import WINDOW
 from ingest.worker import Limits
 from tests.bench.drives import recorded_drives
 from tests.bench.measure import ROOT, against, cpu_s, judged, measured
@@ -45,22 +46,25 @@ from tests.mosquitto import Mosquitto, find_mosquitto
 MESSAGES = 20_000
 BATCH_ROWS = 120  # a minute
 OFFLINE_CARS = 100
-REPEATS = 3
+REPEATS = 5
 WITHIN_S = 60
 QUIET_S = 10.0  # no ack for so long: no more will come
 SHARED = "$share/c-client/ubi/v1/+/up"
 PAHO = "tests.bench.paho_client"
-RECEIVE_WINDOW = 2_000  # the worker's
+RECEIVE_WINDOW = WINDOW  # the worker's
 SEGMENT = Limits().messages
 
 
 class Took(NamedTuple):
-    """Messages taken in `wall_s`, messages taken in the end, and the CPU seconds of the subscriber for those."""
+    """Messages taken in `wall_s`, messages taken in the end, and the CPU seconds of the subscriber for those; the
+    most memory that one worker held.
+    """
 
     messages: int
     wall_s: float
     acked: int
     cpu_s: float
+    peak_mb: float = 0.0
 
 
 def run() -> list[Row]:
@@ -104,6 +108,7 @@ def rows(runs: dict[str, list[Took]]) -> list[Row]:
         out.append(measured(f"{name}: samples", [BATCH_ROWS * value for value in rate[name]], "1/s"))
         out.append(measured(f"{name}: CPU", cpu_us[name], "us/message", cpu_us["C client"]))
         out.append(judged(f"{name}: acked at once", heard, "%", "all", lambda x: x == 100))
+        out.append(measured(f"{name}: peak memory of one", [took.peak_mb for took in runs[name]], "MB"))
     return out
 
 
@@ -195,7 +200,9 @@ def workers(count: int, server: Mosquitto, sent: list[bytes], folder: Path) -> T
         publisher.send(sent)
         acked = acks.wait_for(len(sent))
         messages_then, then_s = acks.mark
-        took = Took(messages_then, then_s - began_s, acked, sum(worker.cpu_s for worker in running) - used_s)
+        cpu_s_used = sum(worker.cpu_s for worker in running) - used_s
+        peak_mb = max(worker.peak_mb for worker in running)
+        took = Took(messages_then, then_s - began_s, acked, cpu_s_used, peak_mb)
     stored = sum(worker.counters["stored"] for worker in running)
     if stored != len(sent):
         raise RuntimeError(f"{stored} of {len(sent)} messages were stored")

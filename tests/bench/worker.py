@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.bench.measure import ROOT, cpu_s
+from tests.bench.measure import ROOT, cpu_s, memory_mb
 
 PATIENCE_S = 60.0
 
@@ -51,6 +51,11 @@ class IngestWorker:
     def cpu_s(self) -> float:
         """CPU seconds until now."""
         return cpu_s(self._process.pid)
+
+    @property
+    def peak_mb(self) -> float:
+        """Most memory held until now."""
+        return memory_mb(self._process.pid)
 
 
 def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
