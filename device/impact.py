@@ -43,6 +43,11 @@ class ImpactWatch:
         self._recent: deque[MotionSample] = deque()  # the last AROUND_MS, and AROUND_MS before the oldest open impact
         self._open: list[list[int]] = []  # t_ms and peak of the impacts whose report is due
 
+    @property
+    def watches(self) -> bool:
+        """Whether an impact is open, or might have motion before it."""
+        return bool(self._recent or self._open)
+
     def strike(self, t_ms: int, peak_cmps2: int) -> ImpactAlert | None:
         """Take a raw magnitude over the threshold; return what is to be told at once."""
         if self._open and t_ms - self._open[-1][0] <= AROUND_MS:
@@ -52,7 +57,7 @@ class ImpactWatch:
         return ImpactAlert(t_ms, peak_cmps2, self._around(t_ms))
 
     def push(self, sample: MotionSample) -> ImpactReport | None:
-        """Take the next final sample of the trip; return the report that it completes."""
+        """Take the next final cell since the trip began; return the report that it completes."""
         self._recent.append(sample)
         report = None
         if self._open and sample.t_ms >= self._open[0][0] + AROUND_MS:

@@ -184,6 +184,10 @@ class Pipeline:
                 raise RuntimeError("a sample outside a trip")
             out.append(sample)
             out += self._trip.push(sample)
+        if self._trip is not None:
+            now = cell.sample._replace(t_ms=cell.mono_ms - self._trip.start_ms)
+            for sample in samples if started else [now]:
+                out += self._trip.watch(sample)
         self._idle = self._trip is None and not is_active(cell.sample)
         return out
 

@@ -70,18 +70,25 @@ class RunningTrip:
             return GRADE_IMU
         return GRADE_GNSS if 2 * by_gnss > known else GRADE_OBD_SPEED
 
-    def push(self, sample: MotionSample) -> list[DetectedEvent | ImpactReport]:
-        """Take the next sample; return what it completed."""
+    def push(self, sample: MotionSample) -> list[DetectedEvent]:
+        """Take the next sample; return the events that it completed."""
         fed = self._fed
         fed[0] += 1
         fed[1] += sample.speed_dkmh is not None
         fed[2] += bool(sample.quality & QUALITY_GNSS_SPEED)
         fed[3] += bool(sample.quality & QUALITY_IMU)
         self._summary.push(sample)
-        found: list[DetectedEvent | ImpactReport] = [*self._count(*self._detector.push(sample))]
-        if sample.accel_peak_cmps2 is not None and (report := self.impacts.push(sample)) is not None:
-            found.append(report)
-        return found
+        return self._count(*self._detector.push(sample))
+
+    def watch(self, sample: MotionSample) -> list[ImpactReport]:
+        """Take the next cell, whether or not it will be a sample: after an accident a car stands with its engine off.
+
+        Once an IMU was heard every cell counts, so that the motion around an impact has no hole.
+        """
+        if sample.accel_peak_cmps2 is None and not self.impacts.watches:
+            return []
+        report = self.impacts.push(sample)
+        return [] if report is None else [report]
 
     def end(self) -> list[DetectedEvent | ImpactReport]:
         """The trip has ended: return what is still open."""

@@ -89,6 +89,29 @@ def test_the_event_of_the_grid_stands_beside_it_and_counts_in_the_summary():
     assert end.summary.event_counts[KIND_NUMBERS["impact"] * 8 + 1] == 1
 
 
+def stopped(found: list[Reading], stop_ms: int) -> list[Reading]:
+    """A car that stands with its engine off from then on; its IMU goes on."""
+    off = {"speed_kmh": 0.0, "rpm": 0.0}
+    return [r._replace(value=off.get(r.signal, r.value)) if r.t_ms > stop_ms else r for r in found]
+
+
+def test_an_impact_that_ends_the_drive_is_reported_after_5_s_with_the_motion_after_it():
+    outputs = play(calibrated(), stopped(drive_with(blow(20_013)), 20_050))
+    ((reported_ms, report),) = of(ImpactReport, outputs)
+    assert reported_ms <= 20_013 + AROUND_MS + 2_200
+    assert report.samples[-1].t_ms >= report.t_ms + AROUND_MS - IMU_PERIOD_MS
+    assert report.samples[-1].accel_peak_cmps2 is not None
+
+
+def test_cells_without_a_word_of_the_imu_leave_no_hole_in_a_report():
+    """The motion of a message has one period from its first sample to its last."""
+    found = [r for r in drive_with(blow(20_013)) if not (r.signal in AXES and 21_000 < r.t_ms < 22_000)]
+    ((_, report),) = of(ImpactReport, play(calibrated(), found))
+    times = [sample.t_ms for sample in report.samples]
+    assert times == list(range(times[0], times[-1] + 1, IMU_PERIOD_MS))
+    assert any(sample.accel_peak_cmps2 is None for sample in report.samples)
+
+
 def test_a_trip_that_ends_with_the_impact_reports_what_there_is():
     pipeline = calibrated()
     play(pipeline, drive_with(blow(29_000), seconds=30))
