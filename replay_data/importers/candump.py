@@ -87,28 +87,31 @@ class _Frames:
         self._path = path
 
     def replies(self) -> Iterator[Frame]:
-        damaged, first = 0, (0, b"")
+        damaged, first = 0, (0, "")
         with self._path.open("rb") as file:
             for line, text in enumerate(iter(lambda: file.readline(MAX_LINE), b""), start=1):
                 if not text.strip():
                     continue
-                found = FRAME.fullmatch(text)
-                if found is None:
+                try:
+                    frame = self._frame(text)
+                except ValueError as error:
                     damaged += 1
-                    first = first if first[0] else (line, text[:60].strip())
+                    first = first if first[0] else (line, str(error))
                     continue
                 self.met += 1
-                t_ms = self.clock.read(found["at"].decode())
-                data = _data(found)
-                if data and REPLY_ID.fullmatch(found["id"].upper()):
-                    yield Frame(t_ms, found["id"].upper(), data)
+                if frame.data and REPLY_ID.fullmatch(frame.ecu):
+                    yield frame
         if damaged > max(1, MAX_DAMAGED_SHARE * (damaged + self.met)):
-            fault = (
-                f"{first[1].decode(errors='replace')!r} is no frame ({damaged} of {damaged + self.met} lines are not)"
-            )
-            raise RecordingError(str(self._path), fault, line=first[0])
+            share = f"({damaged} of {damaged + self.met} lines are damaged)"
+            raise RecordingError(str(self._path), f"{first[1]} {share}", line=first[0])
         if damaged:
             self.clock.repairs["damaged_rows"] += damaged
+
+    def _frame(self, text: bytes) -> Frame:
+        found = FRAME.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text[:60].strip().decode(errors='replace')!r} is no frame")
+        return Frame(self.clock.read(found["at"].decode()), found["id"].upper(), _data(found))
 
 
 def _data(found: re.Match[bytes]) -> bytes:

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 DAY_MS: Final = 86_400_000
 HALF_DAY_MS: Final = DAY_MS // 2
+YEAR_MS: Final = 366 * DAY_MS
+LAST_MS: Final = 4_102_444_800_000  # 2100: no recording is from later
 LOCAL_START: Final = "local_start"
 MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -22,6 +24,8 @@ class Clock:
     1. A step back of up to `late_ms` is a row that was written late: it keeps its time ("late_rows").
     2. A longer step back is the clock being set: the row comes one median row spacing after the row before it, and
        all that follows is shifted with it, so that durations stay true ("clock_steps_back").
+    3. A step forward of over a year is a clock that began without its date: what was before moves up to one median
+       row spacing before it, so that the start is true as well ("clock_steps_forward").
 
     Parameters
     ----------
@@ -48,9 +52,15 @@ class Clock:
         ValueError
             The cell is no time, or lies before the first row.
         """
-        told_ms = self._parse(cell)
+        try:
+            told_ms = self._parse(cell)
+        except OverflowError:
+            raise ValueError(f"{cell[:40]!r} is no time") from None
+        if not -LAST_MS < told_ms < LAST_MS:
+            raise ValueError(f"{cell[:40]!r} is no time that anybody drove at")
         if self.first_ms is None:
             self.first_ms = told_ms
+            return 0
         step = self._stepped(told_ms - self.first_ms + self._shift - self._latest)
         if -self._late_ms <= step < 0:
             if self._latest + step < 0:
@@ -61,6 +71,11 @@ class Clock:
             self.repairs["clock_steps_back"] += 1
             spacing = self._median_spacing()
             self._shift += spacing - step
+            step = spacing
+        if step > YEAR_MS:
+            self.repairs["clock_steps_forward"] += 1
+            spacing = self._median_spacing()
+            self.first_ms += step - spacing
             step = spacing
         self._spacings[min(step, 10_000)] += 1
         self._latest += step

@@ -22,7 +22,7 @@ from typing import Final
 from device.contract.errors import RecordingError
 from device.contract.recording import RecordingHead
 from device.contract.signals import BY_NAME, Reading
-from replay_data.importers.clock import Clock
+from replay_data.importers.clock import LAST_MS, Clock
 from replay_data.importers.readings import collected, in_order, reading_of
 from replay_data.importers.table import Table, header_keys
 from replay_data.importers.units import SAME, Unit
@@ -109,8 +109,11 @@ def _trip(path: Path, zero_ms: int) -> tuple[int | None, int | None, str]:
             trip = json.loads(file.read(MAX_TRIP_BYTES))
         start = datetime.strptime(trip["start"], "%Y-%m-%d %H:%M:%S.%f%z")
         since_ms = zero_ms - int(trip["firstCollectionUptimeNanos"]) // 1_000_000
+        started_at_ms = round(start.timestamp() * 1_000) + since_ms
         offset = start.utcoffset()
-        offset_min = None if offset is None else round(offset.total_seconds() / 60)
-        return round(start.timestamp() * 1_000) + since_ms, offset_min, str(trip.get("smartphoneModel", ""))[:64]
-    except (OSError, ValueError, KeyError, TypeError):
+        phone = str(trip.get("smartphoneModel", ""))[:64].encode("utf-8", "replace").decode()
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None, None, ""
+    if offset is None or not 0 <= started_at_ms < LAST_MS:
+        return None, None, phone
+    return started_at_ms, round(offset.total_seconds() / 60), phone

@@ -121,6 +121,8 @@ class _Points:
     def _taken(self, parser: expat.XMLParserType, chunk: bytes, *, is_last: bool) -> Iterator[Reading]:
         try:
             parser.Parse(chunk, is_last)
+        except (LookupError, ValueError) as error:
+            raise RecordingError(str(self._path), f"is XML in an encoding that cannot be read: {error}") from None
         except expat.ExpatError as error:
             if self.clock.first_ms is None and not self._done:
                 fault = f"is no XML: {expat.ErrorString(error.code)}"

@@ -28,7 +28,7 @@ TITLE: Final = "IKHYD log"
 ZONE: Final = "America/Chicago"
 MAX_LINE: Final = 1_024
 MAX_DAMAGED_SHARE: Final = 0.01
-LINE: Final = re.compile(rb"(?P<ms>\d{13});(?:01(?P<pid>[0-9A-Fa-f]{2})|gps);(?P<value>[-+\d.eE:]*)\s*")
+LINE: Final = re.compile(rb"(?P<ms>[0-3]\d{12});(?:01(?P<pid>[0-9A-Fa-f]{2})|gps);(?P<value>[-+\d.eE:]*)\s*")
 SIGNAL_OF_PID: Final = {signal.pid: signal for signal in SIGNALS if signal.pid is not None}
 GPS: Final = (
     ("latitude_deg", SAME),

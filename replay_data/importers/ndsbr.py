@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[RecordingHead, list[Reading]]:
     head = RecordingHead(
         source=NAME,
         original=table.original,
-        driver=next((row.cells[position] for row in _table(path).rows()), ""),
+        driver=next((row.cells[position][:64] for row in _table(path).rows()), ""),
         started_at_ms=started_at_ms,
         utc_offset_min=utc_offset_min,
         repairs=dict(table.repairs),

@@ -66,5 +66,5 @@ def _date(cell: str) -> date | None:
     try:
         month, day, year = (int(part) for part in cell.split("/"))
         return date(year, month, day)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

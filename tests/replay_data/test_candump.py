@@ -87,7 +87,7 @@ def test_a_log_of_a_silent_bus_is_refused(tmp_path):
 def test_lines_that_are_no_frames_are_refused_with_the_first(tmp_path):
     lines = log(*["7E8#03410D32"] * 9)
     lines[3:6] = ["interface = can0", "x", "y"]
-    with pytest.raises(RecordingError, match=r"log:4: 'interface = can0' is no frame \(3 of 9 lines are not\)"):
+    with pytest.raises(RecordingError, match=r"log:4: 'interface = can0' is no frame \(3 of 9 lines are damaged\)"):
         load(written(tmp_path / "drive.log", lines))
 
 
