@@ -20,9 +20,16 @@ from typing import Any, Final, NamedTuple
 
 from tqdm import tqdm
 
+from device.contract import topics
 from ingest.contract.lake import Lake
+from ingest.contract.tables import SEALED
+from ingest.seal import seal
+from ingest.worker import Limits, Worker
+from tests.bench.drives import recorded_drives
+from tests.bench.fleet_cars import ROWS
 from tests.bench.measure import KB_PER_MB, ROOT, cpu_s, memory_mb
 from tests.bench.row import Row
+from tests.bench.wire import messages
 from tests.bench.worker import IngestWorker, free_port
 from tests.mosquitto import Mosquitto, find_mosquitto
 
@@ -30,8 +37,9 @@ CARS: Final = "tests.bench.fleet_cars"
 EVERY_S: Final = 10.0
 ON_TIME: Final = ((1_000, 20.0), (5_000, 20.0), (15_000, 20.0))
 PUSHED_CARS: Final = 5_000
-PUSHED: Final = (2_000, 4_000, 8_000, 12_000)  # messages a second
+PUSHED: Final = (2_000, 6_000, 12_000, 18_000, 24_000)  # messages a second
 PUSHED_S: Final = 8.0
+NOW_MS: Final = 1_795_000_000_000  # any time after the recordings
 LATE_S: Final = 5.0  # an ack later than this is a worker that does not keep up
 
 
@@ -45,7 +53,6 @@ class Took(NamedTuple):
     worker_mb: float
     broker_mb: float
     files: int
-    file_bytes: int
 
 
 def run() -> list[Row]:
@@ -62,7 +69,7 @@ def run() -> list[Row]:
             took.append(drive(binary, Path(folder) / str(number), cars, every_s, seconds))
             if took[-1].told["p99_s"] > LATE_S:
                 break
-    return [*on_time_rows(took[: len(ON_TIME)]), *pushed_rows(took[len(ON_TIME) :])]
+    return [*on_time_rows(took[: len(ON_TIME)]), *pushed_rows(took[len(ON_TIME) :]), *storage_rows()]
 
 
 def drive(binary: str, folder: Path, cars: int, every_s: float, seconds: float) -> Took:
@@ -79,10 +86,9 @@ def drive(binary: str, folder: Path, cars: int, every_s: float, seconds: float) 
                 broker_mb, worker_mb = memory_mb(server.pid, "VmHWM") - idle_mb, memory_mb(worker.pid, "VmHWM")
     finally:
         server.stop()
-    files = Lake(folder / "lake").message_files()
+    files = len(Lake(folder / "lake").message_files())
     worker_s, broker_s = (end - start for start, end in zip(before, after, strict=True))
-    size = sum(file.stat().st_size for file in files)
-    return Took(cars, told, worker_s, broker_s, worker_mb, broker_mb, len(files), size)
+    return Took(cars, told, worker_s, broker_s, worker_mb, broker_mb, files)
 
 
 @contextmanager
@@ -122,7 +128,6 @@ def on_time_rows(fleets: list[Took]) -> list[Row]:
             Row(f"{name}: memory of the worker", took.worker_mb, "MB"),
             Row(f"{name}: memory of the broker", KB_PER_MB * took.broker_mb / took.cars, "kB/car"),
             Row(f"{name}: files", took.files / took.told["took_s"], "1/s"),
-            Row(f"{name}: lake", took.file_bytes / sent, "B/message"),
         ]
     return rows
 
@@ -142,3 +147,25 @@ def pushed_rows(fleets: list[Took]) -> list[Row]:
             Row(f"{rate:,} messages/s: CPU of the cars", 1e6 * took.told["cpu_s"] / took.told["sent"], "us/message"),
         ]
     return [*rows, Row("cars that one worker carried, at a message every 10 s", carried, "cars")]
+
+
+def storage_rows() -> list[Row]:
+    """What recorded driving takes in the lake, ten seconds a message: as received, and sealed. No two are alike."""
+    rows = []
+    for drives in recorded_drives():
+        with tempfile.TemporaryDirectory() as folder:
+            lake, count = Lake(folder), 0
+            worker = Worker(lake, "w", lambda _topic, _payload: True, Limits(messages=2**31, payload_bytes=2**31))
+            for recording in drives.read():
+                for payload in messages(recording, ROWS):
+                    worker.take(topics.up(recording.device_id), payload, NOW_MS)
+                    count += 1
+            worker.flush(NOW_MS)
+            seal(lake, NOW_MS)
+            received = sum(file.stat().st_size for file in lake.message_files())
+            sealed = sum(file.stat().st_size for table in SEALED for file in lake.sealed_files(table))
+        rows += [
+            Row(f"{drives.name}: as received", received / count, "B/message"),
+            Row(f"{drives.name}: sealed beside it", sealed / count, "B/message"),
+        ]
+    return rows
