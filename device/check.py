@@ -25,6 +25,7 @@ FREE_MB: Final = 64  # an hour of driving with motion on is under 1 MB; the rest
 BYTES_PER_MB: Final = 1_000_000
 EXPIRES_DAYS: Final = 30
 
+KEY_FIX: Final = "name the right 'key_file', let this user read it, or enrol the device again"
 HELD: Final = "not tried: the running agent holds it; see its log"
 
 
@@ -33,7 +34,7 @@ def check(config: DeviceConfig) -> Iterator[Finding]:
     clock = SystemClock(config.zone)
     yield _clock(clock)
     yield _disk(config)
-    yield _part("key", lambda: _key(config), "give this user the right to read the file, or name another 'key_file'")
+    yield _part("key", lambda: _key(config), KEY_FIX)
     if config.client is not None:
         yield _certificate(config, datetime.now(UTC))
     try:

@@ -165,7 +165,8 @@ class Outbox:
                 return bytes(payload)
             log.error("%s: message %d was changed on the disk and is lost", self.path, seq)
             with self._file.transaction():
-                self._waiting -= self._file.run("DELETE FROM message WHERE seq = ?", (seq,))
+                deleted = self._file.run("DELETE FROM message WHERE seq = ?", (seq,))
+            self._waiting -= deleted  # not before the disk has taken it
             self._unsaved["damaged_messages"] += 1
         return None
 

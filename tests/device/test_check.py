@@ -151,6 +151,14 @@ def test_sensors_that_speak_but_do_not_serve_are_failures(tmp_path, capsys, monk
     assert "the sensor is dead" in found["imu"].fix
 
 
+def test_a_key_that_is_none_is_a_failure_with_what_may_mend_it(tmp_path):
+    (tmp_path / "ubi.key").write_bytes(b"hello")
+    key = by_part(itertools.islice(check(load_config(config_file(tmp_path))), 3))["key"]
+    assert not key.ok
+    assert "a device key has 32 bytes, this file has 5" in key.told
+    assert "enrol the device again" in key.fix
+
+
 def test_a_full_disk_and_a_missing_folder_are_failures(tmp_path, monkeypatch):
     monkeypatch.setattr("device.check.check_sensors", lambda *_: iter(()))
     usage = shutil.disk_usage(tmp_path)

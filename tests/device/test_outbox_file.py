@@ -149,3 +149,19 @@ def test_an_empty_file_becomes_an_outbox(tmp_path):
     (tmp_path / "a").touch()
     OutboxFile(tmp_path / "a").close()
     Outbox(tmp_path / "a").close()
+
+
+def test_a_changed_message_waits_as_long_as_the_disk_does_not_let_it_go(tmp_path):
+    with Outbox(tmp_path / "a") as outbox:
+        queue(outbox, event(), event())
+        outbox._file.run("UPDATE message SET payload = x'00' || payload WHERE seq = 1")
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "a-wal").stat().st_size, limits[1]))
+        try:
+            with pytest.raises(DiskError):
+                outbox.payload(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (outbox.waiting(), outbox.in_order(10)) == (2, [1, 2])
+        assert outbox.payload(1) is None
+        assert (outbox.waiting(), outbox.in_order(10)) == (1, [2])
