@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -142,10 +144,17 @@ def test_run_sends_trip_and_emergency_stop_and_sigterm_flushes_and_leaves_with_0
             return [message.body for message in insurer.messages if isinstance(message.body, kind)]
 
         command = [sys.executable, "-m", "ubi", "device", "run", "--config", str(path)]
-        with subprocess.Popen(command, cwd=REPOSITORY) as process:
-            until(lambda: bodies_of(bodies.Event) or process.poll() is not None)
-            process.send_signal(signal.SIGTERM)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(str(tmp_path / "notify"))
+            systemd.setblocking(False)
+            environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+            with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
+                until(lambda: bodies_of(bodies.Event) or process.poll() is not None)
+                process.send_signal(signal.SIGTERM)
+            told = [systemd.recv(1_000) for _ in range(3)]
         assert process.returncode == 0
+        assert told[0] == b"READY=1"
+        assert told[1].startswith(b"WATCHDOG=1\nSTATUS=awake, ")
         assert insurer.statuses[-1] == b"offline"
         with subprocess.Popen(command, cwd=REPOSITORY) as process:
             until(lambda: insurer.statuses.count(b"online") == 2 or process.poll() is not None)

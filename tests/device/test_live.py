@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import random
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from device.agent import AgentSettings
+from device.agent import Agent, AgentSettings
 from device.contract import bodies
 from device.contract import wire_pb2 as pb
+from device.contract.signals import Reading
+from device.outbox import Outbox
 from device.power import Power
-from tests.device.agents import decoded, of_kind
-from tests.device.virtual import Computer, Drive, World
+from device.sensors import IMU, Sensors
+from device.sources.obd import ObdSource
+from device.sources.schedule import PERIODS_MS
+from tests.device.agents import SIGNER, clock, decoded, of_kind
+from tests.device.virtual import Adapter, Computer, Drive, World
 
 SETTINGS = AgentSettings("car", patience_ms=30_000)
 MINUTE_MS = 60_000
@@ -148,3 +155,49 @@ def test_stopped_in_good_order_it_stores_what_it_has_heard(tmp_path):
     computer.cut()
     computer.start()
     assert computer.agent.readings == readings
+
+
+def test_periods_that_the_insurer_wants_hold_from_the_next_connection_on():
+    options: list[dict[str, Any]] = []
+
+    def spawn(text: str) -> Any:
+        options.append(json.loads(text))
+        return Adapter(World([Drive(0, 1)]), text, random.Random(0))
+
+    sensors = Sensors(ObdSource("/dev/obd", spawn=spawn))
+    list(sensors.take(0))
+    sensors.ask_every({"rpm": 5_000})
+    sensors.obd.pause()
+    sensors.obd.resume()
+    list(sensors.take(1_000))
+    assert [asked["periods_ms"]["rpm"] for asked in options] == [PERIODS_MS["rpm"], 5_000]
+    assert options[0]["periods_ms"].keys() == options[1]["periods_ms"].keys()
+
+
+def blow(at_ms: int, until_ms: int, peak_mps2: float) -> list[Reading]:
+    """An IMU at rest that is struck once, in a car that drives 50 km/h."""
+    readings = []
+    for t_ms in range(0, until_ms, 10):
+        if t_ms % 200 == 0:
+            readings += [Reading(t_ms, "speed_kmh", 50.0), Reading(t_ms, "rpm", 2_000.0)]
+        values = (peak_mps2 if t_ms == at_ms else 0.1, 0.0, 9.81, 0.0, 0.0, 0.0)
+        readings += [Reading(t_ms, signal, value) for signal, value in zip(sorted(IMU), values, strict=True)]
+    return readings
+
+
+def test_an_impact_is_stored_at_once_and_told_again_with_the_motion_around_it(tmp_path):
+    with Outbox(tmp_path / "a") as outbox:
+        agent = Agent(AgentSettings("car"), outbox, SIGNER.sign, clock())
+        seen_ms = None
+        for reading in blow(60_000, 90_000, 60.0):
+            agent.push(reading)
+            told = [message.body for message in decoded([row.payload for row in outbox.unacked(100)])]
+            if seen_ms is None and any(isinstance(body, bodies.Impact) for body in told):
+                seen_ms = reading.t_ms
+        alert, report = of_kind(decoded([row.payload for row in outbox.unacked(100)]), bodies.Impact)
+    assert seen_ms == 60_000
+    assert (alert.complete, report.complete) == (False, True)
+    assert alert.peak_cmps2 == report.peak_cmps2 > 5_000
+    assert alert.trip_seq == report.trip_seq == 1
+    assert report.speed_dkmh == 500
+    assert report.around.first_t_ms <= report.t_ms < report.around.first_t_ms + report.around.count * report.period_ms
