@@ -40,13 +40,24 @@ def open_port(name: str, baudrate: int) -> Port:
     OSError
         There is no such port, it is in use, or the system refuses the speed.
     """
-    return _SerialPort(name, baudrate)
+    return _SerialPort(name, baudrate, serial.Serial)
+
+
+def open_port_or_socket(name: str, baudrate: int) -> Port:
+    """Open a serial port, or the socket of a Wi-Fi adapter (socket://HOST:PORT), which may take 5 s.
+
+    Raises
+    ------
+    OSError
+        As `open_port`, or nobody listens there.
+    """
+    return _SerialPort(name, baudrate, serial.serial_for_url)
 
 
 class _SerialPort:
-    def __init__(self, name: str, baudrate: int) -> None:
+    def __init__(self, name: str, baudrate: int, opened: Callable[..., serial.Serial]) -> None:
         try:
-            self._serial = serial.Serial(name, baudrate, timeout=0, write_timeout=1, exclusive=True)
+            self._serial = opened(name, baudrate, timeout=0, write_timeout=1, exclusive=True)
         except ValueError as error:  # a speed this system does not know
             raise OSError(str(error)) from error
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from device.contract.signals import BY_NAME, Reading
 from device.sources.j1979 import Refusal
 from device.sources.obd_lines import Line, Reply, Stage
-from device.sources.serial_port import open_port
+from device.sources.serial_port import open_port_or_socket
 from device.sources.source import since_boot_ms
 
 SIGNAL: Final = "adapter_voltage_v"
@@ -37,7 +37,7 @@ def measure(options: dict[str, Any], say: Callable[[Line], None]) -> NoReturn:
     OSError
         The port cannot be opened or has gone.
     """
-    port = open_port(options["port"], options["baudrate"] or USUAL_BAUDRATE)
+    port = open_port_or_socket(options["port"], options["baudrate"] or USUAL_BAUDRATE)
     fileno = port.fileno()
     assert fileno is not None
     say(Stage("voltage", searching=False))

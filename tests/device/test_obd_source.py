@@ -198,6 +198,28 @@ def test_an_adapter_on_wifi_is_a_socket():
         assert not thread.is_alive()
 
 
+def test_the_voltage_of_a_parked_car_comes_over_wifi_too():
+    asked = []
+
+    def serve(server):
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            while data := connection.recv(64):
+                asked.append(data)
+                connection.sendall(b"12.6V\r\r>")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        with ObdSource(f"socket://127.0.0.1:{server.getsockname()[1]}", paused_voltage_ms=50) as source:
+            source.pause()
+            reading = Waiting(source).read(20)
+        thread.join(20)
+        assert not thread.is_alive()
+    assert (reading.signal, reading.value) == ("adapter_voltage_v", 12.6)
+    assert set(asked) == {b"ATRV\r"}
+
+
 def test_vanished_port_is_noticed_and_said_in_one_line(caplog):
     with (
         PlayedAdapter(Elm327(steady())) as adapter,
