@@ -203,9 +203,11 @@ class Account:
         """True distance while something was broken or was being got over."""
         spans = [(drive.start_ms, drive.start_ms + NOTICED_MS)]
         full = [(from_ms, until_ms) for from_ms, until_ms, fault in self.soak.strikes if fault.name == "disk full"]
-        for from_ms, until_ms, fault in self.soak.strikes:
+        for struck_ms, until_ms, fault in self.soak.strikes:
+            from_ms = struck_ms
             if fault.name in CUTS:  # what a full disk had refused was in memory only
-                spans += [(full_ms, from_ms) for full_ms, ends_ms in full if full_ms <= from_ms <= ends_ms]
+                for full_ms, ends_ms in reversed(full):
+                    from_ms = min(from_ms, full_ms) if full_ms <= from_ms <= ends_ms else from_ms
             if fault.name not in HARMLESS:
                 spans.append((from_ms, until_ms + RECOVERED_MS))
         return sum(
