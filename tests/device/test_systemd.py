@@ -55,5 +55,7 @@ def test_the_address_is_that_of_the_environment_abstract_ones_too(monkeypatch):
 
 def test_without_systemd_or_with_one_that_does_not_listen_nothing_happens(tmp_path, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    asked = []
     Systemd().ready()
-    Systemd(str(tmp_path / "nobody")).alive(0, lambda: "awake")
+    Systemd(str(tmp_path / "nobody")).alive(0, lambda: asked.append("awake") or "awake")
+    assert asked == ["awake"]

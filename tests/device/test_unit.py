@@ -20,7 +20,7 @@ PAGE = REPOSITORY / "docs" / "install-raspberry-pi.md"
 
 def setting(name: str) -> str:
     (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
-    return value
+    return str(value)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
