@@ -49,10 +49,10 @@ class Car:
         return self.battery.state
 
 
-def parked(settings: PowerSettings = SETTINGS, **told: float | None) -> Car:
+def parked(settings: PowerSettings = SETTINGS, **told: float) -> Car:
     """A car that was driven, parked and left alone."""
-    car = Car(settings).goes_on(MINUTE_MS, in_trip=True, rpm=2_000, speed_kmh=50, **told)
-    car.goes_on(settings.park_after_ms + 1_000, rpm=0, speed_kmh=0, **told)
+    car = Car(settings).goes_on(MINUTE_MS, in_trip=True, **{"rpm": 2_000, "speed_kmh": 50, **told})
+    car.goes_on(settings.park_after_ms + 1_000, in_trip=False, **{"rpm": 0, "speed_kmh": 0, **told})
     assert car.state is Power.PARKED
     car.history.clear()
     return car
