@@ -38,6 +38,12 @@ DOORS: dict[str, tuple[str, ...]] = {
     "urllib.request": (),  # the only way out of the car is the uplink
     "zstandard": ("device/contract/*.py",),
 }
+# What may be done to files, in ingest, but for `ingest/contract/durable.py`. These keep files of their own beside the
+# lake, or in it what is no table: keys, the registry, certificates, records of erasures and the lock of all workers.
+FILE_VERBS = {"unlink", "glob", "rglob", "iterdir", "stat", "is_file", "mkdir", "write_bytes", "write_text"}
+OWN_FILES = {f"ingest/{file}.py" for file in ("authority", "configure", "enrol", "registry")} | {
+    f"ingest/contract/{file}.py" for file in ("durable", "erasure", "private")
+}
 # The car has none of these.
 NOT_IN_THE_CAR = (
     "duckdb",
@@ -118,6 +124,18 @@ def test_an_io_library_enters_by_its_doors_only(library):
     files = sources(*PACKAGES) + top_level_modules()
     users = {name(f) for f in files if any(is_within(i, library) for i in imports(f))}
     assert sorted(u for u in users if not any(fnmatch(u, door) for door in DOORS[library])) == []
+
+
+def test_the_files_of_a_lake_are_touched_in_one_file():
+    def touches(file: Path) -> list[str]:
+        calls = (
+            node.func for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+        )
+        names = [ast.unparse(func) for func in calls]
+        return [n for n in names if n.rpartition(".")[2] in FILE_VERBS or n.startswith(("os.open", "fcntl."))]
+
+    files = [file for file in sources("ingest") if name(file) not in OWN_FILES]
+    assert {name(file): found for file in files if (found := touches(file))} == {}
 
 
 def test_the_car_has_no_data_frame_and_no_model():
