@@ -13,6 +13,7 @@ from device.contract import wire
 from ingest import compact as compacting
 from ingest import parts
 from ingest import seal as sealing
+from ingest.contract import durable
 from ingest.contract.lake import Lake
 from ingest.ledger import GIVE_UP_MS
 from ingest.seal import seal
@@ -156,3 +157,52 @@ def test_a_small_group_is_one_file_a_table_and_a_large_one_is_cut_by_days(tmp_pa
     seal(lake, START_MS + 7 * DAY_MS)
     assert lake.scan("motion").collect().height == 140
     assert len(before & set(lake.sealed_files("motion"))) == 5
+
+
+def test_a_later_sealing_may_be_killed_at_any_sync_rename_or_deletion(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def before(target, name, left):
+        real = getattr(target, name)
+
+        def step(*arguments, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return real(*arguments, **options)
+
+        return step
+
+    road = Road(random.Random(7))
+    road.drive(1, 3)
+    road.spoil()
+    half = len(road.sent) // 2
+    once = Lake(tmp_path / "once")
+    killed = Lake(tmp_path / "killed")
+    for lake in (once, killed):
+        store(lake, 0, START_MS, road.sent[: half // 2])
+        store(lake, 1, START_MS + 1, road.sent[half // 2 : half])
+        seal(lake, START_MS + 2)
+        store(lake, 2, START_MS + 3, road.sent[half:])
+    end_ms = START_MS + 3 * DAY_MS  # the day is over: its segments are joined
+    seal(once, end_ms)
+    deaths = 0
+    for allowed in range(0, 200, 2):
+        with monkeypatch.context() as patch:
+            left = [allowed]
+            for target, name in ((durable.os, "fsync"), (durable.Path, "replace"), (durable, "delete")):
+                patch.setattr(target, name, before(target, name, left))
+            try:
+                report = seal(killed, end_ms)
+            except Killed:
+                deaths += 1
+                assert killed.manifest().number in (1, 2)
+                continue
+        break
+    assert deaths > 8
+    assert seal(killed, end_ms)._replace(groups_written=0, groups_kept=0) == report._replace(
+        groups_written=0, groups_kept=0
+    )
+    assert sealed(killed) == sealed(once)
+    assert killed.scan_messages().drop("file").collect().equals(once.scan_messages().drop("file").collect())
