@@ -91,7 +91,7 @@ class Broker:
         self._probe_came = False
         self._acks: deque[tuple[str, bytes]] = deque()
         self._unconfirmed: set[int] = set()
-        self._window = ACKS_IN_FLIGHT
+        self._window = 0  # no ack goes before the broker has said how many it takes
         self._last_id = 0
         self._retry_at_s = 0.0
         self._wait_s = BACK_OFF_S[0]
@@ -211,7 +211,7 @@ class Broker:
 
     def _greeted(self, within_s: float) -> mqtt.Greeting | None:
         """Dial and greet; the broker's answer, None where it gives none."""
-        self._greeting = None
+        self._greeting, self._window = None, 0
         self._unconfirmed.clear()  # a clean session: the devices send again what these acks were for
         self._link = Link(self._address, self._tls, CONNECT_WITHIN_S, KEEPALIVE_S)
         limits = {mqtt.RECEIVE_MAXIMUM: WINDOW, mqtt.MAXIMUM_PACKET_SIZE: MAX_PACKET_BYTES}
