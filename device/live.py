@@ -38,6 +38,7 @@ STEP_MS: Final = 100  # readings are stamped where they arise: more steps a seco
 IDLE_MS: Final = 1_000  # parked, until something is heard
 COUNT_MS: Final = 1_000
 FLUSH_MS: Final = 3_000  # how long a stopped agent waits for acks; what is not acked then is sent after the next start
+PATIENCE_MS: Final = 30_000  # NTP over a mobile network, or a warm GNSS receiver, has told the time by then
 BYTES_PER_MB: Final = 1_000_000
 
 Stopping = Callable[[], bool]
@@ -201,7 +202,7 @@ def settings_of(config: DeviceConfig) -> AgentSettings:
         location=config.location,
         batch_ms=config.batch_s * 1_000,
         commit_ms=config.commit_s * 1_000,
-        patience_ms=30_000,
+        patience_ms=PATIENCE_MS,
         vehicle=config.vehicle,
     )
 
