@@ -8,6 +8,7 @@ Same broker, same messages, in turn. The time is from the first publish to the l
 to the application acks of all but its last segment: a last one that is not full waits a second for more. Messages are
 a minute of recorded driving each, as a car sends them: distinct, and valid. Two fleets: cars that were offline send
 many messages each and get one ack a segment; cars on the road send one each, so that every message needs an ack.
+UBI_BENCH_REALTIME=1 (as root) measures as if nobody else used the machine, a second or two at a time.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ from device.contract.signing import Signer
 from ingest.broker import WINDOW
 from ingest.worker import Limits
 from tests.bench.drives import recorded_drives
-from tests.bench.measure import ROOT, against, cpu_s, judged, measured
+from tests.bench.measure import ROOT, against, ahead_of_others, cpu_s, judged, measured
 from tests.bench.publisher import Publisher, publish_packet
 from tests.bench.row import Row
 from tests.bench.wire import messages
 from tests.bench.worker import IngestWorker, free_port, until
 from tests.mosquitto import Mosquitto, find_mosquitto
 
-MESSAGES = 20_000
+MESSAGES = 48_000  # a second of work, several segments for each worker
 BATCH_ROWS = 120  # a minute
 OFFLINE_CARS = 100
-REPEATS = 5
+REPEATS = 3
 WITHIN_S = 60
 QUIET_S = 10.0  # no ack for so long: no more will come
 SHARED = "$share/c-client/ubi/v1/+/up"
@@ -176,10 +177,11 @@ def subscriber(command: list[str], server: Mosquitto, sent: list[bytes]) -> Took
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         until(lambda: server.log.read_text().count(SHARED) > known)
         used_s = cpu_s(process.pid)
-        began_s = perf_counter()
-        publisher.send(sent)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = perf_counter() - began_s
+        with ahead_of_others(process.pid, server.pid, os.getpid()):
+            began_s = perf_counter()
+            publisher.send(sent)
+            _, status, usage = os.wait4(process.pid, 0)
+            wall_s = perf_counter() - began_s
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}")
@@ -196,9 +198,10 @@ def workers(count: int, server: Mosquitto, sent: list[bytes], folder: Path) -> T
         acks = stack.enter_context(heard_acks(server.port, len(sent) - count * SEGMENT))
         publisher = stack.enter_context(Publisher(server.port, "publisher"))
         used_s = sum(worker.cpu_s for worker in running)
-        began_s = perf_counter()
-        publisher.send(sent)
-        acked = acks.wait_for(len(sent))
+        with ahead_of_others(server.pid, os.getpid(), *(worker.pid for worker in running)):
+            began_s = perf_counter()
+            publisher.send(sent)
+            acked = acks.wait_for(len(sent))
         messages_then, then_s = acks.mark
         cpu_s_used = sum(worker.cpu_s for worker in running) - used_s
         peak_mb = max(worker.peak_mb for worker in running)
