@@ -35,7 +35,6 @@ from tests.bench.row import Row
 
 CARS = 100
 DAYS = 8
-MINUTES = 60  # a trip a day
 BATCHES = (50, 120, 500)  # rows of a message
 PERIOD_MS = 500
 START_MS = 1_767_225_600_000  # 2026-01-01
@@ -48,9 +47,7 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         lake, fleet = Lake(Path(folder) / "lake"), Fleet(CARS, driven_minutes())
         fleet.drive(lake, 0)
-        stored = size_of(lake.message_files())
         days = [sealed_on(lake, 0)]
-        sealed = size_of(lake.sealed_files("motion"))
         rewritten = [in_child(MODULE, "rewrite", lake.root, folder) for _ in range(3)]
         for day in tqdm(range(1, DAYS), desc="seal", unit="day", disable=None):
             fleet.drive(lake, day)
@@ -71,8 +68,6 @@ def run() -> list[Row]:
             measured(f"the last of {DAYS} days, CPU", [days[-1]["cpu_s"]], "s", [days[0]["cpu_s"]]),
             measured("nothing new, CPU", [idle["cpu_s"]], "s"),
             measured("peak memory", [max(day["peak_mb"] for day in days)], "MB"),
-            measured("motion row as received, 120 a message", [stored / rows], "B"),
-            measured("motion row sealed", [sealed / rows], "B"),
             *bytes_by_batch(Path(folder)),
         ]
 
@@ -85,7 +80,8 @@ def sealed_on(lake: Lake, day: int) -> dict[str, Any]:
 class Fleet:
     """Cars that drive the same minutes again and again, each a trip a day."""
 
-    def __init__(self, cars: int, minutes: list[Motion], batch: int = 120) -> None:
+    def __init__(self, cars: int, minutes: list[Motion], batch: int = 120, trip_minutes: int = 60) -> None:
+        self._trip_rows = trip_minutes * 60_000 // PERIOD_MS
         sign = Signer.from_seed(bytes(32)).sign
         self._batches = rebatched(minutes, batch)
         self._chains = [
@@ -113,7 +109,6 @@ class Fleet:
 
     def _trip(self, chain: Chain, start_ms: int, number: int) -> Iterator[bytes]:
         seq, at_ms = chain.next_seq, 0
-        rows = MINUTES * 60_000 // PERIOD_MS
 
         def add(body: bodies.Body) -> bytes:
             utc_ms = start_ms + at_ms
@@ -121,12 +116,12 @@ class Fleet:
             return message.payload
 
         yield add(bodies.TripStart(PERIOD_MS, start_ms, 60, 1, pb.GRADE_OBD_SPEED))
-        left = rows
+        left = self._trip_rows
         for body in islice(cycle(self._batches), number, None):
             yield add(replace(body, trip_seq=seq, first_t_ms=at_ms))
             at_ms += body.count * PERIOD_MS
             left -= body.count
-            if left <= 0:
+            if left < body.count:
                 break
         summary = TripSummary(duration_ms=at_ms, samples=at_ms // PERIOD_MS, distance_mm=50_000_000)
         yield add(bodies.TripEnd(seq, pb.END_INACTIVE, summary))
@@ -143,14 +138,16 @@ def rebatched(minutes: list[Motion], batch: int) -> list[Motion]:
 
 
 def bytes_by_batch(folder: Path) -> list[Row]:
-    """Bytes of a motion row in the segments, all messages of its trip counted, by rows a message."""
+    """Bytes of a motion row in the lake, by rows a message: one car that drives every recorded minute once."""
     out, minutes = [], driven_minutes()
     for batch in BATCHES:
         lake = Lake(folder / f"batch {batch}")
-        Fleet(10, minutes, batch).drive(lake, 0)
+        Fleet(1, minutes, batch, len(minutes)).drive(lake, 0)
         seal(lake, START_MS + DAY_MS // 2)
-        rows = read_files(lake.sealed_files("motion"), SEALED["motion"]).height
+        sealed = lake.sealed_files("motion")
+        rows = read_files(sealed, SEALED["motion"]).height
         out.append(measured(f"as received, {batch} rows a message", [size_of(lake.message_files()) / rows], "B/row"))
+        out.append(measured(f"sealed, {batch} rows a message", [size_of(sealed) / rows], "B/row"))
     return out
 
 
