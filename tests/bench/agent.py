@@ -1,6 +1,7 @@
 """What the agent costs the car: CPU to import, memory, CPU for an hour of driving, and how soon it notices silence.
 
     recording -> ELM327 responder -> pseudo-terminal -> python-OBD process -> `ubi device run` -> broker and worker
+              -> NMEA at 1 Hz, WT901 at 100 Hz -> pseudo-terminals ->
 
 The agent and its polling process run as in a car, in real time, and only they are counted. Beside it the agent's own
 part on whole recordings: readings in, outbox synced as in a car, no adapter and no network.
@@ -9,6 +10,7 @@ part on whole recordings: readings in, outbox synced as in a car, no adapter and
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -24,9 +27,14 @@ from tqdm import tqdm
 
 from device.agent import Agent, AgentSettings
 from device.clock import RecordedClock
+from device.contract.signals import Reading
 from device.outbox import Outbox
 from replay_data.elm327 import Elm327, PlayedAdapter
 from replay_data.player import Recording, read_recording
+from replay_data.pseudo_terminal import PlayClock
+from replay_data.sensors import G_MPS2
+from replay_data.serial_gnss import played_gnss
+from replay_data.serial_imu import played_imu
 from tests.bench.drives import hours, recorded_drives
 from tests.bench.measure import KB_PER_MB, ROOT, cpu_s, judged, measured, memory_mb, used
 from tests.bench.row import Row
@@ -34,7 +42,7 @@ from tests.bench.worker import IngestWorker, free_port, until
 
 REPEATS = 3
 RECORDINGS = 3  # of each kind
-DRIVEN_S = 30.0
+DRIVEN_S = 60.0
 START_MS = 60_000  # in the recording; the car is moving then
 ADAPTER_MS = 20.0  # latency of a good ELM327
 S_PER_HOUR = 3_600
@@ -50,8 +58,14 @@ zone = "Europe/Berlin"
 broker = "mqtt://127.0.0.1:{port}"
 obd_port = "{adapter}"
 obd_protocol = "6"
+gnss_port = "{gnss}"
+imu_port = "{imu}"
 motion = "full"
+location = "full"
 """
+ORIGIN_DEG = (49.0, 8.4)
+METRES_PER_DEGREE = 111_320.0
+GNSS_MS, IMU_MS = 1_000, 10
 
 
 def run() -> list[Row]:
@@ -86,10 +100,17 @@ def driving_rows(folder: Path) -> list[Row]:
     silent = threading.Event()
     elm = Elm327(recording.readings, lambda reply: b"" if silent.is_set() else reply)
     port = free_port()
+    clock = PlayClock(START_MS)
+    started_at_ms = recording.head.started_at_ms or 0
     with (
         IngestWorker(folder / "worker", folder / "lake", "--embedded-broker", str(port)) as worker,
-        PlayedAdapter(elm, START_MS, latency_ms=ADAPTER_MS) as adapter,
-        agent_process(folder, CONFIG.format(port=port, adapter=adapter.port)) as (pid, log),
+        PlayedAdapter(elm, latency_ms=ADAPTER_MS, clock=clock) as adapter,
+        played_gnss(gnss(recording.readings), started_at_ms, clock) as receiver,
+        played_imu(imu(recording.readings), clock) as box,
+        agent_process(folder, CONFIG.format(port=port, adapter=adapter.port, gnss=receiver.port, imu=box.port)) as (
+            pid,
+            log,
+        ),
     ):
         until(lambda: "PIDs" in log.read_text())
         polling = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
@@ -112,6 +133,36 @@ def driving_rows(folder: Path) -> list[Row]:
         Row("an hour of driving, CPU of the agent's own process", hour_s[0], "s"),
         judged("silent adapter noticed", [noticed_s], "s", "in 5 s, to the tenth", lambda s: round(s, 1) <= 5),
     ]
+
+
+def speeds(readings: list[Reading], step_ms: int) -> Iterator[tuple[int, float]]:
+    """Speed in m/s on a grid, by straight lines between the readings."""
+    told = [(r.t_ms, r.value / 3.6) for r in readings if r.signal == "speed_kmh" and r.value is not None]
+    t_ms = told[0][0] // step_ms * step_ms + step_ms
+    for (t0, v0), (t1, v1) in pairwise(told):
+        while t_ms <= t1:
+            yield t_ms, v0 + (v1 - v0) * (t_ms - t0) / (t1 - t0)
+            t_ms += step_ms
+
+
+def gnss(readings: list[Reading]) -> Iterator[Reading]:
+    """What a receiver tells of a drive to the north."""
+    north_m = 0.0
+    for t_ms, mps in speeds(readings, GNSS_MS):
+        north_m += mps * GNSS_MS / 1_000
+        yield Reading(t_ms, "latitude_deg", ORIGIN_DEG[0] + north_m / METRES_PER_DEGREE)
+        yield Reading(t_ms, "longitude_deg", ORIGIN_DEG[1])
+        yield Reading(t_ms, "gnss_speed_kmh", 3.6 * mps)
+        yield Reading(t_ms, "gnss_course_deg", 0.0)
+
+
+def imu(readings: list[Reading]) -> Iterator[Reading]:
+    """What a box mounted straight feels, with the noise of road and engine."""
+    rng = random.Random(1)
+    for (_, before), (t_ms, now) in pairwise(speeds(readings, IMU_MS)):
+        felt = ((now - before) * 1_000 / IMU_MS, 0.0, G_MPS2)
+        yield from (Reading(t_ms, f"accel_{a}_mps2", v + rng.gauss(0, 0.25)) for a, v in zip("xyz", felt, strict=True))
+        yield from (Reading(t_ms, f"gyro_{a}_dps", rng.gauss(0, 0.1)) for a in "xyz")
 
 
 def recorded_rows(folder: Path) -> list[Row]:
