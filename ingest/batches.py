@@ -150,7 +150,7 @@ class _Reader:
     """All bodies, each at the same field. Where one is not as expected, `sound` falls and it is read on as it comes."""
 
     def __init__(self, bodies: Sequence[bytes]) -> None:
-        self.content = b"".join(bodies) + bytes(_PADDING)
+        self.content = b"".join([*bodies, bytes(_PADDING)])
         self.bytes = np.frombuffer(self.content, dtype=np.uint8)
         self.ends: _Ints = np.cumsum(np.fromiter(map(len, bodies), np.int64, len(bodies)))
         self.at: _Ints = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]]) if bodies else self.ends
