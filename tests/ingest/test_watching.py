@@ -142,5 +142,11 @@ def test_the_units_run_commands_that_exist():
 
     for unit in UNITS.glob("*.service"):
         (line,) = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
-        words = line.partition(" ingest ")[2].replace("${BROKER}", "mqtts://b").replace("$OPTIONS", "").replace("$SEAL_OPTIONS", "").split()
+        words = (
+            line.partition(" ingest ")[2]
+            .replace("${BROKER}", "mqtts://b")
+            .replace("$OPTIONS", "")
+            .replace("$SEAL_OPTIONS", "")
+            .split()
+        )
         assert _parser().parse_args(words)
