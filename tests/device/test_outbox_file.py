@@ -148,7 +148,11 @@ def test_a_cut_off_query_is_no_damage(tmp_path):
 def test_an_empty_file_becomes_an_outbox(tmp_path):
     (tmp_path / "a").touch()
     OutboxFile(tmp_path / "a").close()
-    Outbox(tmp_path / "a").close()
+    with Outbox(tmp_path / "a") as outbox:
+        queue(outbox, event())
+        stream_id = outbox.stream_id
+    with Outbox(tmp_path / "a") as again:
+        assert (again.stream_id, again.waiting()) == (stream_id, 1)
 
 
 def test_a_changed_message_waits_as_long_as_the_disk_does_not_let_it_go(tmp_path):
