@@ -39,6 +39,7 @@ proto: $(READY) ## generate the wire code from the .proto files
 lock: $(READY) ## resolve the locks from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --extra dev -o lock/dev.txt
 	$(COMPILE) --extra device -c lock/dev.txt -o lock/device.txt
+	$(COMPILE) --extra peers -c lock/dev.txt -o lock/peers.txt
 	$(COMPILE) --extra spark -c lock/dev.txt -o lock/spark.txt
 
 clean: ## remove the environment, caches and outputs

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from tests.test_architecture import ROOT
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-LOCKS = ("device", "dev", "spark")
+LOCKS = ("device", "dev", "peers", "spark")
 
 
 def pins(lock: str) -> dict[str, set[str]]:
@@ -36,7 +36,7 @@ def test_a_lock_holds_its_extra_within_the_ranges(extra):
 
 def test_the_locks_agree_with_each_other():
     dev = pins("dev")
-    for lock in ("device", "spark"):
+    for lock in ("device", "peers", "spark"):
         assert {n: v for n, v in pins(lock).items() if dev.get(n, v) != v} == {}
 
 
