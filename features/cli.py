@@ -116,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         "--policies",
         type=Path,
         metavar="FILE",
-        help="Parquet or CSV with policy_id, driver_id, device_id, start, end; "
-        "without it each device is its own driver",
+        help="Parquet or CSV with policy_id, driver_id, device_id, start, end, and region (DE, DE-BY; for public "
+        "holidays) if known; without it each device is its own driver",
     )
 
     derive = command(

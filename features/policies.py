@@ -6,6 +6,7 @@ Judgements, numbered:
 2. A device belongs to one policy and driver at a time: rows that overlap for a device are refused, not guessed about.
 3. A trip that no policy covers is in no driver period; it is counted and logged.
 4. Without policies each device is its own driver, and the policy is null.
+5. `region` says whose public holidays count, as ISO 3166-1 or -2 (DE, DE-BY); an empty one means not known.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TEXT: Final = ("policy_id", "driver_id", "device_id")
 DATES: Final = ("start", "end")
+REGION: Final = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
 _FOREVER_MS: Final = 2**62
 
 
@@ -32,8 +34,8 @@ def read_policies(path: Path) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        policy_id, driver_id, device_id String, start_ms, end_ms Int64 (UTC, the end not included); sorted by
-        device_id and start_ms.
+        policy_id, driver_id, device_id, region String, start_ms, end_ms Int64 (UTC, the end not included); sorted by
+        device_id and start_ms. region is null where the file has none.
 
     Raises
     ------
@@ -46,15 +48,19 @@ def read_policies(path: Path) -> pl.DataFrame:
             raise PoliciesError(path, f"is missing; the file has {', '.join(frame.columns)}", name)
     rows = frame.select(
         pl.int_range(1, pl.len() + 1).alias("row"),
-        *(pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in TEXT),
+        *map(_text, TEXT),
+        _text("region") if "region" in frame.columns else pl.lit(None, pl.String).alias("region"),
         *(_date(frame[name], path) for name in DATES),
     )
     for name in (*TEXT, "start"):
         _refuse(rows, path, name, pl.col(name).is_null(), "is empty")
+    no_region = ~pl.col("region").str.contains(REGION)
+    _refuse(rows, path, "region", no_region, "is no ISO 3166 code; write a country or a part of one, as DE or DE-BY")
     _refuse(rows, path, "end", pl.col("end") < pl.col("start"), "is before start")
     policies = rows.filter(pl.col("end").is_null() | (pl.col("start") < pl.col("end"))).select(
         "row",
         *TEXT,
+        "region",
         start_ms=pl.col("start").cast(pl.Datetime("ms")).dt.epoch("ms"),
         end_ms=pl.col("end").cast(pl.Datetime("ms")).dt.epoch("ms").fill_null(_FOREVER_MS),
     )
@@ -66,7 +72,7 @@ def read_policies(path: Path) -> pl.DataFrame:
 
 
 def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
-    """Add `policy_id` and `driver_id` to trips.
+    """Add `policy_id`, `driver_id` and `region` to trips.
 
     Parameters
     ----------
@@ -78,10 +84,11 @@ def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        The trips in their order; both columns null where no policy covers the start.
+        The trips in their order; all three null where no policy covers the start.
     """
     if policies is None:
-        return trips.with_columns(policy_id=pl.lit(None, pl.String), driver_id=pl.col("device_id"))
+        nothing = pl.lit(None, pl.String)
+        return trips.with_columns(policy_id=nothing, driver_id=pl.col("device_id"), region=nothing)
     latest = (
         trips.select("device_id", "start_ms")
         .with_row_index("trip")
@@ -90,7 +97,12 @@ def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
         .sort("trip")
     )
     covered = pl.col("start_ms") < pl.col("end_ms")
-    return trips.with_columns(latest.select(pl.when(covered).then(pl.col("policy_id", "driver_id"))).get_columns())
+    told = latest.select(pl.when(covered).then(pl.col("policy_id", "driver_id", "region")))
+    return trips.with_columns(told.get_columns())
+
+
+def _text(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.String).str.strip_chars().replace("", None)
 
 
 def _date(column: pl.Series, path: Path) -> pl.Series:

@@ -58,6 +58,18 @@ def test_without_policies_each_device_is_its_own_driver():
     assert found.select("policy_id", "driver_id").rows() == [(None, "box")]
 
 
+def test_a_trip_gets_the_region_of_its_policy(tmp_path):
+    rows = [ROWS[0] | {"region": " DE-BY "}, ROWS[1] | {"region": ""}]
+    found = assign(trips(utc_ms(2025, 1, 1), utc_ms(2025, 3, 1)), read_policies(written(tmp_path, rows)))
+    assert found["region"].to_list() == ["DE-BY", None]
+
+
+def test_a_region_is_null_where_no_policies_or_none_of_them_tell_one(tmp_path):
+    for policies in (read_policies(written(tmp_path)), None):
+        found = assign(trips(utc_ms(2025, 1, 1)), policies)
+        assert (found.schema["region"], found["region"].to_list()) == (pl.String, [None])
+
+
 def test_a_row_that_ends_on_the_day_it_starts_covers_nothing(tmp_path):
     assert "dongle" not in read_policies(written(tmp_path))["device_id"]
 
@@ -67,6 +79,7 @@ WRONG = [
     ({"driver_id": " "}, "policies.csv, row 1, column driver_id: is empty"),
     ({"start": None}, "policies.csv, row 1, column start: is empty"),
     ({"start": "01.02.2025"}, "policies.csv, row 1, column start: '01.02.2025' is not a date"),
+    ({"region": "Bavaria"}, "policies.csv, row 1, column region: is no ISO 3166 code"),
     ({"end": "2024-12-31"}, "policies.csv, row 1, column end: is before start"),
     ({"end": "2025-02-16"}, "policies.csv, row 2, column start: lies in another row of the same device"),
 ]
