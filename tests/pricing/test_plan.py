@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from pricing.errors import PlanError
@@ -36,8 +38,8 @@ def test_a_plan_survives_its_json_form(name):
 
 
 def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
-    same = load_plan(written(tmp_path, 'plan_version = "default-1" # a comment\nbase = "default"\n'))
-    other = load_plan(written(tmp_path, 'plan_version = "default-1"\nbase = "default"\n[factor]\nupper = 1.4\n'))
+    same = load_plan(written(tmp_path, 'plan_version = "default-2" # a comment\nbase = "default"\n'))
+    other = load_plan(written(tmp_path, 'plan_version = "default-2"\nbase = "default"\n[factor]\nupper = 1.4\n'))
     assert same.content_hash() == load_plan().content_hash()
     assert other.content_hash() != load_plan().content_hash()
 
@@ -58,6 +60,17 @@ def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
         ("[model]\nleaves = 8\n", "a tree has at most two features"),
         ("[model]\nrounds = [0, 50, 20]\n", "model.rounds have to rise from 0"),
         ("[factor]\nbalance = 'both'\n", "factor.balance has to be"),
+        ("[factor]\nfactor_from = 'tiers'\n", "factor.factor_from has to be factor or tier"),
+        ("[credibility]\nown_claims = true\n", "needs tariff.bonus_malus = false"),
+        ("[model.search]\nleaves = [3, 4]\n", "a tree has at most two features"),
+        (
+            "[model.search]\nl3 = [1.0]\n",
+            "model.search.l3 is not a key of the plan; the keys are learning_rate, leaves",
+        ),
+        ("[model]\nlarge_claim_cap = -1\n", "model.large_claim_cap has to be at least 0"),
+        ("[customers]\nstars = [1.0, 2.0, 3.0, 4.0, 5.0]\n", "customers.stars has to fall"),
+        ("[customers]\nretention = []\n", "customers.retention has to hold"),
+        ("[monitor]\npsi_act = 0.05\n", "monitor: 0 < psi_watch < psi_act"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_file(tmp_path, text, message):
@@ -67,6 +80,34 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path, text, message):
     assert message in str(error.value)
     assert str(error.value).startswith(str(tmp_path / "mine.toml"))
     assert error.value.exit_code == 2
+
+
+def keys(content, prefix=""):
+    for name, value in content.items():
+        yield from keys(value, f"{prefix}{name}.") if isinstance(value, dict) else (prefix + name,)
+
+
+def test_the_default_plan_shows_every_key_there_is():
+    shown = tomllib.loads((FOLDER / "default.toml").read_text())
+    assert set(keys(shown)) == set(keys(load_plan().to_dict()))
+
+
+def test_a_plan_of_before_a_key_came_still_loads():
+    content = load_plan().to_dict()
+    for later in ("customers", "monitor", "profile"):
+        del content[later]
+    for later in ("severity", "large_claim_cap", "search"):
+        del content["model"][later]
+    del content["factor"]["factor_from"], content["credibility"]["own_claims"], content["tariff"]["bonus_malus"]
+    again = from_dict(content, "json")
+    assert again.factor == load_plan().factor
+    assert again.model == load_plan().model
+
+
+def test_a_nested_table_changes_only_the_keys_it_names(tmp_path):
+    plan = load_plan(written(tmp_path, 'base = "default"\nplan_version = "x"\n[model.search]\nl2 = [1.0, 100.0]\n'))
+    assert plan.model.search.l2 == (1.0, 100.0)
+    assert plan.model.folds == load_plan().model.folds
 
 
 def test_a_variant_needs_a_version_of_its_own(tmp_path):
