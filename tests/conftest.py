@@ -6,11 +6,15 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.mosquitto import Mosquitto, find_mosquitto
+
+if TYPE_CHECKING:
+    from tests.reference_model import Reference
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -28,6 +32,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}; UBI_SHARED_DATA names another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def reference(request: pytest.FixtureRequest) -> Reference:
+    """A risk model to see prices move by; kept in the cache of pytest for as long as the code is the same."""
+    from tests.reference_model import reference_model
+
+    return reference_model(request.config.cache.mkdir("reference-model"))
 
 
 @pytest.fixture
