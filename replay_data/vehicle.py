@@ -60,7 +60,7 @@ def drive(route: Route, driver: Driver, car: Car, rng: random.Random) -> list[Sa
     """Drive the route from standstill to standstill, the engine on a while before and off at the end."""
     ahead = Ahead(route, driver)
     leader = Leader(rng, driver)
-    engine = _Engine(car, driver, rng)
+    engine = Engine(car, driver.shift_up_rpm, rng)
     samples: list[Sample] = []
     distance_m = speed = accel = heading = mood = pedal = 0.0
     rest_s = rng.uniform(5, 15)  # standing before the start
@@ -110,21 +110,22 @@ def _stopping(stop: Stop, distance_m: float, speed: float) -> float:
     return -(speed**2) / (2 * left_m) if speed > 0.5 else -0.4
 
 
-class _Engine:
-    """Gear and engine speed."""
+class Engine:
+    """Gear and engine speed, step by step."""
 
     WHEEL_M: Final = 1.95  # circumference
     STOP_AFTER_S: Final = 1.5  # start-stop
 
-    def __init__(self, car: Car, driver: Driver, rng: random.Random) -> None:
+    def __init__(self, car: Car, shift_up_rpm: float, rng: random.Random) -> None:
         self._car = car
         self._rng = rng
-        self._shift_up_rpm = driver.shift_up_rpm * (0.72 if car.fuel == "diesel" else 1.0)
+        self._shift_up_rpm = shift_up_rpm * (0.72 if car.fuel == "diesel" else 1.0)
         self._gear = 0
         self._standing_s = 0.0
         self._moved = False
 
     def step(self, speed: float, *, on: bool) -> float | None:
+        """RPM at a speed, 0 while it is off or rests at a light; None where there is no engine."""
         if not self._car.ratios:
             return None
         self._standing_s = 0.0 if speed > 0 else self._standing_s + STEP_S

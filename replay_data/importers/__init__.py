@@ -23,6 +23,7 @@ from replay_data.importers import (
     nmea_log,
     obd_fusion,
     polidriving,
+    scene,
     sensor_log,
     torque,
     twizy_ev,
@@ -71,6 +72,7 @@ FORMATS: Final[tuple[Importer, ...]] = (
     driver_behavior,
     sensor_log,
     bmw_can,
+    scene,
 )
 
 
