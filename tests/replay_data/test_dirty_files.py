@@ -39,6 +39,13 @@ WHOLE = {
     "twizy": [TWIZY, *(f"06/30/2021,13:30:3{n},96,5,D,33,-6,142,1,22,68,Clouds,3,0,40" for n in range(5))],
     "driver-behavior": [IMU, *(f"14/05/2016 11:17:09,128932{n}3616460,0.1,0.2,9.8" for n in range(5))],
     "sensor-log": [SENSOR_LOG, *(f"2018-04-08 10:31:3{n}.0,152320149{n},3,-9,10,1,-1,0.1" for n in range(5))],
+    "scene": [
+        "scene = 1",
+        "started_at = 2026-03-10T08:00:00+01:00",
+        '[[step]]\ndo = "accelerate"\nto_kmh = 20',
+        '[[step]]\ndo = "curve"\nradius_m = 40',
+        '[[step]]\ndo = "brake"',
+    ],
     "phone": [PHONE, *(f"24-May-2019 18:11:2{n}.0,0,0,-1,0,0,0,4{n}.5,-91.5,2,190" for n in range(5))],
 }
 SHARED_NAMES = {"car-scanner", "sensor-log"}  # two layouts each
