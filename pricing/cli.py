@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LANGUAGES = ("en", "zh")
+_MONTHS_TOLD = 36  # of earned exposure, in the model's manifest
 
 
 def main(argv: list[str]) -> int:
@@ -94,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
+    from pricing.exposure import months_before
+    from pricing.judgements import Judged, judge_driving
     from pricing.plan import load_plan
     from pricing.portfolio import read_claims, read_policies
     from pricing.summary import trained
@@ -101,11 +104,21 @@ def _train(options: argparse.Namespace) -> int:
 
     plan = load_plan(options.plan)
     _make_folder(options.model)
-    policies = read_policies(options.policies)
-    claims = read_claims(options.claims, plan.tariff.covers)
+    judged = Judged()
+    policies = read_policies(options.policies, judged)
+    claims = read_claims(
+        options.claims, plan.tariff.covers, policies=policies, cap=plan.model.large_claim_cap, judged=judged
+    )
+    periods = _periods(options.features)
+    judge_driving(policies, periods, judged)
     dates = tuple(options.rating_date or ())
-    model = train(policies, claims, _periods(options.features), load_catalogue(), plan, dates, options.threads)
+    model = train(policies, claims, periods, load_catalogue(), plan, dates, options.threads)
+    model.diagnostics["portfolio"] = judged.table()
+    model.diagnostics["exposure_by_month"] = months_before(
+        policies, claims, date.fromisoformat(model.diagnostics["label_end"]), _MONTHS_TOLD
+    )
     model.save(options.model)
+    judged.write(options.model)
     summary = {"model_id": model.model_id, "calibration": asdict(model.calibration)} | model.diagnostics
     print(json.dumps(summary) if options.json else trained(model))
     return 0
@@ -121,6 +134,7 @@ def _make_folder(path: Path) -> None:
 
 def _score(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
+    from pricing.judgements import Judged, judge_driving
     from pricing.model import load_model
     from pricing.portfolio import read_policies, read_previous
     from pricing.score import score_book
@@ -128,12 +142,15 @@ def _score(options: argparse.Namespace) -> int:
 
     model = load_model(options.model)
     _make_folder(options.out)
-    policies = read_policies(options.policies)
+    judged = Judged()
+    policies = read_policies(options.policies, judged)
     previous = read_previous(options.previous) if options.previous else None
-    scored = score_book(
-        policies, _periods(options.features), load_catalogue(), model, options.rating_date, previous, options.lang
-    )
+    periods = _periods(options.features)
+    judge_driving(policies, periods, judged)
+    scored = score_book(policies, periods, load_catalogue(), model, options.rating_date, previous, options.lang)
+    scored.book["portfolio"] = judged.table()
     scored.save(options.out)
+    judged.write(options.out)
     print(json.dumps(scored.book) if options.json else table(scored.factors, scored.book))
     log.info("factors written to %s", options.out / "factors.parquet")
     return 0
@@ -199,7 +216,7 @@ def _rebuild(options: argparse.Namespace) -> Rebuilt:
 
 def _periods(folder: Path) -> pl.DataFrame:
     from features.contract.periods import DRIVER_PERIODS
-    from pricing.portfolio import read_table
+    from pricing.typed import read_table
 
     file = folder / "driver_periods.parquet"
     if not file.is_file():

@@ -1,50 +1,48 @@
 """Read policies, claims and earlier factors, from Parquet or CSV, and check every value that a price rests on.
 
-Judgements, numbered; what is dropped is counted and logged.
+What is decided about ordinary but doubtful rows is numbered in `judgements.py`. Conventions:
 
-1. `start` is covered, `end` is the first day that is not; an empty `end` means still running.
-2. `tariff_frequency` is for a policy year of 365 days; `tariff_premium` is for the row's days, earned evenly, so
-   such a row needs an end. Both become yearly on reading, and every later step multiplies by days.
-3. A policy may stand in several rows (changes, splits) that must not overlap: claims name a policy and a day,
-   so an overlap would count exposure and claims twice, and two drivers at once could not be told apart.
-4. A row that ends on the day it starts never was a risk: dropped.
-5. Each row of claims is one claim, nil claims too; the plan's `tariff.covers` chooses among covers. Where there is a
-   claim_id, it has to stand there once.
-6. A claim of a policy that is not in the file, or outside its days, is dropped.
+- `start` is covered, `end` is the first day that is not; an empty `end` means still running. `cancelled_on`, where the
+  file has it, is the first day that a cancellation left uncovered.
+- `tariff_frequency` is for a policy year of 365 days; `tariff_premium` is for the row's days as they were sold, earned
+  evenly, so such a row needs an end. Both become yearly on reading, and every later step multiplies by days.
+- A policy may stand in several rows, one after the other. Rows of two drivers that overlap are refused: a claim names a
+  policy and a day, so nobody could tell the drivers apart.
+- A claim is a claim_id, where there is one, else a row. Its amount is what is left after recoveries, and never below 0;
+  a claim whose amount was all recovered stays a claim, because the tariff counts it.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from features.contract import files
 from pricing.contract.factors import FACTORS
 from pricing.errors import PortfolioError
 from pricing.exposure import DAYS_PER_YEAR
-
-log = logging.getLogger(__name__)
+from pricing.judgements import Judged
+from pricing.typed import ROW, read_table, read_typed, refuse
 
 POLICY_COLUMNS: Final = {"policy_id": pl.String(), "driver_id": pl.String(), "start": pl.Date(), "end": pl.Date()}
 TARIFF_COLUMNS: Final = {"tariff_premium": pl.Float64(), "tariff_frequency": pl.Float64()}  # optional
 CLAIM_COLUMNS: Final = {"policy_id": pl.String(), "occurred_on": pl.Date()}
+_CLAIM_OPTIONAL: Final = {"amount": pl.Float64(), "claim_id": pl.String()}
 PREVIOUS_COLUMNS: Final = {"policy_id": pl.String(), "driver_id": pl.String(), "factor": pl.Float64()}
 LARGEST_FACTOR: Final = 10.0  # one absurd factor that a driver keeps would be paid by all others through the balance
-_TYPE_NAMES: Final = {
-    pl.Date(): "a date (YYYY-MM-DD)",
-    pl.Float64(): "a number",
-    pl.String(): "text",
-}
-_ROW: Final = "row"  # 1-based row of the file, carried until the checks are done
+_FOREVER: Final = pl.date(9999, 12, 31)
 
 
-def read_policies(path: Path) -> pl.DataFrame:
+def read_policies(path: Path, judged: Judged | None = None) -> pl.DataFrame:
     """Read policies, sorted by (policy_id, start).
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    judged : Judged, optional
+        Where judgements are counted and rows set aside are listed.
 
     Returns
     -------
@@ -57,65 +55,91 @@ def read_policies(path: Path) -> pl.DataFrame:
     PortfolioError
         With file, row and column of the first value that cannot be used.
     """
-    frame = _typed(read_table(path), path, POLICY_COLUMNS, TARIFF_COLUMNS, nullable=("end",))
+    judged = judged or Judged()
+    optional = {**TARIFF_COLUMNS, "cancelled_on": pl.Date()}
+    frame = read_typed(path, POLICY_COLUMNS, optional, nullable=("end", "cancelled_on"))
     for column in TARIFF_COLUMNS:
         if column in frame.columns:
-            _refuse(frame, path, column, ~((pl.col(column) > 0) & pl.col(column).is_finite()), "has to be above 0")
-    _refuse(frame, path, "end", pl.col("end") < pl.col("start"), "is before the start")
-    empty = frame.filter(pl.col("start") == pl.col("end")).height
-    if empty:
-        log.warning("%s: %d rows end on the day they start; not used", path, empty)
-    frame = frame.filter(pl.col("end").is_null() | (pl.col("start") < pl.col("end"))).sort("policy_id", "start")
-    covered_until = pl.col("end").fill_null(pl.date(9999, 12, 31)).shift(1).over("policy_id")
-    _refuse(frame, path, "start", pl.col("start") < covered_until, "overlaps another row of the same policy")
-    if frame.is_empty():
-        raise PortfolioError(path, "no policies")
+            refuse(frame, path, column, ~((pl.col(column) > 0) & pl.col(column).is_finite()), "has to be above 0")
+    refuse(frame, path, "end", pl.col("end") < pl.col("start"), "is before the start")
+    frame = _apart(frame, judged, path, 2, pl.struct(pl.exclude(ROW)).is_duplicated() & ~_first(pl.exclude(ROW)))
+    frame = _apart(frame, judged, path, 1, pl.col("start") == pl.col("end"))
     if "tariff_premium" in frame.columns:
-        _refuse(frame, path, "end", pl.col("end").is_null(), "is empty; a tariff_premium is for the days of its row")
+        refuse(frame, path, "end", pl.col("end").is_null(), "is empty; a tariff_premium is for the days of its row")
         days = (pl.col("end") - pl.col("start")).dt.total_days()
         frame = frame.with_columns((pl.col("tariff_premium") * DAYS_PER_YEAR / days).alias("premium_per_year"))
-    return frame.drop(_ROW)
+    frame = _cancelled(frame, path, judged)
+    frame = _replaced(frame.sort("policy_id", "start", ROW), path, judged)
+    if frame.is_empty():
+        raise PortfolioError(path, "no policies")
+    _count_changes(frame, judged)
+    return frame.drop(ROW)
 
 
-def read_claims(path: Path, covers: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Read claims of the given covers (empty: all), sorted by (policy_id, occurred_on).
+def read_claims(
+    path: Path,
+    covers: tuple[str, ...] = (),
+    *,
+    policies: pl.DataFrame | None = None,
+    cap: float = 0.0,
+    judged: Judged | None = None,
+) -> pl.DataFrame:
+    """Read claims of the given covers (empty: all), sorted by (policy_id, occurred_on, amount).
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    covers : tuple of str
+        Empty: all.
+    policies : pl.DataFrame, optional
+        As from `read_policies`: claims that none of them covers are set aside.
+    cap : float
+        A claim counts with at most this amount; 0: no cap.
+    judged : Judged, optional
+        Where judgements are counted and rows set aside are listed.
 
     Returns
     -------
     pl.DataFrame
-        policy_id String, occurred_on Date.
+        policy_id String, occurred_on Date, amount Float64 (null where the file has none).
 
     Raises
     ------
     PortfolioError
         With file, row and column of the first value that cannot be used.
     """
-    frame = _typed(read_table(path), path, CLAIM_COLUMNS, {"amount": pl.Float64()})
-    if "amount" in frame.columns:
-        _refuse(frame, path, "amount", pl.col("amount") < 0, "is negative")
-    if covers:
-        if "cover" not in frame.columns:
-            raise PortfolioError(
-                path, "the plan names covers (tariff.covers) and there is no such column", column="cover"
-            )
-        known = frame["cover"].cast(pl.String).unique().to_list()
-        for cover in covers:
-            if cover not in known:
-                raise PortfolioError(path, f"no claim has the cover '{cover}' of the plan", column="cover")
-        frame = frame.filter(pl.col("cover").cast(pl.String).is_in(covers))
-    if "claim_id" in frame.columns:
-        twice = pl.col("claim_id").is_not_null() & pl.col("claim_id").is_duplicated()
-        _refuse(frame, path, "claim_id", twice, "stands there twice; one row a claim, or choose covers in the plan")
-    return frame.select(*CLAIM_COLUMNS).sort(*CLAIM_COLUMNS)
+    judged = judged or Judged()
+    frame = read_typed(path, CLAIM_COLUMNS, _CLAIM_OPTIONAL, nullable=tuple(_CLAIM_OPTIONAL))
+    told = "amount" in frame.columns
+    if told:
+        refuse(frame, path, "amount", ~pl.col("amount").is_finite(), "has to be a finite number")
+    frame = _of_covers(frame, path, covers, judged)
+    for name, kind in _CLAIM_OPTIONAL.items():
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, kind).alias(name))
+    if policies is not None:
+        frame = _apart(frame, judged, path, 9, ~pl.col("policy_id").is_in(policies["policy_id"].unique().implode()))
+        frame = _apart(frame, judged, path, 10, ~pl.col(ROW).is_in(_covered(frame, policies).implode()))
+    frame = _apart(frame, judged, path, 11, pl.col("claim_id").is_null() & (pl.col("amount") < 0))
+    claims = _net(frame, path, judged)
+    if told:
+        judged.count(13, claims.filter(pl.col("amount") <= 0, pl.col("gross") > 0).height)
+        judged.count(14, claims["amount"].null_count())
+    claims = claims.with_columns(pl.col("amount").clip(lower_bound=0.0))
+    if cap:
+        large = claims.filter(pl.col("amount") > cap)
+        judged.count(15, large.height, float((large["amount"] - cap).sum()))
+        claims = claims.with_columns(pl.col("amount").clip(upper_bound=cap))
+    return claims.select(*CLAIM_COLUMNS, "amount").sort(*CLAIM_COLUMNS, "amount")
 
 
 def read_previous(path: Path) -> pl.DataFrame:
     """Read the factor table of the last rating: policy_id, driver_id, factor."""
-    frame = _typed(read_table(path), path, PREVIOUS_COLUMNS, {})
-    _refuse(frame, path, "factor", ~((pl.col("factor") > 0) & pl.col("factor").is_finite()), "has to be above 0")
+    frame = read_typed(path, PREVIOUS_COLUMNS, {})
+    refuse(frame, path, "factor", ~((pl.col("factor") > 0) & pl.col("factor").is_finite()), "has to be above 0")
     absurd = ~pl.col("factor").is_between(1 / LARGEST_FACTOR, LARGEST_FACTOR)
-    _refuse(frame, path, "factor", absurd, "is no premium factor, 1 being the tariff; is it in per cent?")
-    _refuse(frame, path, "policy_id", pl.struct("policy_id", "driver_id").is_duplicated(), "stands there twice")
+    refuse(frame, path, "factor", absurd, "is no premium factor, 1 being the tariff; is it in per cent?")
+    refuse(frame, path, "policy_id", pl.struct("policy_id", "driver_id").is_duplicated(), "stands there twice")
     return frame.select(*PREVIOUS_COLUMNS).sort("policy_id", "driver_id")
 
 
@@ -137,48 +161,90 @@ def read_book(folder: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     return table, book
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet or CSV file, see `features.contract.files`."""
-    return files.read_table(path, PortfolioError)
+def _apart(frame: pl.DataFrame, judged: Judged, path: Path, number: int, aside: pl.Expr) -> pl.DataFrame:
+    """Set rows aside, and give the others."""
+    marked = frame.with_columns(aside.fill_null(value=False).alias("__aside"))
+    judged.set_aside(number, path, marked.filter("__aside")[ROW].sort())
+    return marked.filter(~pl.col("__aside")).drop("__aside")
 
 
-def _typed(
-    frame: pl.DataFrame,
-    path: Path,
-    required: Mapping[str, pl.DataType],
-    optional: Mapping[str, pl.DataType],
-    nullable: tuple[str, ...] = (),
-) -> pl.DataFrame:
-    missing = [name for name in required if name not in frame.columns]
-    if missing:
-        raise PortfolioError(path, f"is missing; the columns are {', '.join(frame.columns)}", column=missing[0])
-    wanted = dict(required) | {name: kind for name, kind in optional.items() if name in frame.columns}
-    frame = frame.with_row_index(_ROW, offset=1)
-    for name, kind in wanted.items():
-        raw = frame[name].str.strip_chars().replace("", None) if frame[name].dtype == pl.String else frame[name]
-        typed = _cast(raw, kind)
-        wrong = typed.is_null() & raw.is_not_null()
-        if wrong.any():
-            row = wrong.arg_max() or 0
-            raise PortfolioError(path, f"'{raw[row]}' is not {_TYPE_NAMES[kind]}", row + 1, name)
-        if name not in nullable and typed.null_count():
-            raise PortfolioError(path, "is empty", (typed.is_null().arg_max() or 0) + 1, name)
-        frame = frame.with_columns(typed.alias(name))
-    return frame
+def _first(columns: pl.Expr) -> pl.Expr:
+    return pl.struct(columns).is_first_distinct()
 
 
-def _cast(raw: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Values as `kind`, null where they cannot be."""
-    if kind != pl.Date():
-        return raw.cast(kind, strict=False)
-    if raw.dtype == pl.String:
-        return raw.str.to_date("%Y-%m-%d", strict=False)
-    # A number would be taken for days since 1970, 20250101 for the year 57,000.
-    return raw.cast(kind) if raw.dtype.is_temporal() else raw.clear(len(raw)).cast(kind)
+def _cancelled(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
+    if "cancelled_on" not in frame.columns:
+        return frame
+    frame = _apart(frame, judged, path, 3, pl.col("cancelled_on") <= pl.col("start"))
+    early = (pl.col("cancelled_on") < pl.col("end").fill_null(_FOREVER)).fill_null(value=False)
+    judged.count(4, frame.filter(early).height)
+    return frame.with_columns(pl.when(early).then("cancelled_on").otherwise("end").alias("end"))
 
 
-def _refuse(frame: pl.DataFrame, path: Path, column: str, wrong: pl.Expr, reason: str) -> None:
-    rows = frame.filter(wrong.fill_null(value=False)).sort(_ROW)
-    if rows.height:
-        value = rows[column][0]
-        raise PortfolioError(path, reason if value is None else f"'{value}' {reason}", rows[_ROW][0], column)
+def _replaced(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
+    """Cut rows that the next row of the same policy and driver replaces; refuse other overlaps."""
+    end, next_start = pl.col("end").fill_null(_FOREVER), pl.col("start").shift(-1).over("policy_id")
+    overlaps = frame.with_columns(
+        __next=next_start,
+        __taken=(pl.col("start") < end.shift(1).over("policy_id")).fill_null(value=False),
+        __inside=(end < end.shift(1).over("policy_id")).fill_null(value=False),
+        __driver=pl.col("driver_id").shift(1).over("policy_id"),
+        __same_day=(pl.col("start") == pl.col("start").shift(1).over("policy_id")).fill_null(value=False),
+    )
+    plain = "overlaps another row of the same policy"
+    taken = pl.col("__taken")
+    refuse(overlaps, path, "start", taken & (pl.col("__driver") != pl.col("driver_id")), f"{plain}, of another driver")
+    refuse(overlaps, path, "start", taken & pl.col("__same_day"), f"{plain} from its first day on")
+    refuse(overlaps, path, "start", taken & pl.col("__inside"), f"{plain} and ends before it does")
+    cut = (pl.col("__next") < end).fill_null(value=False)
+    judged.count(5, overlaps.filter(cut).height)
+    return overlaps.with_columns(pl.when(cut).then("__next").otherwise("end").alias("end")).select(frame.columns)
+
+
+def _count_changes(frame: pl.DataFrame, judged: Judged) -> None:
+    by_driver = frame.sort("driver_id", "start", ROW)
+    running = pl.col("end").fill_null(_FOREVER).cum_max().shift(1).over("driver_id")
+    judged.count(6, by_driver.filter(pl.col("start") < running).height)
+    who = [name for name in ("driver_id", "device_id") if name in frame.columns]
+    changed = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1).over("policy_id") for name in who)
+    judged.count(7, frame.filter(changed.fill_null(value=False)).height)
+
+
+def _of_covers(frame: pl.DataFrame, path: Path, covers: tuple[str, ...], judged: Judged) -> pl.DataFrame:
+    if not covers:
+        return frame
+    if "cover" not in frame.columns:
+        raise PortfolioError(path, "the plan names covers (tariff.covers) and there is no such column", column="cover")
+    known = frame["cover"].cast(pl.String).unique().to_list()
+    for cover in covers:
+        if cover not in known:
+            raise PortfolioError(path, f"no claim has the cover '{cover}' of the plan", column="cover")
+    chosen = frame.filter(pl.col("cover").cast(pl.String).is_in(covers))
+    judged.count(8, frame.height - chosen.height)
+    return chosen
+
+
+def _covered(claims: pl.DataFrame, policies: pl.DataFrame) -> pl.Series:
+    """Row numbers of claims on a day that their policy covers."""
+    rows = policies.select("policy_id", "start", pl.col("end").fill_null(_FOREVER))
+    found = claims.select(ROW, *CLAIM_COLUMNS).join(rows, on="policy_id")
+    return found.filter(pl.col("occurred_on").is_between("start", "end", closed="left"))[ROW].unique()
+
+
+def _net(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
+    """One row a claim, its amounts added up in whole cents; `gross` is what was paid before recoveries."""
+    frame = frame.sort(ROW).with_columns(cents=(pl.col("amount") * 100).round().cast(pl.Int64))
+    known = pl.col("claim_id").is_not_null()
+    elsewhere = pl.any_horizontal(pl.col(n) != pl.col(n).first().over("claim_id") for n in CLAIM_COLUMNS)
+    refuse(frame, path, "claim_id", known & elsewhere, "stands there already, with another policy or day")
+    claims = (
+        frame.with_columns(claim=pl.when(known).then("claim_id"), own=pl.when(~known).then(ROW))
+        .group_by("claim", "own")
+        .agg(
+            *(pl.col(name).first() for name in CLAIM_COLUMNS),
+            pl.when(pl.col("cents").is_not_null().any()).then(pl.col("cents").sum()).alias("net"),
+            pl.col("cents").clip(lower_bound=0).sum().alias("gross"),
+        )
+    )
+    judged.count(12, frame.height - claims.height)
+    return claims.with_columns(amount=pl.col("net") / 100)

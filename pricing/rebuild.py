@@ -18,10 +18,11 @@ from pricing.errors import PortfolioError
 from pricing.factor import Book, factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
-from pricing.portfolio import read_book, read_table
+from pricing.portfolio import read_book
 from pricing.reasons import Effects
 from pricing.receipt import CODE_VERSION, receipt, row_hashes
 from pricing.score import model_features
+from pricing.typed import read_table
 
 # Layers that are made of the driver's features: they cannot come out again once those were erased.
 FROM_FEATURES = ("features", "relativity", "factor", "receipt")

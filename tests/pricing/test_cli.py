@@ -48,6 +48,7 @@ def test_files_of_training_and_scoring(inputs):
         "manifest.json",
         "model.txt",
         "pair_effects.csv",
+        "set_aside.csv",
     ]
     table = pl.read_parquet(inputs / "out" / "factors.parquet")
     assert table.height == 3_000
@@ -219,7 +220,18 @@ def test_claims_of_unknown_policies_are_counted_and_told(inputs, caplog, tmp_pat
         strange = strange.with_columns(claim_id=pl.Series(["x1", "x2"]))
     pl.concat([claims, strange]).write_csv(tmp_path / "claims.csv")
     assert ubi.main([*train(inputs, claims=tmp_path / "claims.csv"), "--model", str(tmp_path / "model")]) == 0
-    assert "2 claims name a policy that is not in the file, the first nobody" in caplog.text
+    assert "claims.csv: 2 rows are set aside: they name a policy that is not in the file" in caplog.text
+    set_aside = pl.read_csv(tmp_path / "model" / "set_aside.csv")
+    assert set_aside.filter(judgement=9).select("file", "row", "judgement").rows() == [
+        ("claims.csv", claims.height + 1, 9),
+        ("claims.csv", claims.height + 2, 9),
+    ]
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    counts = {row["number"]: row["count"] for row in manifest["diagnostics"]["portfolio"]}
+    assert counts[9] == 2
+    months = manifest["diagnostics"]["exposure_by_month"]
+    assert sum(row["claims"] for row in months) <= claims.height
+    assert months[-1]["years"] > 0
 
 
 def test_semicolons_and_folders_are_told_as_what_they_are(inputs, capsys, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.exposure import add_months, earned, total, with_claims
+from pricing.exposure import add_months, by_month, earned, total, with_claims
 
 R = date(2025, 1, 1)
 
@@ -92,6 +92,23 @@ def test_splitting_the_rows_of_a_policy_changes_no_bit(cuts, days, months):
     whole = policies(("p", "d", edges[0], edges[-1]))
     incidents = claims(*(("p", day) for day in days))
     assert label(split, incidents, months).equals(label(whole, incidents, months))
+
+
+def test_amounts_are_counted_in_whole_cents_and_nil_claims_are_not_paid():
+    found = claims(("p", R), ("p", R), ("p", R)).with_columns(amount=pl.Series([0.1, 0.2, 0.0]))
+    row = label(policies(("p", "d", R, None)), found)
+    assert row.select("claims", "paid_claims", "claim_cents").rows() == [(3, 2, 30)]
+    assert "claim_cents" not in label(policies(("p", "d", R, None)), claims(("p", R))).columns
+
+
+@given(st.lists(st.dates(date(2024, 6, 2), date(2025, 5, 31)), unique=True, max_size=6))
+def test_months_add_up_to_the_whole_however_rows_are_split(cuts):
+    edges = [date(2024, 6, 1), *sorted(cuts), date(2025, 6, 1)]
+    split = policies(*(("p", "d", low, high) for low, high in pairwise(edges)))
+    months = by_month(split, claims(("p", date(2024, 6, 1)), ("p", date(2025, 5, 31))), date(2024, 5, 1), 14)
+    assert months["years"].sum() == pytest.approx(1.0, abs=1e-12)
+    assert months["claims"].to_list() == [0, 1, *[0] * 10, 1, 0]
+    assert months["policies"].max() == 1
 
 
 def test_a_row_has_the_same_years_alone_and_in_company():

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pricing.errors import PortfolioError
+from pricing.judgements import JUDGEMENTS, Judged, judge_driving
 from pricing.portfolio import read_claims, read_policies, read_previous
 
 POLICIES = """policy_id,driver_id,start,end,tariff_premium,tariff_frequency,territory
@@ -83,22 +84,91 @@ def test_rows_of_one_policy_may_follow_each_other(tmp_path):
     assert read_policies(written(tmp_path, split + "\np1,d1,2025-06-01,2026-01-01,214,0.05,north\n")).height == 3
 
 
-def test_an_open_row_that_is_followed_by_another_overlaps(tmp_path):
-    rows = "policy_id,driver_id,start,end\np1,d1,2025-01-01,\np1,d1,2025-06-01,2026-01-01\n"
-    with pytest.raises(PortfolioError, match="row 2, column start"):
+def judged_policies(tmp_path, text):
+    judged = Judged()
+    return read_policies(written(tmp_path, text), judged), judged
+
+
+def test_a_row_ends_where_the_next_of_its_policy_and_driver_starts(tmp_path):
+    rows = "policy_id,driver_id,start,end,tariff_premium\np1,d1,2025-01-01,2026-01-01,365\n"
+    found, judged = judged_policies(tmp_path, rows + "p1,d1,2025-06-01,2026-01-01,428\n")
+    assert found.select("start", "end", "premium_per_year").rows() == [
+        (date(2025, 1, 1), date(2025, 6, 1), 365.0),
+        (date(2025, 6, 1), date(2026, 1, 1), 730.0),
+    ]
+    assert judged.rows == {5: 1}
+    running, _ = judged_policies(tmp_path, "policy_id,driver_id,start,end\np1,d1,2025-01-01,\np1,d1,2025-06-01,\n")
+    assert running["end"].to_list() == [date(2025, 6, 1), None]
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (
+            "p1,d2,2025-06-01,2026-01-01",
+            "row 2, column start: '2025-06-01' overlaps another row of the same policy, of",
+        ),
+        (
+            "p1,d1,2025-01-01,2026-02-01",
+            "row 2, column start: '2025-01-01' overlaps another row of the same policy from",
+        ),
+        ("p1,d1,2025-06-01,2025-07-01", "overlaps another row of the same policy and ends before it does"),
+    ],
+)
+def test_rows_that_contradict_each_other_are_refused(tmp_path, second, told):
+    rows = f"policy_id,driver_id,start,end\np1,d1,2025-01-01,2026-01-01\n{second}\n"
+    with pytest.raises(PortfolioError) as error:
         read_policies(written(tmp_path, rows))
+    assert told in str(error.value)
+
+
+def test_a_refusal_says_how_many_rows_are_like_the_first(tmp_path):
+    with pytest.raises(PortfolioError, match=r"row 1, column start: 'x' is not a date .*; 2 rows are like this"):
+        read_policies(written(tmp_path, "policy_id,driver_id,start,end\np1,d1,x,\np2,d2,x,\n"))
+
+
+def test_a_cancelled_row_earns_to_that_day_the_premium_of_its_term(tmp_path):
+    head = "policy_id,driver_id,start,end,tariff_premium,cancelled_on\n"
+    text = head + "p1,d1,2025-01-01,2026-01-01,365,2025-03-01\np2,d2,2025-01-01,2026-01-01,365,\n"
+    found, judged = judged_policies(tmp_path, text + "p3,d3,2025-01-01,2026-01-01,365,2025-01-01\n")
+    assert found.select("policy_id", "end", "premium_per_year").rows() == [
+        ("p1", date(2025, 3, 1), 365.0),
+        ("p2", date(2026, 1, 1), 365.0),
+    ]
+    assert judged.rows == {3: 1, 4: 1}
+
+
+def test_rows_set_aside_are_listed_with_file_row_and_reason(tmp_path):
+    text = POLICIES + "p1,d1,2025-01-01,2026-01-01,365,0.05,north\np3,d3,2025-01-01,2025-01-01,1,0.1,\n"
+    found, judged = judged_policies(tmp_path, text)
+    assert found["policy_id"].to_list() == ["p1", "p2"]
+    judged.write(tmp_path)
+    assert (tmp_path / "set_aside.csv").read_text() == (
+        "file,row,judgement,reason\n"
+        'policies.csv,3,2,"stand there already, the same in every column"\n'
+        "policies.csv,4,1,end on the day they start: never were a risk\n"
+    )
+    counts = {row["number"]: row["count"] for row in judged.table()}
+    assert counts == dict.fromkeys(JUDGEMENTS, 0) | {1: 1, 2: 1}
+
+
+def test_changes_of_driver_and_drivers_with_two_policies_are_counted(tmp_path):
+    head = "policy_id,driver_id,device_id,start,end\n"
+    text = head + "p1,d1,x,2025-01-01,2025-06-01\np1,d2,x,2025-06-01,\np1,d2,y,2025-09-01,\np2,d2,z,2025-07-01,\n"
+    _, judged = judged_policies(tmp_path, text)
+    assert judged.rows == {5: 1, 6: 2, 7: 2}
 
 
 def test_a_row_without_days_is_dropped_and_told(tmp_path, caplog):
     file = written(tmp_path, POLICIES.replace("2025-09-01", "2025-03-01"))
     assert read_policies(file)["policy_id"].to_list() == ["p1"]
-    assert "1 rows end on the day they start" in caplog.text
+    assert "1 rows are set aside: they end on the day they start" in caplog.text
 
 
 def test_claims_are_rows_and_covers_choose(tmp_path):
     file = written(tmp_path, CLAIMS, "claims.csv")
     assert read_claims(file).height == 2
-    assert read_claims(file, ("liability",)).rows() == [("p1", date(2025, 2, 3))]
+    assert read_claims(file, ("liability",)).rows() == [("p1", date(2025, 2, 3), 1200.5)]
     with pytest.raises(PortfolioError, match="no claim has the cover 'fire'"):
         read_claims(file, ("fire",))
 
@@ -106,7 +176,8 @@ def test_claims_are_rows_and_covers_choose(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("1200.5", "-1", "row 1, column amount: '-1.0' is negative"),
+        ("1200.5", "much", "row 1, column amount: 'much' is not a number"),
+        ("1200.5", "inf", "row 1, column amount: 'inf' has to be a finite number"),
         ("2025-02-03,liab", "3 Feb,liab", "row 1, column occurred_on: '3 Feb' is not a date"),
         ("occurred_on", "day", "column occurred_on: is missing"),
     ],
@@ -128,14 +199,56 @@ def test_previous_factors_are_checked(tmp_path):
         read_previous(written(tmp_path, good.replace("0.9", "90"), "factors.csv"))
 
 
-def test_a_claim_that_stands_twice_is_refused(tmp_path):
-    head, *rows = CLAIMS.splitlines()
-    text = "\n".join([f"claim_id,{head}", *(f"c1,{row}" for row in rows)]) + "\n"
-    file = written(tmp_path, text, "claims.csv")
-    with pytest.raises(PortfolioError, match="row 1, column claim_id: 'c1' stands there twice"):
-        read_claims(file)
-    assert read_claims(file, ("liability",)).height == 1
-    assert read_claims(written(tmp_path, text.replace("c1,p1", ",p1"), "claims.csv")).height == 2  # not known
+def judged_claims(tmp_path, rows, **options):
+    judged = Judged()
+    file = written(tmp_path, "claim_id,policy_id,occurred_on,amount\n" + rows, "claims.csv")
+    return read_claims(file, judged=judged, **options), judged
+
+
+def test_movements_of_a_claim_are_one_claim_with_what_is_left(tmp_path):
+    day = "p1,2025-02-03"
+    rows = f"c1,{day},1000\nc1,{day},-250.1\nc2,{day},500\nc2,{day},-500\nc2,{day},20\n,{day},7\n"
+    claims, judged = judged_claims(tmp_path, rows)
+    assert claims["amount"].to_list() == [7.0, 20.0, 749.9]  # c2 was recovered, and reopened
+    assert judged.rows == {12: 3}
+
+
+def test_a_claim_that_was_all_recovered_stays_a_claim_of_nothing(tmp_path):
+    claims, judged = judged_claims(tmp_path, "c1,p1,2025-02-03,1000\nc1,p1,2025-02-03,-1200\nc2,p1,2025-02-03,\n")
+    assert claims["amount"].to_list() == [None, 0.0]
+    assert judged.rows == {12: 1, 13: 1, 14: 1}
+
+
+def test_a_recovery_without_its_claim_is_set_aside(tmp_path):
+    claims, judged = judged_claims(tmp_path, ",p1,2025-02-03,-80\n,p1,2025-02-03,80\n")
+    assert claims["amount"].to_list() == [80.0]
+    assert judged.listed().rows() == [("claims.csv", 1, 11, JUDGEMENTS[11].rows)]
+
+
+def test_a_large_claim_counts_with_the_cap(tmp_path):
+    claims, judged = judged_claims(tmp_path, "c1,p1,2025-02-03,250000\nc2,p1,2025-02-03,90\n", cap=100_000.0)
+    assert claims["amount"].to_list() == [90.0, 100_000.0]
+    assert next(row for row in judged.table() if row["number"] == 15)["amount"] == 150_000.0
+
+
+def test_movements_that_name_another_policy_or_day_are_refused(tmp_path):
+    with pytest.raises(PortfolioError, match="row 2, column claim_id: 'c1' stands there already, with another"):
+        judged_claims(tmp_path, "c1,p1,2025-02-03,1\nc1,p2,2025-02-03,2\n")
+
+
+def test_claims_without_a_policy_or_outside_its_days_are_set_aside(tmp_path):
+    policies = read_policies(written(tmp_path, POLICIES))
+    rows = "c1,p2,2025-03-01,1\nc2,p2,2025-09-01,1\nc3,nobody,2025-03-01,1\nc4,p1,2025-12-31,1\n"
+    claims, judged = judged_claims(tmp_path, rows, policies=policies)
+    assert claims["policy_id"].to_list() == ["p1", "p2"]
+    assert judged.listed().select("row", "judgement").rows() == [(2, 10), (3, 9)]
+
+
+def test_policies_without_trips_and_trips_without_policies_are_counted(tmp_path):
+    judged = Judged()
+    periods = pl.DataFrame({"driver_id": ["d1", "d1", "d9"]})
+    judge_driving(read_policies(written(tmp_path, POLICIES)), periods, judged)
+    assert judged.rows == {16: 1, 17: 1}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""Read a table of the insurer and check the type of every value, or name the first that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from features.contract import files
+from pricing.errors import PortfolioError
+
+ROW: Final = "row"  # 1-based row of the file, carried until the checks are done
+_TYPE_NAMES: Final = {
+    pl.Date(): "a date (YYYY-MM-DD)",
+    pl.Float64(): "a number",
+    pl.String(): "text",
+}
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet or CSV file, see `features.contract.files`."""
+    return files.read_table(path, PortfolioError)
+
+
+def read_typed(
+    path: Path,
+    required: Mapping[str, pl.DataType],
+    optional: Mapping[str, pl.DataType],
+    nullable: tuple[str, ...] = (),
+) -> pl.DataFrame:
+    """Read a table with the given columns cast to their types, and its row numbers in `ROW`.
+
+    Raises
+    ------
+    PortfolioError
+        With file, row and column of the first value that cannot be used, and how many more there are.
+    """
+    frame = read_table(path)
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise PortfolioError(path, f"is missing; the columns are {', '.join(frame.columns)}", column=missing[0])
+    wanted = dict(required) | {name: kind for name, kind in optional.items() if name in frame.columns}
+    frame = frame.with_row_index(ROW, offset=1)
+    for name, kind in wanted.items():
+        raw = frame[name].str.strip_chars().replace("", None) if frame[name].dtype == pl.String else frame[name]
+        typed = _cast(raw, kind)
+        wrong = typed.is_null() & raw.is_not_null()
+        if wrong.any():
+            row = wrong.arg_max() or 0
+            raise PortfolioError(
+                path, f"'{raw[row]}' is not {_TYPE_NAMES[kind]}{_more(int(wrong.sum()))}", row + 1, name
+            )
+        if name not in nullable and typed.null_count():
+            row = typed.is_null().arg_max() or 0
+            raise PortfolioError(path, f"is empty{_more(typed.null_count())}", row + 1, name)
+        frame = frame.with_columns(typed.alias(name))
+    return frame
+
+
+def refuse(frame: pl.DataFrame, path: Path, column: str, wrong: pl.Expr, reason: str) -> None:
+    """Refuse the file where `wrong` holds, with the first row and how many more there are."""
+    rows = frame.filter(wrong.fill_null(value=False)).sort(ROW)
+    if rows.height:
+        value = rows[column][0]
+        told = (reason if value is None else f"'{value}' {reason}") + _more(rows.height)
+        raise PortfolioError(path, told, rows[ROW][0], column)
+
+
+def _more(rows: int) -> str:
+    return "" if rows == 1 else f"; {rows} rows are like this"
+
+
+def _cast(raw: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Values as `kind`, null where they cannot be."""
+    if kind != pl.Date():
+        return raw.cast(kind, strict=False)
+    if raw.dtype == pl.String:
+        return raw.str.to_date("%Y-%m-%d", strict=False)
+    # A number would be taken for days since 1970, 20250101 for the year 57,000.
+    return raw.cast(kind) if raw.dtype.is_temporal() else raw.clear(len(raw)).cast(kind)
