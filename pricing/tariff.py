@@ -1,65 +1,59 @@
 """Expected claims a year without telematics, mu0: the insurer's own, or a Poisson GLM on the tariff factors.
 
-The only file that imports glum. A fitted tariff is plain tables, frozen in the model, applied without glum.
+Beside it, where claims have amounts, what a claim costs by the tariff: premium over frequency where both are given, a
+gamma GLM on the same factors where the tariff is fitted here. On the way to a price only this file imports glum: a
+fitted tariff is plain tables, frozen in the model, applied without it.
 
 Judgements:
 
 1. `auto` takes tariff_frequency, else tariff_premium, else the GLM on the plan's `tariff.factors`.
 2. A premium is turned into claims by one constant, claims over earned premium of the training year. It stands
    for frequency only as far as the premium is proportional to it.
-3. A numeric factor is cut into fifths of its distinct values (rows may be split at will); text is a level each. An
-   unknown or missing level has relativity 1, the average.
-4. The ridge of the GLM weighs as much as `RIDGE_CLAIMS` claims: it settles levels with next to no claims.
+3. The ridge of a GLM weighs as much as `RIDGE_CLAIMS` claims: it settles levels with next to no claims.
+4. Levels, bands, sparse and missing values: `rating_table.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from pricing.arrays import Floats, Ints
+from pricing import rating_table
+from pricing.arrays import Floats
 from pricing.errors import ModelError
 from pricing.exposure import DAYS_PER_YEAR
 from pricing.plan import TariffPlan
+from pricing.rating_table import RatingTable
 
 RIDGE_CLAIMS: Final = 5.0
-BANDS: Final = 5
 DECIMALS: Final = 9  # of what the solver found: its last bits depend on the machine
 COLUMNS: Final = {"frequency": "tariff_frequency", "premium": "premium_per_year"}  # of `portfolio.read_policies`
 _SOURCES: Final = {column: source for source, column in COLUMNS.items()}
-_UNKNOWN: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class RatingTable:
-    """Relativities of one tariff factor: by text level, or by band between numeric edges (a band is [low, high))."""
-
-    factor: str
-    levels: tuple[str, ...]
-    edges: tuple[float, ...] | None
-    log_relativity: tuple[float, ...]
-
-    def codes(self, column: pl.Series) -> Ints:
-        """Index of each value's level; -1 where it is unknown."""
-        if self.edges is None:
-            index = {level: code for code, level in enumerate(self.levels)}
-            return np.array([index.get(value, _UNKNOWN) for value in column.cast(pl.String)], dtype=np.int64)
-        values = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-        bands = np.searchsorted(np.asarray(self.edges), values, side="right")
-        return np.where(np.isnan(values), _UNKNOWN, bands).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Yearly expected claims of a policy as `scale` x a column, or as tables of a GLM."""
+    """Yearly expected claims of a policy as `scale` x a column, or as tables of a GLM.
 
-    source: str  # frequency | premium | glm
+    Attributes
+    ----------
+    source : str
+        frequency, premium or glm.
+    severity_scale : float or None
+        Mean amount of a paid claim; None where no amounts were given to a GLM.
+    severity_tables : tuple of RatingTable
+        Relativities of the amount.
+    """
+
+    source: str
     scale: float
     tables: tuple[RatingTable, ...] = ()
+    severity_scale: float | None = None
+    severity_tables: tuple[RatingTable, ...] = ()
 
     def claims_per_year(self, policies: pl.DataFrame) -> Floats:
         """Expected claims a year of each row.
@@ -78,10 +72,20 @@ class Tariff:
                 raise ModelError(f"the model's tariff needs the column {_in_file(name)} in the policies; add it")
         if self.source != "glm":
             return np.asarray(self.scale * policies[COLUMNS[self.source]].to_numpy())
-        log_claims = np.zeros(policies.height)
-        for table in self.tables:
-            log_claims += np.append(table.log_relativity, 0.0)[table.codes(policies[table.factor])]
-        return self.scale * np.exp(log_claims)
+        return self.scale * np.exp(_log(self.tables, policies))
+
+    def amount_per_claim(self, policies: pl.DataFrame) -> Floats | None:
+        """What a claim costs by the tariff, up to a constant where premium and frequency tell it; None: not told.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_rows,), or None
+        """
+        if self.severity_scale is not None:
+            return self.severity_scale * np.exp(_log(self.severity_tables, policies))
+        if self.source == "frequency" and COLUMNS["premium"] in policies.columns:
+            return np.asarray(policies[COLUMNS["premium"]].to_numpy() / policies[COLUMNS["frequency"]].to_numpy())
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -90,16 +94,13 @@ class Tariff:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Tariff:
         """Read the JSON form."""
-        tables = tuple(
-            RatingTable(
-                table["factor"],
-                tuple(table["levels"]),
-                None if table["edges"] is None else tuple(table["edges"]),
-                tuple(table["log_relativity"]),
-            )
-            for table in content["tables"]
+        return cls(
+            content["source"],
+            content["scale"],
+            tuple(map(rating_table.from_dict, content["tables"])),
+            content.get("severity_scale"),
+            tuple(map(rating_table.from_dict, content.get("severity_tables", ()))),
         )
-        return cls(content["source"], content["scale"], tables)
 
 
 def fit(pieces: pl.DataFrame, plan: TariffPlan) -> Tariff:
@@ -126,44 +127,56 @@ def fit(pieces: pl.DataFrame, plan: TariffPlan) -> Tariff:
         raise ModelError("tariff.factors of the plan is empty: name the columns that the GLM may use")
     for name in plan.factors:
         _require(pieces, name)
-    return _fit_glm(pieces, plan.factors)
+    return _fit_glm(pieces, plan)
 
 
-def _fit_glm(pieces: pl.DataFrame, factors: tuple[str, ...]) -> Tariff:
-    from glum import GeneralizedLinearRegressor  # noqa: PLC0415 - a second to import; most tariffs are the insurer's
+def _log(tables: tuple[RatingTable, ...], policies: pl.DataFrame) -> Floats:
+    total = np.zeros(policies.height)
+    for table in tables:
+        total += table.log_of(policies[table.factor])
+    return total
 
-    shells = [_shell(name, pieces[name]) for name in factors]
-    coded = pieces.select("days", "claims").with_columns(
+
+def _fit_glm(pieces: pl.DataFrame, plan: TariffPlan) -> Tariff:
+    factors = plan.factors
+    days = pieces["days"].to_numpy()
+    average = days * (float(pieces["claims"].sum()) / float(days.sum()))
+    shells = [rating_table.levels_of(name, pieces[name], average, plan.min_level_claims) for name in factors]
+    amounts = ["paid_claims", "claim_cents"] if "claim_cents" in pieces.columns else []
+    coded = pieces.select("days", "claims", *amounts).with_columns(
         pl.Series(shell.factor, shell.codes(pieces[shell.factor])) for shell in shells
     )
     # One row a combination of levels: splitting a policy's rows changes nothing.
-    cells = coded.group_by(*factors).agg(pl.col("days", "claims").sum()).sort(*factors)
+    cells = coded.group_by(*factors).agg(pl.col("days", "claims", *amounts).sum()).sort(*factors)
     years = cells["days"].to_numpy() / DAYS_PER_YEAR
+    scale, tables = _solve("poisson", shells, cells, cells["claims"].to_numpy() / years, years, years.sum())
+    tariff = Tariff("glm", scale, tables)
+    if not amounts or not cells["paid_claims"].sum():
+        return tariff
+    paid = cells.filter(pl.col("paid_claims") > 0)
+    count = paid["paid_claims"].to_numpy().astype(np.float64)
+    mean = paid["claim_cents"].to_numpy() / 100 / count
+    amount, severities = _solve("gamma", shells, paid, mean, count, count.sum())
+    return replace(tariff, severity_scale=amount, severity_tables=severities)
+
+
+def _solve(
+    family: str, shells: list[RatingTable], cells: pl.DataFrame, y: Floats, weight: Floats, ridge_over: float
+) -> tuple[float, tuple[RatingTable, ...]]:
+    """Intercept and relativities of a GLM with log link on the levels of some factors."""
+    from glum import GeneralizedLinearRegressor  # noqa: PLC0415 - a second to import; most tariffs are the insurer's
+
     design = np.hstack([np.eye(len(s.log_relativity) + 1)[cells[s.factor].to_numpy()][:, :-1] for s in shells])
     glm = GeneralizedLinearRegressor(
-        family="poisson", alpha=RIDGE_CLAIMS / years.sum(), l1_ratio=0, gradient_tol=1e-10, max_iter=200
+        family=family, link="log", alpha=RIDGE_CLAIMS / ridge_over, l1_ratio=0, gradient_tol=1e-10, max_iter=200
     )
-    glm.fit(design, cells["claims"].to_numpy() / years, sample_weight=years)
+    glm.fit(design, y, sample_weight=weight)
     ends = np.cumsum([0, *(len(shell.log_relativity) for shell in shells)])
     tables = tuple(
-        RatingTable(s.factor, s.levels, s.edges, tuple(round(float(c), DECIMALS) for c in glm.coef_[low:high]))
+        replace(s, log_relativity=tuple(round(float(c), DECIMALS) for c in glm.coef_[low:high]))
         for s, (low, high) in zip(shells, pairwise(ends), strict=True)
     )
-    return Tariff("glm", round(float(np.exp(glm.intercept_)), DECIMALS), tables)
-
-
-def _shell(factor: str, column: pl.Series) -> RatingTable:
-    """Levels or bands of a factor, relativities still 1. A CSV's numbers arrive as text."""
-    numbers = column.cast(pl.Float64, strict=False)
-    if numbers.null_count() == column.null_count() and column.dtype != pl.Boolean:
-        known = np.unique(numbers.drop_nulls().to_numpy())
-        inner = np.arange(1, BANDS) / BANDS
-        edges = tuple(float(e) for e in np.unique(np.quantile(known, inner))) if known.size else ()
-        bounds = ["-inf", *(f"{edge:g}" for edge in edges), "inf"]
-        levels = tuple(f"[{low}, {high})" for low, high in pairwise(bounds))
-        return RatingTable(factor, levels, edges, (0.0,) * len(levels))
-    levels = tuple(sorted(column.cast(pl.String).drop_nulls().unique().to_list()))
-    return RatingTable(factor, levels, None, (0.0,) * len(levels))
+    return round(float(np.exp(glm.intercept_)), DECIMALS), tables
 
 
 def _first_available(pieces: pl.DataFrame, plan: TariffPlan) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from pricing.errors import ModelError
 from pricing.plan import load_plan
+from pricing.rating_table import MISSING, SPARSE
 from pricing.tariff import Tariff, fit
 
 AUTO = load_plan().tariff
@@ -72,6 +73,62 @@ def test_an_unknown_level_is_the_average():
     tariff = fit(pieces(2000), GLM)
     frame = pl.DataFrame({"territory": ["moon", None], "age": [None, None]}, schema={"territory": str, "age": int})
     assert tariff.claims_per_year(frame).tolist() == [tariff.scale] * 2
+
+
+def test_levels_of_few_claims_are_one_and_so_are_levels_that_training_has_not_seen(caplog):
+    frame = pieces(4000).with_columns(
+        territory=pl.when(pl.int_range(pl.len()) < 12)
+        .then(pl.format("hamlet {}", pl.int_range(pl.len()) % 3))
+        .otherwise("territory")
+    )
+    tariff = fit(frame, GLM)
+    (territory, _) = tariff.tables
+    assert territory.levels == ("city", "country", "town", SPARSE)
+    assert "tariff factor territory: 3 levels below 5 expected claims are one" in caplog.text
+    seen = pl.DataFrame({"territory": ["hamlet 1", "hamlet 2", "moon"], "age": [40, 40, 40]})
+    assert len(set(tariff.claims_per_year(seen))) == 1
+    alone = fit(frame, dataclasses.replace(GLM, min_level_claims=0.0)).tables[0]
+    assert len(alone.levels) == 6
+
+
+def test_a_value_that_is_often_missing_is_a_level_of_its_own(caplog):
+    caplog.set_level("INFO")
+    gone = pl.when(pl.int_range(pl.len()) % 4 > 0)
+    frame = pieces().with_columns(gone.then("territory").alias("territory"), gone.then("age").alias("age"))
+    tariff = fit(frame, GLM)
+    assert [table.levels[-1] for table in tariff.tables] == [MISSING, MISSING]
+    rare = fit(pieces(2000), GLM)
+    nobody = pl.DataFrame({"territory": ["moon", None], "age": [40, 40]}, schema={"territory": str, "age": int})
+    rare.claims_per_year(nobody)
+    assert "tariff factor territory: 1 rows have a level of few or no claims; relativity 1" in caplog.text
+    assert "tariff factor territory: 1 rows have no value; relativity 1" in caplog.text
+
+
+def test_a_gamma_glm_tells_what_a_claim_costs():
+    rng = np.random.default_rng(5)
+    frame = pieces(40_000)
+    mean = 2_000 * np.where(frame["territory"].to_numpy() == "city", 0.5, 1.0)
+    paid = frame["claims"].to_numpy()
+    amount = rng.gamma(np.maximum(paid, 1) * 2.0, mean / 2.0) * (paid > 0)
+    priced = frame.with_columns(paid_claims=pl.col("claims"), claim_cents=pl.Series(np.rint(amount * 100).astype(int)))
+    tariff = fit(priced, GLM)
+    told = tariff.amount_per_claim(pl.DataFrame({"territory": ["city", "town"], "age": [40, 40]}))
+    assert told is not None
+    assert told[0] / told[1] == pytest.approx(0.5, rel=0.1)
+    assert told[1] == pytest.approx(2_000, rel=0.1)
+    first = priced.with_columns(days=pl.col("days") // 3)
+    none = [pl.lit(0, dtype=pl.Int64).alias(name) for name in ("claims", "paid_claims", "claim_cents")]
+    second = priced.with_columns(pl.col("days") - pl.col("days") // 3, *none)
+    assert fit(pl.concat([first, second]), GLM) == tariff
+    assert Tariff.from_dict(json.loads(json.dumps(tariff.to_dict()))) == tariff
+
+
+def test_premium_over_frequency_is_the_amount_of_a_given_tariff():
+    frame = pieces(3).with_columns(tariff_frequency=pl.lit(0.05), premium_per_year=pl.lit(400.0))
+    told = fit(frame, AUTO).amount_per_claim(frame)
+    assert told is not None
+    assert told.tolist() == [8_000.0] * 3
+    assert fit(frame, AUTO).amount_per_claim(frame.drop("premium_per_year")) is None
 
 
 def test_a_tariff_survives_its_json_form():
