@@ -9,12 +9,16 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from device.contract.errors import UbiError, UsageError
-from device.contract.signals import Reading
+
+if TYPE_CHECKING:
+    from replay_data.player import Progress
 
 EPILOG = """\
 An outbox keeps what the insurer has not acknowledged: a replay that was cut off goes on where it was, and replaying
@@ -31,35 +35,56 @@ def main(argv: list[str]) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from device.contract.broker import parse_broker
     from device.contract.topics import checked_device_id
-    from replay_data.player import Player, read_recording
+    from replay_data.jobs import Task, replay
+    from replay_data.player import Played
 
     device_id = None if options.device is None else checked_device_id(options.device)
     broker = parse_broker(options.broker, insecure=options.insecure)
     check_known(options.files)
+    task = Task(
+        files=tuple(options.files),
+        broker=broker,
+        outbox=options.outbox,
+        device_id=device_id,
+        zone=options.zone,
+        ca_file=options.ca_file,
+        rate=options.rate,
+        patience_s=options.until_acked,
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was queued is in the outbox, the rest can be replayed
-
-    def progress(readings: list[Reading], file: str) -> Iterable[Reading]:
-        bar: Iterable[Reading] = tqdm(readings, desc=file, unit=" readings", unit_scale=True, leave=False, disable=None)
-        return bar
-
-    player = Player(broker, options.outbox, options.ca_file, options.rate, options.until_acked)
+    played: dict[Path, Played] = {}
     try:
-        for path in options.files:
-            player.play(read_recording(path, device_id, options.zone), progress)
-        with tqdm(total=player.waiting(), desc="acknowledged", unit=" messages", disable=None) as bar:
-            player.deliver(on_ack=bar.update)
+        with _bar(len(options.files)) as watch:
+            error = replay(task, played, options.jobs, watch)
     finally:
-        player.close()
-        _tell([dataclasses.asdict(result) for result in player.results], as_json=options.json)
-    refused = [result for result in player.results if result.rejected]
+        told = [played[path] for path in options.files if path in played]
+        _tell([dataclasses.asdict(result) for result in told], as_json=options.json)
+    if error is not None:
+        raise error
+    refused = [result for result in told if result.rejected]
     if refused:
         count = sum(result.rejected for result in refused)
         raise UbiError(f"the insurer refused {count} messages, first of {refused[0].file}; see 'ubi ingest rejects'")
     return 0
+
+
+@contextmanager
+def _bar(recordings: int) -> Iterator[Callable[[Progress], None]]:
+    """Show how much of the recordings is played, by how many devices, and what is acknowledged; quiet but on a tty."""
+    from tqdm import tqdm
+
+    layout = "replay {percentage:3.0f}%|{bar}| {n:.1f} of {total:.0f} recordings [{elapsed}<{remaining}{postfix}]"
+    with tqdm(total=recordings, bar_format=layout, disable=None) as bar:
+
+        def watch(progress: Progress) -> None:
+            if not bar.disable:
+                cars = f"{progress.devices} device" + "s" * (progress.devices != 1)
+                bar.set_postfix_str(f"{cars}, {progress.acked} of {progress.messages} messages acked", refresh=False)
+                bar.update(progress.recordings - bar.n)
+
+        yield watch
 
 
 def _tell(results: list[dict[str, str | int]], *, as_json: bool) -> None:
@@ -80,7 +105,7 @@ def _import(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from device.contract.recording import SUFFIX, write_recording
-    from replay_data.player import read_recording
+    from replay_data.recording import read_recording
 
     check_known(options.files)
     targets: dict[Path, Path] = {}
@@ -101,10 +126,17 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def check_known(files: list[Path]) -> None:
-    """Raise RecordingError for the first file that is missing or of no known format, before anything is done."""
+    """Before anything is done, refuse the first file that is missing, of no known format or named twice.
+
+    Raises
+    ------
+    RecordingError, UsageError
+    """
     from replay_data.importers import load, recognise
 
-    for path in files:
+    for number, path in enumerate(files):
+        if path in files[:number]:
+            raise UsageError(f"{path}: stands there twice; name it once")
         if recognise(path) is None:
             load(path)  # raises, and says which formats are known
 
@@ -124,6 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_zone(parser)
     parser.add_argument(
         "--rate", type=_rate, default=None, metavar="N|max", help="times real time; max (default): as fast as it goes"
+    )
+    parser.add_argument(
+        "--jobs", type=_count, default=1, metavar="N", help="processes; those of one device go through one (default: 1)"
     )
     parser.add_argument(
         "--outbox", type=Path, default=_state_folder(), metavar="DIR", help="where messages wait (default: %(default)s)"
@@ -166,6 +201,12 @@ def _zone(text: str) -> str:
 
 def _rate(text: str) -> float | None:
     return None if text == "max" else _seconds(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

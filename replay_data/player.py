@@ -6,74 +6,60 @@ The same recording, file name and device give byte-identical messages in the sam
 it is played: replaying twice adds no exposure. Under another name, or by a release that finds other motion, it is still
 the same stream: the insurer keeps what came first and flags the rest as conflicts. A replay that was killed goes on
 where its outbox says. An outbox is deleted once all of it is acknowledged.
+
+As fast as it goes, recordings are played one after the other. At a rate, all devices drive at once, each its recordings
+one after the other: a fleet, as an insurer's broker would see it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import logging
-import os
-import re
 import time
-import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from device.agent import Agent, AgentSettings
-from device.clock import RecordedClock
+from device.agent import Agent
 from device.contract.broker import BrokerAddress
 from device.contract.errors import TryAgainError, UbiError, UsageError
-from device.contract.recording import RecordingHead, recording_sha256
 from device.contract.signals import Reading
-from device.contract.signing import Signer
 from device.outbox import Outbox
 from device.uplink import Uplink
-from replay_data.importers import load, recognise
+from replay_data.recording import Recording, agent_of, id_of, read_recording
+
+__all__ = ["Played", "Player", "Progress", "Recording", "id_of", "read_recording"]
 
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S: Final = 5.0
 RESEND_MS: Final = 20_000  # a replay is watched by somebody: do not let them wait a minute for a lost message
-BATCH_MS: Final = 250_000  # 500 rows: nobody waits for a replay's motion
-COMMIT_MS: Final = 60_000
 MAX_OPEN: Final = 50  # recordings in delivery at a time: each has three files open
+MAX_AT_ONCE: Final = 250  # devices that drive at the same time, for the same reason
 STEP_READINGS: Final = 2_000  # between two looks at the network
 WAIT_S: Final = 0.02
 
-# Shows the progress of a loop over readings: (readings, file) -> the same readings.
-Progress = Callable[[list[Reading], str], Iterable[Reading]]
+Reader = Callable[[Path], Recording]
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A recording, and the device it is played as."""
+class Progress(NamedTuple):
+    """How far a player is; `recordings` counts what was played of those begun, in parts of one."""
 
-    path: Path
-    format: str
-    sha256: str
-    device_id: str
-    head: RecordingHead
-    readings: list[Reading]
+    recordings: float = 0.0
+    devices: int = 0
+    messages: int = 0
+    acked: int = 0  # or refused
 
-    @property
-    def file(self) -> str:
-        """Name of the file as text; a file system may hold names that are none."""
-        return os.fsencode(self.path.name).decode(errors="replace")
-
-    @property
-    def stream_id(self) -> bytes:
-        """Stream of this recording played as this device."""
-        return self._derived("stream")[:16]
-
-    @property
-    def signer(self) -> Signer:
-        """Key of this recording played as this device. It proves a replay unchanged, not who played it."""
-        return Signer.from_seed(self._derived("key"))
-
-    def _derived(self, purpose: str) -> bytes:
-        return hashlib.sha256(f"ubi replay {purpose}\0{self.device_id}\0{self.sha256}".encode()).digest()
+    def plus(self, other: Progress) -> Progress:
+        """Both together."""
+        return Progress(
+            self.recordings + other.recordings,
+            self.devices + other.devices,
+            self.messages + other.messages,
+            self.acked + other.acked,
+        )
 
 
 @dataclass(slots=True)
@@ -91,37 +77,25 @@ class Played:
     rejected: int = 0
 
 
-def read_recording(path: Path, device_id: str | None = None, zone: str | None = None) -> Recording:
-    """Read a recording of any known format; without a device id it is named after the vehicle, or else the file.
-
-    `zone` (IANA) is where it was driven, for a file that does not tell.
-
-    Raises
-    ------
-    RecordingError
-        The file cannot be read or is of no known format.
-    """
-    importer = recognise(path)
-    head, readings = load(path, zone)
-    named = device_id or id_of(head.vehicle) or id_of(path.stem) or "recording"
-    return Recording(path, importer.TITLE if importer else "", recording_sha256(path), named, head, readings)
-
-
-def id_of(name: str) -> str:
-    """A device id that resembles a name; empty if nothing is left of it."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "-", plain)[:64].strip("-")
-
-
 class _Delivery(NamedTuple):
     played: Played
+    readings: int
     agent: Agent
     outbox: Outbox
     uplink: Uplink
 
+    @property
+    def is_done(self) -> bool:
+        return self.agent.finished and self.outbox.waiting() == 0
+
+    @property
+    def progress(self) -> Progress:
+        part = 1.0 if self.agent.finished else self.agent.readings / max(self.readings, 1)
+        return Progress(part, 0, self.outbox.next_seq - 1, self.outbox.stored + self.outbox.rejected)
+
 
 class Player:
-    """Plays recordings, one after the other, and delivers what they make.
+    """Plays recordings and delivers what they make.
 
     Parameters
     ----------
@@ -134,11 +108,13 @@ class Player:
         Times real time; None = as fast as it goes.
     patience_s : float
         How long to wait for an ack while none comes.
+    watch : callable
+        Told of the progress whenever the network was looked at.
 
     Attributes
     ----------
-    results : list of Played
-        One for each recording, in order; the counts are set when it is delivered, or on `close`.
+    played : dict of Path to Played
+        One for each recording, in the order they were begun; the counts are set when it is delivered, or on `close`.
     """
 
     def __init__(
@@ -148,6 +124,7 @@ class Player:
         ca_file: Path | None = None,
         rate: float | None = None,
         patience_s: float = 60.0,
+        watch: Callable[[Progress], object] = lambda _progress: None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._broker = broker
@@ -155,45 +132,55 @@ class Player:
         self._ca_file = ca_file
         self._rate = rate
         self._patience_s = patience_s
+        self._watch = watch
         self._uplinks: dict[str, Uplink] = {}
         self._streams: dict[bytes, Path] = {}
         self._deliveries: list[_Delivery] = []
-        self.results: list[Played] = []
+        self._delivered = Progress()
+        self.played: dict[Path, Played] = {}
 
-    def play(self, recording: Recording, progress: Progress = lambda readings, _file: readings) -> None:
-        """Play a recording into its outbox, sending meanwhile; `deliver` waits for the rest.
+    @property
+    def results(self) -> list[Played]:
+        """What became of each recording, in the order they were begun."""
+        return list(self.played.values())
+
+    def play_all(self, devices: Sequence[Sequence[Path]], read: Reader = read_recording) -> None:
+        """Play the files of some devices, those of one device one after the other; `deliver` waits for the rest.
 
         Raises
         ------
         UsageError
-            The same recording was played before as the same device.
+            The same recording was played before as the same device, or more than `MAX_AT_ONCE` devices at a rate.
         UbiError
             The outbox of an earlier replay cannot be continued.
         """
-        twin = self._streams.setdefault(recording.stream_id, recording.path)
-        if twin != recording.path:
-            raise UsageError(f"{recording.path}: the same recording as {twin}; name it once")
+        if self._rate is None:
+            for path in (path for paths in devices for path in paths):
+                self.play(read(path))
+            return
+        if len(devices) > MAX_AT_ONCE:
+            told = f"{len(devices)} devices at once are too many, at most {MAX_AT_ONCE}"
+            raise UsageError(f"{told}; play some of them, or all with --rate max")
+        self._paced(heapq.merge(*(self._drive(paths, read) for paths in devices), key=lambda step: step.at_ms))
+
+    def play(self, recording: Recording) -> None:
+        """Play one recording; see `play_all`."""
+        if self._rate is not None:
+            self._paced(self._drive([recording.path], lambda _path: recording))
+            return
         self.deliver(leave=MAX_OPEN - 1)
-        outbox = Outbox(self._outbox_path(recording), recording.stream_id)
-        agent = _agent(recording, outbox)
-        if outbox.next_seq > 1 and not agent.readings:  # its trips would be driven a second time in one stream
-            outbox.close()
-            raise UbiError(f"{outbox.path}: begun by another release of ubi; finish it with that one, or delete it")
-        uplink = self._uplink(recording.device_id)
-        uplink.add(outbox)
-        played = Played(recording.file, recording.format, recording.device_id)
-        self.results.append(played)
-        self._deliveries.append(_Delivery(played, agent, outbox, uplink))
+        delivery = self._begin(recording)
+        agent = delivery.agent
         if not agent.finished:
-            rest = recording.readings[agent.readings :]
-            if agent.readings:
-                log.info("%s: goes on at reading %d, where a replay was cut off", recording.path, agent.readings)
-            self._push(agent, progress(rest, played.file))
+            for number, reading in enumerate(recording.readings[agent.readings :]):
+                if number % STEP_READINGS == 0:
+                    self._turn()
+                agent.push(reading)
             agent.finish()
         self._turn()
 
-    def deliver(self, leave: int = 0, on_ack: Callable[[int], object] = lambda _messages: None) -> None:
-        """Wait until all but `leave` recordings are acknowledged; `on_ack` is told of how many messages were.
+    def deliver(self, leave: int = 0) -> None:
+        """Wait until all but `leave` recordings are acknowledged.
 
         Raises
         ------
@@ -206,7 +193,6 @@ class Player:
             self._turn(WAIT_S)
             now, before, waiting = time.monotonic(), waiting, self.waiting()
             if waiting < before:
-                on_ack(before - waiting)
                 heard = now
             errors = [uplink.last_error for uplink in self._uplinks.values()]
             met = any(uplink.counters["connects"] for uplink in self._uplinks.values())
@@ -229,29 +215,65 @@ class Player:
             delivery.outbox.close()
         self._uplinks, self._deliveries = {}, []
 
-    def _push(self, agent: Agent, readings: Iterable[Reading]) -> None:
-        began, first_ms = time.monotonic(), None
-        for number, reading in enumerate(readings):
-            if self._rate is not None:
-                first_ms = reading.t_ms if first_ms is None else first_ms
-                due = began + (reading.t_ms - first_ms) / 1_000 / self._rate
-                while (left_s := due - time.monotonic()) > 0:
-                    self._turn(min(left_s, WAIT_S))
-            elif number % STEP_READINGS == 0:
-                self._turn()
+    def _begin(self, recording: Recording) -> _Delivery:
+        twin = self._streams.setdefault(recording.stream_id, recording.path)
+        if twin != recording.path:
+            raise UsageError(f"{recording.path}: the same recording as {twin}; name it once")
+        outbox = Outbox(self._outbox_path(recording), recording.stream_id)
+        agent = agent_of(recording, outbox)
+        if outbox.next_seq > 1 and not agent.readings:  # its trips would be driven a second time in one stream
+            outbox.close()
+            raise UbiError(f"{outbox.path}: begun by another release of ubi; finish it with that one, or delete it")
+        if agent.readings and not agent.finished:
+            log.info("%s: goes on at reading %d, where a replay was cut off", recording.path, agent.readings)
+        uplink = self._uplink(recording.device_id)
+        uplink.add(outbox)
+        played = self.played[recording.path] = Played(recording.file, recording.format, recording.device_id)
+        delivery = _Delivery(played, len(recording.readings), agent, outbox, uplink)
+        self._deliveries.append(delivery)
+        return delivery
+
+    def _drive(self, paths: Sequence[Path], read: Reader) -> Iterator[_Step]:
+        """Readings of one device's recordings, each at its time since the first of the rest that is to be played."""
+        begun_ms = 0
+        for path in paths:
+            if len(self._deliveries) >= MAX_AT_ONCE:
+                silence = f"{MAX_AT_ONCE} recordings wait for their acks"
+                raise TryAgainError(f"{silence}; is 'ubi ingest run' running? {self._later(self.waiting())}")
+            recording = read(path)
+            agent = self._begin(recording).agent
+            rest = recording.readings[agent.readings :]
+            for reading in rest:
+                yield _Step(begun_ms + reading.t_ms - rest[0].t_ms, agent, reading)
+            begun_ms += rest[-1].t_ms - rest[0].t_ms if rest else 0
+            if not agent.finished:
+                agent.finish()
+
+    def _paced(self, steps: Iterator[_Step]) -> None:
+        """Take each step when it is due by the wall clock."""
+        rate = self._rate or 1.0
+        began = time.monotonic()
+        for at_ms, agent, reading in steps:
+            while (left_s := began + at_ms / 1_000 / rate - time.monotonic()) > 0:
+                self._turn(min(left_s, WAIT_S))
             agent.push(reading)
+        self._turn()
 
     def _turn(self, wait_s: float = 0.0) -> None:
-        """Let every uplink do what it can; close what is delivered."""
+        """Let every uplink do what it can; close what is delivered; tell the progress."""
         for uplink in self._uplinks.values():
             uplink.step(time.monotonic_ns() // 1_000_000, wait_s / len(self._uplinks))
-        for delivery in list(self._deliveries):
-            if delivery.agent.finished and delivery.outbox.waiting() == 0:
-                _count(delivery)
-                self._deliveries.remove(delivery)
-                delivery.uplink.remove(delivery.outbox)
-                delivery.outbox.close()
-                delivery.outbox.path.unlink()
+        for delivery in [delivery for delivery in self._deliveries if delivery.is_done]:
+            _count(delivery)
+            self._delivered = self._delivered.plus(delivery.progress)
+            self._deliveries.remove(delivery)
+            delivery.uplink.remove(delivery.outbox)
+            delivery.outbox.close()
+            delivery.outbox.path.unlink()
+        progress = self._delivered
+        for delivery in self._deliveries:
+            progress = progress.plus(delivery.progress)
+        self._watch(progress._replace(devices=len(self._uplinks)))
 
     def _uplink(self, device_id: str) -> Uplink:
         if device_id not in self._uplinks:
@@ -267,20 +289,12 @@ class Player:
         return f"{waiting} messages wait in {self._folder} and the same command sends them"
 
 
-def _agent(recording: Recording, outbox: Outbox) -> Agent:
-    head = recording.head
-    settings = AgentSettings(
-        device_id=recording.device_id,
-        motion=True,
-        batch_ms=BATCH_MS,
-        commit_ms=COMMIT_MS,
-        vehicle=head.vehicle[:256],
-        adapter=head.source[:256],
-        recording=recording.sha256,
-        recorded_file=recording.file[:256],
-    )
-    clock = RecordedClock(head.started_at_ms, head.utc_offset_min, boot_id=recording.stream_id)
-    return Agent(settings, outbox, recording.signer.sign, clock)
+class _Step(NamedTuple):
+    """A reading that is due at `at_ms` of recorded time since the player began."""
+
+    at_ms: int
+    agent: Agent
+    reading: Reading
 
 
 def _count(delivery: _Delivery) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import ubi
-from replay_data import player
+from replay_data import player, recording
 
 BATCH_MS = 5_000
 COMMIT_MS = 5_000
@@ -17,8 +17,8 @@ RESEND_MS = 2_000
 
 
 def main() -> int:
-    for name in ("BATCH_MS", "COMMIT_MS", "RESEND_MS"):
-        setattr(player, name, globals()[name])
+    recording.BATCH_MS, recording.COMMIT_MS = BATCH_MS, COMMIT_MS
+    player.RESEND_MS = RESEND_MS  # type: ignore[misc]
     unlink = Path.unlink
 
     def unlink_others(path: Path, missing_ok: bool = False) -> None:

@@ -9,7 +9,7 @@ import pytest
 from device.contract.errors import RecordingError
 from device.outbox import Outbox
 from replay_data.importers import load, recognise
-from replay_data.player import _agent, read_recording
+from replay_data.recording import agent_of, read_recording
 
 # Trips and km that the device finds; a changed number is a changed meaning: say why. KIT and POLIDriving have theirs
 # in test_recorded_data.py and the end-to-end tests.
@@ -43,7 +43,7 @@ def replayed(path: Path, folder: Path) -> tuple[int, float]:
     recording = read_recording(path)
     outbox = Outbox(folder / f"{recording.sha256}.outbox", recording.stream_id)
     try:
-        agent = _agent(recording, outbox)
+        agent = agent_of(recording, outbox)
         for reading in recording.readings:
             agent.push(reading)
         agent.finish()
