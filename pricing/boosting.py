@@ -1,7 +1,7 @@
-"""The boosted residual of the tariff: LightGBM, Poisson, trees of at most two features.
+"""The boosted residual of the tariff: LightGBM, Poisson or gamma, trees of at most two features.
 
 The only file that imports lightgbm, and the only one that knows the offset: the model is trained with
-`init_score = offset(...)`, which LightGBM's predictions never contain; `expected_claims` puts it back.
+`init_score = offset(...)`, which LightGBM's predictions never contain; `expected` puts it back.
 
 Same rows give the same text at any thread count: deterministic, column-wise histograms, fixed seed, no sampling of
 rows or columns, every row seen when bins are made, leaves limited by expected claims and never by row counts.
@@ -22,27 +22,48 @@ from pricing.arrays import Floats
 from pricing.errors import ModelError
 from pricing.plan import ModelPlan
 
-# LightGBM's Poisson second derivative is exp(score + 0.7), its poisson_max_delta_step: so many times expected claims.
-HESSIAN_PER_CLAIM: Final = float(np.exp(0.7))
 ALL_ROWS: Final = 2**31 - 1
+ORDER_TWO: Final = 2  # depth that a tree of at most two features may have
+ANY_DEPTH: Final = -1
 
 
-def offset(mu0: Floats, level: float) -> Floats:
-    """Log of expected claims before the score: log mu0 + level.
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A loss of LightGBM.
+
+    Attributes
+    ----------
+    hessian_per_claim : float
+        Its second derivative a claim, so that the plan's limits mean claims whatever the loss.
+    """
+
+    name: str
+    hessian_per_claim: float
+    parameters: tuple[tuple[str, float], ...] = ()
+
+
+# LightGBM's Poisson second derivative is exp(score + 0.7), its poisson_max_delta_step: so many times expected claims.
+POISSON: Final = Objective("poisson", float(np.exp(0.7)))
+# weight x amount / expected amount: a claim has 1, as its weight is the number of claims.
+GAMMA: Final = Objective("gamma", 1.0)
+
+
+def offset(base: Floats, level: float) -> Floats:
+    """Log of what is expected before the score: log base + level.
 
     Parameters
     ----------
-    mu0 : numpy.ndarray, shape (n_rows,)
-        Expected claims by the tariff.
+    base : numpy.ndarray, shape (n_rows,)
+        Expected by the tariff: claims (mu0), or the amount of a claim.
     level : float
-        Log of claims over tariff claims of the training rows.
+        Log of observed over expected of the training rows.
     """
-    return np.log(mu0) + level
+    return np.log(base) + level
 
 
-def expected_claims(mu0: Floats, level: float, score: Floats) -> Floats:
-    """Expected claims with telematics: exp(offset + score)."""
-    return np.exp(offset(mu0, level) + score)
+def expected(base: Floats, level: float, score: Floats) -> Floats:
+    """Expected with telematics: exp(offset + score)."""
+    return np.exp(offset(base, level) + score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +124,17 @@ class Boosted:
 
 def fit(
     x: Floats,
-    claims: Floats,
-    mu0: Floats,
+    observed: Floats,
+    base: Floats,
     level: float,
     *,
     features: tuple[str, ...],
     directions: tuple[int, ...],
     rounds: int,
     plan: ModelPlan,
+    objective: Objective = POISSON,
+    weight: Floats | None = None,
+    depth: int = ORDER_TWO,
     threads: int = 1,
 ) -> Boosted:
     """Train on rating rows, one a driver and rating date.
@@ -119,8 +143,8 @@ def fit(
     ----------
     x : numpy.ndarray, shape (n_rows, n_features)
         Features, NaN where not known.
-    claims, mu0 : numpy.ndarray, shape (n_rows,)
-        Claims and expected claims by the tariff.
+    observed, base : numpy.ndarray, shape (n_rows,)
+        Claims, or mean amount of a claim; and what the tariff expects of it.
     level : float
         See `offset`.
     features : tuple of str
@@ -129,19 +153,24 @@ def fit(
         1: the score never falls as the feature grows; -1: never rises; 0: free.
     rounds : int
         Number of trees.
+    weight : numpy.ndarray, shape (n_rows,), optional
+        Claims behind a mean amount.
+    depth : int
+        ANY_DEPTH gives trees that are no sum of tables: challengers, never filed.
     threads : int
         0: all cores. Changes nothing but the time taken; more than are free slows down.
     """
     parameters: dict[str, Any] = {
-        "objective": "poisson",
+        "objective": objective.name,
+        **dict(objective.parameters),
         "num_leaves": plan.leaves,
-        "max_depth": 2,
+        "max_depth": depth,
         "learning_rate": plan.learning_rate,
-        "lambda_l2": plan.l2 * HESSIAN_PER_CLAIM,
+        "lambda_l2": plan.l2 * objective.hessian_per_claim,
         "max_bin": plan.max_bin,
         "min_data_in_bin": 1,
         "min_data_in_leaf": 1,
-        "min_sum_hessian_in_leaf": plan.min_leaf_claims * HESSIAN_PER_CLAIM,
+        "min_sum_hessian_in_leaf": plan.min_leaf_claims * objective.hessian_per_claim,
         "bin_construct_sample_cnt": ALL_ROWS,
         "feature_pre_filter": False,
         "monotone_constraints": list(directions),
@@ -153,7 +182,9 @@ def fit(
         "seed": plan.seed,
         "verbosity": -1,
     }
-    data = lgb.Dataset(x, claims, init_score=offset(mu0, level), feature_name=list(features), params=parameters)
+    data = lgb.Dataset(
+        x, observed, weight=weight, init_score=offset(base, level), feature_name=list(features), params=parameters
+    )
     booster = lgb.Booster(parameters, data)
     for _ in range(rounds):
         if booster.update():  # no split is left that the plan allows

@@ -9,13 +9,16 @@ For feature i and a step from one bin to the next, the change of the score is
     main effect's change + sum over its pairs (i, j) of the pair's change at j's bin
 
 and each j stands in one such pair alone, so the least change is the main effect's plus the sum of each pair's least:
-an exact minimum over all drivers there can be, not a sample of them. What the score does, the later steps keep, if the
-conditions of `later_steps` hold: R = exp(b Z (s - s_bar)) with b >= 0 and Z >= 0 of the distance alone, clips and
-rounding that rise with R, B held fixed.
+an exact minimum over all drivers there can be, not a sample of them. Where the plan includes severity, the relativity
+is a product; it never falls if neither part does, and each is proven by itself.
+
+What the scores do, the later steps keep, if the conditions of `later_steps` hold: R = exp(sum of b Z (s - s_bar)) with
+b >= 0 and Z >= 0 of the distance alone, tier steps, clips and rounding that rise with R, B held fixed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,6 +34,8 @@ class Proof:
 
     Attributes
     ----------
+    part : str
+        frequency, or severity.
     steps : int
         Borders between bins that were looked at, each against all bins of all other features.
     least_change_1e12 : int
@@ -40,6 +45,7 @@ class Proof:
     """
 
     feature: str
+    part: str
     direction: int
     steps: int
     least_change_1e12: int
@@ -72,8 +78,8 @@ class Certificate:
             if not proof.holds:
                 where = ", ".join(f"{name} {bin_}" for name, bin_ in proof.others.items())
                 lines.append(
-                    f"{proof.feature}: the score moves by {proof.least_change_1e12 * UNIT:.3g} against its direction "
-                    f"where it passes {proof.at:g}" + (f", at {where}" if where else "")
+                    f"{proof.feature}: the score of {proof.part} moves by {proof.least_change_1e12 * UNIT:.3g} "
+                    f"against its direction where it passes {proof.at:g}" + (f", at {where}" if where else "")
                 )
         return lines
 
@@ -87,35 +93,34 @@ class Certificate:
         }
 
 
-def certify(tables: RatingTables, directions: tuple[int, ...], order: str, b: float) -> Certificate:
+def certify(parts: Mapping[str, tuple[RatingTables, float]], directions: tuple[int, ...], order: str) -> Certificate:
     """Prove, or find where it fails.
 
     Parameters
     ----------
-    tables : RatingTables
+    parts : mapping
+        Tables and calibration slope b of each part of the relativity, by name.
     directions : tuple of int
         Of each feature of the tables: +1, -1, or 0 where nothing is promised.
     order : str
         The catalogue's: which steps are worse driving.
-    b : float
-        Calibration slope.
     """
     proofs = tuple(
-        _prove(main, [pair for pair in tables.pairs if main.feature in (pair.first, pair.second)], direction)
+        _prove(name, main, [pair for pair in tables.pairs if main.feature in (pair.first, pair.second)], direction)
+        for name, (tables, _) in parts.items()
         for main, direction in zip(tables.mains, directions, strict=True)
         if direction
     )
-    later = {
-        "the calibration slope b is not below 0": b >= 0,
+    later = {f"the calibration slope b of {name} is not below 0": b >= 0 for name, (_, b) in parts.items()} | {
         "Z = km / (km + kappa) depends on distance alone, which the order holds fixed": True,
-        "band, renewal limit and rounding rise with the relativity, B held fixed": True,
+        "tier step, band, renewal limit and rounding rise with the relativity, B held fixed": True,
     }
     return Certificate(order, proofs, later)
 
 
-def _prove(main: Main, pairs: list[Pair], direction: int) -> Proof:
+def _prove(part: str, main: Main, pairs: list[Pair], direction: int) -> Proof:
     if not len(main.ends):
-        return Proof(main.feature, direction, 0, 0, None, {})
+        return Proof(main.feature, part, direction, 0, 0, None, {})
     change = direction * np.diff(main.effect[: len(main.ends) + 1])
     worst: list[tuple[str, Pair, Ints]] = []
     for pair in pairs:
@@ -128,12 +133,12 @@ def _prove(main: Main, pairs: list[Pair], direction: int) -> Proof:
     step = int(change.argmin())
     least = int(change[step])
     if least == 0:
-        return Proof(main.feature, direction, len(change), 0, None, {})
+        return Proof(main.feature, part, direction, len(change), 0, None, {})
     others = {
         name: _told(pair.second_ends if pair.first == main.feature else pair.first_ends, int(at[step]))
         for name, pair, at in worst
     }
-    return Proof(main.feature, direction, len(change), least, float(main.ends[step]), others)
+    return Proof(main.feature, part, direction, len(change), least, float(main.ends[step]), others)
 
 
 def _told(ends: Floats, k: int) -> str:

@@ -22,6 +22,20 @@ def poisson_deviance(claims: Floats, expected: Floats) -> float:
     return float(200.0 * np.mean(xlogy(claims, claims / expected) - claims + expected))
 
 
+def gamma_deviance(amount: Floats, expected: Floats, weight: Floats) -> float:
+    """Mean gamma deviance x 100, by weight: 200 x mean(y / mu - 1 - log(y / mu))."""
+    ratio = amount / expected
+    return float(200.0 * (weight * (ratio - 1.0 - np.log(ratio))).sum() / weight.sum())
+
+
+def tweedie_deviance(amount: Floats, expected: Floats, power: float) -> float:
+    """Mean Tweedie deviance x 100 of a power between 1 and 2, amounts may be 0."""
+    p = power
+    zero = np.power(amount, 2 - p) / ((1 - p) * (2 - p))
+    mixed = amount * np.power(expected, 1 - p) / (1 - p)
+    return float(200.0 * np.mean(zero - mixed + np.power(expected, 2 - p) / (2 - p)))
+
+
 def concentration(claims: Floats, exposure: Floats, rate: Floats) -> tuple[Floats, Floats]:
     """Cumulative shares of exposure and of claims, by rising predicted rate; ties are one point.
 

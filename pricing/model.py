@@ -1,37 +1,42 @@
 """The frozen risk model: everything that turns a driver's features into an indicated relativity.
 
 A model is a folder: the rating tables (`main_effects.csv`, `pair_effects.csv`: what is filed, and what scores),
-`model.txt` (LightGBM's own text that they were written from) and `manifest.json` (all other constants, the plan, what
-it was trained on, its out-of-fold diagnostics, and the certificate). Nothing in it is code.
+`model.txt` (LightGBM's own text that they were written from), the same for severity where the plan includes it
+(`severity_...`), and `manifest.json` (all other constants, the plan, what it was trained on, its out-of-fold
+diagnostics, and the certificate). Nothing in it is code.
+
+`diagnostics/` has aggregated tables for the filing pack: hashed in the manifest, no part of `model_id`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from features.contract.catalogue import Catalogue
 from pricing import plan as plans
 from pricing.arrays import Floats
-from pricing.boosting import Boosted
 from pricing.certificate import Certificate, certify
+from pricing.component import Component, prefix
 from pricing.credibility import Calibration, credibility
 from pricing.errors import ModelError
 from pricing.matrix import Inputs
 from pricing.plan import Plan
 from pricing.shrink import GammaPrior
-from pricing.tables import MAIN_FILE, PAIR_FILE, RatingTables, read_tables
+from pricing.tables import RatingTables
 from pricing.tariff import Tariff
 from pricing.tiers import Tiers
 
-FORMAT: Final = 3
-MODEL_FILE: Final = "model.txt"
+FORMAT: Final = 4
 MANIFEST_FILE: Final = "manifest.json"
+DIAGNOSTICS: Final = "diagnostics"
+_DIAGNOSTICS_SHA256: Final = "diagnostics_sha256"
 QUANTILES: Final = 1_000
 
 
@@ -40,9 +45,10 @@ class Rated:
     """Some drivers, rated. All of shape (n_rows,) but `matrix` (n_rows, n_features)."""
 
     matrix: Floats  # shrunk
-    score: Floats  # centred: log of the boosted relativity
-    credibility: Floats
-    relativity: Floats
+    exposure_km: Floats
+    score: Floats  # centred: log of the boosted relativity of frequency
+    credibility: Floats  # of frequency
+    relativity: Floats  # of frequency, times severity's where the plan includes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +57,55 @@ class RiskModel:
 
     Attributes
     ----------
-    s_bar : float
-        Mean raw score of the reference book (the training rows), weighted by expected claims.
+    severity : Component or None
+        None where the plan leaves it out: the relativity is frequency's.
     reference : tuple of float
         Quantiles 0, 0.001 .. 1 of the reference book's indicated relativity.
     diagnostics : dict
         What training measured, out of fold.
+    diagnosis : dict of str to polars.DataFrame
+        Tables of the filing pack, aggregated: no person in them. Not part of `model_id`.
     """
 
     plan: Plan
     catalogue_version: str
     tariff: Tariff
     priors: dict[str, GammaPrior]
-    boosted: Boosted
-    tables: RatingTables
-    level: float
-    s_bar: float
-    calibration: Calibration
+    frequency: Component
+    severity: Component | None
     tiers: Tiers
     reference: tuple[float, ...]
     diagnostics: dict[str, Any]
+    diagnosis: dict[str, pl.DataFrame] = field(default_factory=dict, compare=False)
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Parts whose product the relativity is."""
+        return (self.frequency,) if self.severity is None else (self.frequency, self.severity)
+
+    @property
+    def tables(self) -> RatingTables:
+        """Rating tables of frequency."""
+        return self.frequency.tables
+
+    @property
+    def calibration(self) -> Calibration:
+        """Of frequency."""
+        return self.frequency.calibration
+
+    @property
+    def s_bar(self) -> float:
+        """Of frequency."""
+        return self.frequency.s_bar
+
+    @property
+    def level(self) -> float:
+        """Of frequency."""
+        return self.frequency.level
+
+    def constants(self) -> dict[str, float]:
+        """What a factor depends on beside tables and plan; of severity with its name in front."""
+        return {prefix(part.name) + name: value for part in self.components for name, value in part.constants().items()}
 
     def check_catalogue(self, catalogue: Catalogue) -> None:
         """Refuse features of another catalogue version.
@@ -87,19 +122,36 @@ class RiskModel:
             )
 
     def rate(self, inputs: Inputs) -> Rated:
-        """Rate drivers: log R = b Z (s - s_bar)."""
+        """Rate drivers: log R = b Z (s - s_bar), summed over the components."""
         if inputs.names != self.tables.features:
             raise ModelError("the catalogue names other features than the model was trained on; train again")
-        matrix = inputs.matrix(self.priors)
+        matrix, km = inputs.matrix(self.priors), inputs.exposure_km
         score = self.tables.score(matrix) - self.s_bar
-        z = credibility(inputs.exposure_km, self.calibration.kappa_km)
-        return Rated(matrix, score, z, np.exp(self.calibration.b * z * score))
+        z = credibility(km, self.calibration.kappa_km)
+        log_relativity = self.calibration.b * z * score
+        if self.severity is not None:
+            log_relativity = log_relativity + self.severity.log_relativity(matrix, km)
+        return Rated(matrix, km, score, z, np.exp(log_relativity))
+
+    def log_effects(self, rated: Rated) -> Floats:
+        """Log of what each feature does to the relativity; the last column is the mean driver's. A row sums to log R.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_rows, n_features + 1)
+        """
+        total = np.zeros((len(rated.matrix), len(self.tables.features) + 1))
+        for part in self.components:
+            contributions = part.tables.contributions(rated.matrix)
+            contributions[:, -1] -= part.s_bar
+            total += part.strength(rated.exposure_km)[:, None] * contributions
+        return total
 
     def certificate(self, catalogue: Catalogue) -> Certificate:
         """Prove that worse driving never lowers a factor, or find where it does."""
         directions = {f.name: f.direction if f.monotone else 0 for f in catalogue.features}
-        names = self.tables.features
-        return certify(self.tables, tuple(directions[name] for name in names), catalogue.order, self.calibration.b)
+        parts = {part.name: (part.tables, part.calibration.b) for part in self.components}
+        return certify(parts, tuple(directions[name] for name in self.tables.features), catalogue.order)
 
     def check_certificate(self, catalogue: Catalogue) -> None:
         """Refuse a model under which worse driving could lower a factor.
@@ -128,77 +180,119 @@ class RiskModel:
             "plan_sha256": self.plan.content_hash(),
             "catalogue_version": self.catalogue_version,
             "tariff": self.tariff.to_dict(),
-            "features": list(self.boosted.features),
-            "typical": list(self.boosted.typical),
             "rate_priors": {name: asdict(prior) for name, prior in self.priors.items()},
-            "level": self.level,
-            "s_bar": self.s_bar,
-            "calibration": asdict(self.calibration)
-            | {"deviance_by_kappa": [list(row) for row in self.calibration.deviance_by_kappa.items()]},
+            "files_sha256": {name: _sha256(text) for name, text in self.files().items()},
+            "components": {part.name: part.to_dict() for part in self.components},
             "tier_upper_ends": list(self.tiers.upper_ends),
             "reference_quantiles": list(self.reference),
             "diagnostics": self.diagnostics,
         }
 
     def files(self) -> dict[str, str]:
-        """Text of every file of the model's folder but the manifest."""
-        return {MODEL_FILE: self.boosted.text, **self.tables.files()}
+        """Text of every file of the model's folder but the manifest and the diagnostics."""
+        return {name: text for part in self.components for name, text in part.files().items()}
 
     @property
     def model_id(self) -> str:
-        """First 16 hex digits of the SHA-256 over trees, tables and manifest."""
-        return _identity(self.files(), self.manifest())
+        """First 16 hex digits of the SHA-256 over the manifest, which holds that of every other file."""
+        return _identity(self.manifest())
 
     def save(self, folder: Path) -> None:
-        """Write the model's folder."""
+        """Write the model's folder; diagnostics of an earlier model there are removed."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self.files().items():
+        for old in (folder / DIAGNOSTICS).glob("*.csv"):
+            old.unlink()
+        told = {f"{DIAGNOSTICS}/{name}.csv": table.write_csv() for name, table in self.diagnosis.items()}
+        if told:
+            (folder / DIAGNOSTICS).mkdir(exist_ok=True)
+        for name, text in (self.files() | told).items():
             (folder / name).write_text(text, encoding="utf-8", newline="")
         content = {"model_id": self.model_id} | self.manifest()
+        content[_DIAGNOSTICS_SHA256] = {name: _sha256(text) for name, text in told.items()}
         (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path) -> RiskModel:
+def load_model(folder: Path, *, changed_too: bool = False) -> RiskModel:
     """Read a model's folder and check that it is what was written.
+
+    Parameters
+    ----------
+    changed_too : bool
+        Read it even if a file was changed, to tell what the change does; see `changed_files`.
 
     Raises
     ------
     ModelError
-        If a file is missing, or was changed since.
+        If a file is missing, was changed since, or cannot be read.
     """
-    try:
-        content = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise ModelError(
-                f"{folder}: format {content.get('format')} is not {FORMAT}, which this version reads; train again"
-            )
-        files = {name: (folder / name).read_bytes().decode() for name in (MODEL_FILE, MAIN_FILE, PAIR_FILE)}
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{folder}: no model there ({Path(error.filename).name} is missing); run ubi pricing train"
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"{folder / MANIFEST_FILE}: not JSON: {error}") from error
-    stated = content.pop("model_id", None)
-    if stated != _identity(files, content):
-        raise ModelError(f"{folder}: {', '.join(files)} or {MANIFEST_FILE} was changed after training; train again")
-    calibration = content["calibration"]
+    content, files = _read(folder)
+    changed = [] if changed_too else changed_files(folder)
+    if changed:
+        raise ModelError(f"{folder}: {', '.join(changed)} was changed after training; train again")
+    parts = {name: Component.from_dict(name, told, files) for name, told in content["components"].items()}
     return RiskModel(
         plan=plans.from_dict(content["plan"], str(folder / MANIFEST_FILE)),
         catalogue_version=content["catalogue_version"],
         tariff=Tariff.from_dict(content["tariff"]),
         priors={name: GammaPrior(**prior) for name, prior in content["rate_priors"].items()},
-        boosted=Boosted(files[MODEL_FILE], tuple(content["features"]), tuple(content["typical"])),
-        tables=read_tables(files),
-        level=content["level"],
-        s_bar=content["s_bar"],
-        calibration=Calibration(**(calibration | {"deviance_by_kappa": dict(calibration["deviance_by_kappa"])})),
+        frequency=parts["frequency"],
+        severity=parts.get("severity"),
         tiers=Tiers(tuple(content["tier_upper_ends"])),
         reference=tuple(content["reference_quantiles"]),
         diagnostics=content["diagnostics"],
+        diagnosis={
+            Path(name).stem: pl.read_csv(folder / name, infer_schema_length=None)
+            for name in content[_DIAGNOSTICS_SHA256]
+            if (folder / name).is_file()
+        },
     )
 
 
-def _identity(files: dict[str, str], manifest: dict[str, Any]) -> str:
-    content = "".join(files.values()) + json.dumps(manifest, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+def changed_files(folder: Path) -> list[str]:
+    """Names of the files of a model's folder that are not what training wrote.
+
+    Tables of the filing pack may be missing; they price nothing.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model.
+    """
+    content, files = _read(folder)
+    changed = [name for name, text in files.items() if _sha256(text) != content["files_sha256"].get(name)]
+    stated = content.pop("model_id")
+    packed = content.pop(_DIAGNOSTICS_SHA256)
+    if stated != _identity(content):
+        changed.append(MANIFEST_FILE)
+    for name, sha256 in packed.items():
+        if (folder / name).is_file() and _sha256((folder / name).read_bytes().decode(errors="replace")) != sha256:
+            changed.append(name)
+    return changed
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The manifest, and the text of each file that it names."""
+    try:
+        content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        if content.get("format") != FORMAT:
+            raise ModelError(
+                f"{folder}: format {content.get('format')} is not {FORMAT}, which this version reads; train again"
+            )
+        files = {name: (folder / name).read_bytes().decode(errors="replace") for name in content["files_sha256"]}
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder}: no model there ({Path(error.filename).name} is missing); run ubi pricing train"
+        ) from error
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ModelError(f"{folder / MANIFEST_FILE}: not a model's manifest: {error!r}") from error
+    if not {"model_id", _DIAGNOSTICS_SHA256, "components"} <= content.keys():
+        raise ModelError(f"{folder / MANIFEST_FILE}: is no whole manifest of a model; train again")
+    return content, files
+
+
+def _identity(manifest: dict[str, Any]) -> str:
+    return _sha256(json.dumps(manifest, sort_keys=True))[:16]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,7 @@
 """Why a factor is what it is: factor = B x base x product of all effects x adjustments.
 
-An effect is exp(b Z x contribution) of one feature; contributions are those of the rating tables and sum to the score.
+An effect is exp(b Z x contribution) of one feature, times severity's where the plan includes it; contributions are
+those of the rating tables and sum to the score.
 `base` is what the mean driver of the reference book would have. The adjustments are the profile's band and the renewal
 limit. Effects are told before the adjustments; where those act, `capped` and `limited` say so.
 """
@@ -19,7 +20,7 @@ from pricing.errors import ModelError
 from pricing.matrix import Inputs
 from pricing.model import Rated, RiskModel
 
-EXACT: Final = 1e-9  # contributions have to sum to the score
+EXACT: Final = 1e-9  # contributions have to sum to the log of the relativity
 LEAST_LOG_EFFECT: Final = 5e-4  # an effect below 0.05 % is no reason
 
 
@@ -49,15 +50,13 @@ def effects(model: RiskModel, rated: Rated) -> Effects:
     Raises
     ------
     ModelError
-        If the contributions do not sum to the score: the library broke its promise.
+        If the contributions do not sum to the log of the relativity.
     """
-    contributions = model.tables.contributions(rated.matrix)
-    error = np.abs(contributions.sum(axis=1) - model.s_bar - rated.score).max(initial=0.0)
+    logs = model.log_effects(rated)
+    error = np.abs(logs.sum(axis=1) - np.log(rated.relativity)).max(initial=0.0)
     if error > EXACT:
-        raise ModelError(f"contributions miss the score by {error:g}: the rating tables are broken; train again")
-    strength = (model.calibration.b * rated.credibility)[:, None]
-    base = np.exp(strength[:, 0] * (contributions[:, -1] - model.s_bar))
-    return Effects(model.tables.features, base, np.exp(strength * contributions[:, :-1]))
+        raise ModelError(f"contributions miss the relativity by {error:g}: the rating tables are broken; train again")
+    return Effects(model.tables.features, np.exp(logs[:, -1]), np.exp(logs[:, :-1]))
 
 
 def top_reasons(

@@ -12,7 +12,7 @@ from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import exposure, tariff
 from pricing.errors import ModelError
-from pricing.fit import fit
+from pricing.fit import fit_validated
 from pricing.model import RiskModel
 from pricing.plan import Plan
 from pricing.tariff import Tariff
@@ -52,7 +52,8 @@ def train(
     if any(exposure.add_months(a, plan.window.label_months) > b for a, b in pairwise(sorted(set(dates)))):
         log.warning("label windows overlap: their claims count more than once, and every interval comes out too narrow")
     rows, fitted = rating_rows(policies, claims, periods, catalogue, plan, dates)
-    model = fit(rows, catalogue, plan, fitted, threads=threads)
+    fit = fit_validated(rows, catalogue, plan, fitted, threads=threads)
+    model = fit.model
     model.diagnostics["rating_dates"] = [str(day) for day in dates]
     model.diagnostics["label_end"] = str(label_end)
     return model
@@ -80,8 +81,8 @@ def rating_rows(
     Returns
     -------
     tuple
-        Frame sorted by (driver_id, rating_date): claims Int64, years, expected_claims (mu0), and the columns of
-        `rating_features`; and the tariff.
+        Frame sorted by (driver_id, rating_date): claims Int64, years, expected_claims (mu0), where claims have amounts
+        paid_claims Int64 and claim_amount Float64 (capped), and the columns of `rating_features`; and the tariff.
     """
     months = plan.window.label_months
     cut = [exposure.earned(policies, day, months) for day in sorted(set(rating_dates))]
@@ -97,5 +98,12 @@ def rating_rows(
     fitted = tariff.fit(pieces, plan.tariff)
     priced = pieces.with_columns(pl.Series("claims_per_year", fitted.claims_per_year(pieces)))
     earned = exposure.total(priced, KEYS, {"claims_per_year": "expected_claims"})
-    labels = earned.select(*KEYS, "claims", "years", "expected_claims")
+    labels = earned.select(*KEYS, "claims", "years", "expected_claims", *_amounts(earned))
     return rating_features(periods, labels, plan.window.feature_months, catalogue).sort(*KEYS), fitted
+
+
+def _amounts(earned: pl.DataFrame) -> list[pl.Series]:
+    """Paid claims and what they cost, where the claims tell."""
+    if "claim_cents" not in earned.columns:
+        return []
+    return [earned["paid_claims"], pl.Series("claim_amount", earned["claim_cents"].to_numpy() / 100)]

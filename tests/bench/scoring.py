@@ -45,7 +45,7 @@ def run() -> list[Row]:
     model = train(book.policies, book.claims, periods, catalogue, load_plan(), (RATING_DATE,))
     policies, periods = many(book.policies, "policy_id", "driver_id"), many(periods, "driver_id")
     rows = policies.filter(pl.col("start") == RATING_DATE).select("driver_id", rating_date=pl.lit(RATING_DATE))
-    matrix = rating_features(periods, rows).select(model.boosted.features).to_numpy()
+    matrix = rating_features(periods, rows).select(model.frequency.boosted.features).to_numpy()
     logging.getLogger("pricing").setLevel(logging.ERROR)  # the model knows claims of after the rating date; we do too
     predicted, scored = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def table(predicted: list[Used], scored: list[Used], model: RiskModel) -> list[R
             "policies to factors, wall", wall_us, "us/policy", [took.wall_s / POLICIES * 1e6 for took in predicted]
         ),
         Row("policies", POLICIES, "1"),
-        Row("trees of the model", len(model.boosted.tree_features()), "1"),
+        Row("trees of the model", len(model.frequency.boosted.tree_features()), "1"),
     ]
 
 
@@ -84,7 +84,7 @@ def many(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
 
 def prediction(model: RiskModel, matrix: Floats) -> Used:
     """Predict with LightGBM alone, its model loaded and its matrix made before."""
-    booster = lgb.Booster(model_str=model.boosted.text)
+    booster = lgb.Booster(model_str=model.frequency.boosted.text)
     contiguous = np.ascontiguousarray(matrix)
     return used(lambda: booster.predict(contiguous, raw_score=True, num_threads=1))[1]
 

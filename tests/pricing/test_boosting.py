@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pricing.boosting import Boosted, expected_claims, fit
+from pricing.boosting import Boosted, expected, fit
 from pricing.errors import ModelError
 from pricing.plan import load_plan
 
@@ -48,7 +48,7 @@ def test_the_score_does_not_contain_the_offset():
     model = train(x, claims, mu0)
     assert abs(np.mean(model.score(x))) < 0.3  # log mu0 is about -1.5
     assert train(x, claims, 8 * mu0).score(x) == pytest.approx(model.score(x), abs=0.02)
-    total = expected_claims(mu0, float(np.log(claims.sum() / mu0.sum())), model.score(x)).sum()
+    total = expected(mu0, float(np.log(claims.sum() / mu0.sum())), model.score(x)).sum()
     assert total == pytest.approx(claims.sum(), rel=0.01)
 
 

@@ -16,13 +16,13 @@ DIRECTIONS = (1, 1, -1, 0)
 
 
 def proofs(tables, directions):
-    return {proof.feature: proof for proof in certify(tables, directions, "order", 1.0).proofs}
+    return {proof.feature: proof for proof in certify({"frequency": (tables, 1.0)}, directions, "order").proofs}
 
 
 def test_a_constrained_ensemble_is_certified():
     x, claims, mu0 = rows()
     tables = distil(train(x, claims, mu0, directions=DIRECTIONS), x, mu0)
-    certificate = certify(tables, DIRECTIONS, "order", 1.0)
+    certificate = certify({"frequency": (tables, 1.0)}, DIRECTIONS, "order")
     assert certificate.holds, certificate.faults()
     assert {proof.feature for proof in certificate.proofs} == {"brake", "night", "calm"}
     assert all(proof.steps for proof in certificate.proofs)
@@ -33,7 +33,7 @@ def test_a_free_ensemble_is_not_and_the_counter_example_is_one():
     noisy = np.random.default_rng(3).permutation(claims)
     boosted = train(x, noisy, mu0, directions=(0, 0, 0, 0))
     tables = distil(boosted, x, mu0)
-    certificate = certify(tables, (1, 1, 1, 1), "order", 1.0)
+    certificate = certify({"frequency": (tables, 1.0)}, (1, 1, 1, 1), "order")
     assert not certificate.holds
     broken = [proof for proof in certificate.proofs if not proof.holds]
     assert len(certificate.faults()) == len(broken)
@@ -42,8 +42,8 @@ def test_a_free_ensemble_is_not_and_the_counter_example_is_one():
 
 def test_a_negative_slope_breaks_the_later_steps():
     tables = RatingTables(0, (Main("a", np.array([1.0]), np.array([0, 1, 0]), np.ones(3) / 3),), ())
-    assert certify(tables, (1,), "order", 0.8).holds
-    assert not certify(tables, (1,), "order", -0.1).holds
+    assert certify({"frequency": (tables, 0.8)}, (1,), "order").holds
+    assert not certify({"frequency": (tables, -0.1)}, (1,), "order").holds
 
 
 small = st.integers(-3, 6)

@@ -125,7 +125,11 @@ def test_a_model_that_was_changed_is_refused(model, tmp_path, file, before, afte
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no model there .manifest.json is missing."), ("{", "not JSON"), ('{"format": 99}', "format 99 is not 3")],
+    [
+        (None, "no model there .manifest.json is missing."),
+        ("{", "not a model's manifest"),
+        ('{"format": 99}', "format 99 is not 4"),
+    ],
 )
 def test_a_folder_that_is_no_model_is_refused(model, tmp_path, content, message):
     model.save(tmp_path)
@@ -138,7 +142,7 @@ def test_the_manifest_holds_the_frozen_constants(model, tmp_path):
     model.save(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["plan_sha256"] == PLAN.content_hash()
-    assert {"a", "b", "b_low", "b_high", "kappa_km"} <= manifest["calibration"].keys()
+    assert {"a", "b", "b_low", "b_high", "kappa_km"} <= manifest["components"]["frequency"]["calibration"].keys()
     assert manifest["rate_priors"].keys() == {"brake_rate", "accel_rate"}
     assert manifest["catalogue_version"] == "test-1"
     assert len(manifest["reference_quantiles"]) == 1001

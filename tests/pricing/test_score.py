@@ -217,7 +217,7 @@ def test_verify_names_the_layer_that_changed(book, model, scored, tmp_path):
     fewer = book.periods.with_columns(trips=pl.col("trips") + 1)
     layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", fewer, CATALOGUE, model).layers()}
     assert (layers["features"], layers["model"], layers["receipt"]) == (False, True, False)
-    other = dataclasses.replace(model, s_bar=model.s_bar + 0.1)
+    other = dataclasses.replace(model, frequency=dataclasses.replace(model.frequency, s_bar=model.s_bar + 0.1))
     layers = {name: same for name, same, _ in rebuild(tmp_path, "p00007", book.periods, CATALOGUE, other).layers()}
     assert (layers["features"], layers["model"], layers["relativity"], layers["receipt"]) == (True, False, False, False)
 
@@ -230,7 +230,7 @@ TAMPERED = {
     "reason_2": pl.lit("0 harsh brakings per 100 km"),
     "effect_1": pl.lit(1.0),
     "rateable": ~pl.col("rateable"),
-    "plan_version": pl.lit("default-2"),
+    "plan_version": pl.lit("default-0"),
 }
 
 

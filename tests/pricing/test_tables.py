@@ -30,12 +30,11 @@ def ends_of(rows, column):
     return sorted({float(row[column]) for row in rows if row[column] not in ("", "not known")})
 
 
-class Filed:
-    """What a regulator holds: two CSV files and the manifest."""
+class FiledTables:
+    """Main effects and pairs of one part of the relativity, as two CSV files tell them."""
 
-    def __init__(self, folder):
-        self.constants = json.loads((folder / "manifest.json").read_text())
-        mains, pairs = read_csv(folder / "main_effects.csv"), read_csv(folder / "pair_effects.csv")
+    def __init__(self, folder, prefix):
+        mains, pairs = read_csv(folder / f"{prefix}main_effects.csv"), read_csv(folder / f"{prefix}pair_effects.csv")
         self.intercept = int(mains[0]["effect_1e12"])
         self.mains, self.pairs = {}, {}
         for row in mains[1:]:
@@ -53,21 +52,37 @@ class Filed:
             total += int(rows[at]["effect_1e12"])
         return total * 1e-12
 
+
+class Filed:
+    """What a regulator holds: CSV files and the manifest."""
+
+    def __init__(self, folder):
+        self.constants = json.loads((folder / "manifest.json").read_text())
+        self.tables = {
+            name: FiledTables(folder, "" if name == "frequency" else f"{name}_")
+            for name in self.constants["components"]
+        }
+
     def features(self, row):
         """The driver's features with event rates shrunk."""
-        driver = {name: row[name] for name in self.mains}
+        driver = {name: row[name] for name in self.tables["frequency"].mains}
         for name, prior in self.constants["rate_priors"].items():
             count, over = row[f"{name}__n"], (row[f"{name}__km"] or 0) / 100
             known = count is not None and over > 0
             driver[name] = (count + prior["a"]) / (over + prior["b"]) if known else None
         return driver
 
+    def relativity(self, row):
+        driver, km, log_relativity = self.features(row), row["exposure_km"], 0.0
+        for name, part in self.constants["components"].items():
+            c = part["calibration"]
+            z = km / (km + c["kappa_km"]) if km else 0.0
+            log_relativity += c["b"] * z * (self.tables[name].score(driver) - part["s_bar"])
+        return math.exp(log_relativity)
+
     def factor(self, row, base):
-        c, plan = self.constants["calibration"], self.constants["plan"]["factor"]
-        km = row["exposure_km"]
-        z = km / (km + c["kappa_km"]) if km else 0.0
-        relativity = math.exp(c["b"] * z * (self.score(self.features(row)) - self.constants["s_bar"]))
-        return round(min(max(base * relativity, plan["lower"]), plan["upper"]), 6)
+        plan = self.constants["plan"]["factor"]
+        return round(min(max(base * self.relativity(row), plan["lower"]), plan["upper"]), 6)
 
 
 def test_the_tables_alone_reproduce_every_factor(book, model, scored, tmp_path):  # noqa: F811
@@ -76,7 +91,7 @@ def test_the_tables_alone_reproduce_every_factor(book, model, scored, tmp_path):
     rateable = scored.factors.filter("rateable")
     keys = rateable.select("driver_id", rating_date=pl.lit(RATING_DATE))
     rows = rating_features(book.periods, keys, 12, CATALOGUE).head(400)
-    assert len(filed.pairs) > 1
+    assert len(filed.tables["frequency"].pairs) > 1
     base = scored.book["constants"]["base_factor"]
     found = [filed.factor(row, base) for row in rows.iter_rows(named=True)]
     assert found == pytest.approx(rateable["factor"].head(400).to_list(), abs=1e-9)

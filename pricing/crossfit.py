@@ -1,0 +1,155 @@
+"""Scores of rows by a model that has not seen their driver, and the choice among a few declared settings.
+
+Judgements:
+
+1. Everything that is estimated from data before the boosting (event-rate priors, the level of the tariff, the mean
+   score) is estimated inside each training fold.
+2. A driver is in one fold, by a hash of the name: neither row order nor other drivers move anyone.
+3. Settings and rounds are chosen by out-of-fold deviance, all that was tried is told (`Chosen.tried`). 0 rounds are a
+   valid choice: no effect found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pricing import boosting
+from pricing.arrays import Floats, Ints
+from pricing.errors import ModelError
+from pricing.plan import ModelPlan
+from pricing.sample import Goal, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How trees may grow: directions held to, and depth."""
+
+    directions: tuple[int, ...]
+    depth: int = boosting.ORDER_TWO
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one training part gives for one goal."""
+
+    boosted: boosting.Boosted
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The best of the settings that were tried, out of fold.
+
+    Attributes
+    ----------
+    score : numpy.ndarray, shape (n_rows,)
+        Centred score of each row by a model that has not seen its driver.
+    expected : numpy.ndarray, shape (n_rows,)
+        Expected before the score: the tariff's, at the level of the row's training fold.
+    tried : tuple of dict
+        Settings with their best rounds and the deviance there.
+    """
+
+    settings: ModelPlan
+    rounds: int
+    score: Floats
+    expected: Floats
+    deviance: float
+    tried: tuple[dict[str, Any], ...]
+
+
+def choose(
+    sample: Sample, goal: Goal, fold: Ints, plan: ModelPlan, form: Form, *, threads: int = 1, told: str = "folds"
+) -> Chosen:
+    """Try every setting of the plan's search, and every number of rounds, out of fold.
+
+    Parameters
+    ----------
+    fold : numpy.ndarray of int, shape (n_rows,)
+        `fold_of` each row's driver.
+    told : str
+        Name of the progress bar.
+    """
+    best: Chosen | None = None
+    tried: list[dict[str, Any]] = []
+    for settings in settings_of(plan):
+        stages, expected = _out_of_fold(sample, goal, fold, settings, form, threads, told)
+        deviances = [goal.deviance(expected * np.exp(stage)) for stage in stages.T]
+        k = int(np.argmin(deviances))
+        rounds, deviance = settings.rounds[k], deviances[k]
+        named = {name: getattr(settings, name) for name in ("learning_rate", "leaves", "min_leaf_claims", "l2")}
+        tried.append(named | {"rounds": rounds, "deviance": deviance})
+        if best is None or deviance < best.deviance:
+            best = Chosen(settings, rounds, stages[:, k], expected, deviance, ())
+    if best is None:
+        raise ModelError("model.search of the plan leaves nothing to try")
+    return dataclasses.replace(best, tried=tuple(tried))
+
+
+def settings_of(plan: ModelPlan) -> list[ModelPlan]:
+    """Every combination of the plan's search; a key without values keeps the model's own."""
+    grid = {f.name: getattr(plan.search, f.name) or (getattr(plan, f.name),) for f in dataclasses.fields(plan.search)}
+    return [dataclasses.replace(plan, **dict(zip(grid, values, strict=True))) for values in product(*grid.values())]
+
+
+def fold_of(drivers: tuple[str, ...], folds: int, seed: int) -> Ints:
+    """Fold of each driver, by a hash of the name."""
+    hashes = [hashlib.sha256(f"{seed}:{driver}".encode()).digest()[:8] for driver in drivers]
+    return np.array([int.from_bytes(h, "little") % folds for h in hashes], dtype=np.int64)
+
+
+def fit_part(
+    x: Floats, goal: Goal, names: tuple[str, ...], settings: ModelPlan, form: Form, rounds: int, threads: int = 1
+) -> Part:
+    """Train on the rows that say something. `x` has shape (n_rows, n_features), event rates shrunk."""
+    told = goal.told
+    seen = goal.rows(told)
+    boosted = boosting.fit(
+        x[told],
+        seen.observed,
+        seen.base,
+        seen.level,
+        features=names,
+        directions=form.directions,
+        rounds=rounds,
+        plan=settings,
+        objective=seen.objective,
+        weight=None if (seen.weight == 1).all() else seen.weight,
+        depth=form.depth,
+        threads=threads,
+    )
+    return Part(boosted, seen.level)
+
+
+def mean_score(score: Floats, mu0: Floats) -> float:
+    """Mean over a book, weighted by expected claims."""
+    return float((score * mu0).sum() / mu0.sum())
+
+
+def _out_of_fold(
+    sample: Sample, goal: Goal, fold: Ints, settings: ModelPlan, form: Form, threads: int, told: str
+) -> tuple[Floats, Floats]:
+    """Centred score after each number of rounds (n_rows, n_rounds), and expected before it (n_rows,)."""
+    rounds, names = settings.rounds, sample.inputs.names
+    stages, expected = np.zeros((len(fold), len(rounds))), goal.base.copy()
+    for k in tqdm(range(settings.folds), desc=told, unit="fold", leave=False, disable=None):
+        out, learn = fold == k, fold != k
+        learned = goal.rows(learn)
+        if not out.any() or (learned.weight * learned.observed).sum() == 0:
+            raise ModelError(f"fold {k} has no driver to test or no claim to learn from: give more policies")
+        inputs = sample.inputs.rows(learn)
+        priors = inputs.fit_priors()
+        x = inputs.matrix(priors)
+        part = fit_part(x, learned, names, settings, form, rounds[-1], threads)
+        seen = part.boosted.staged_scores(x, rounds)
+        unseen = part.boosted.staged_scores(sample.inputs.rows(out).matrix(priors), rounds)
+        stages[out] = unseen - np.array([mean_score(stage, sample.mu0[learn]) for stage in seen.T])
+        expected[out] = boosting.expected(goal.base[out], part.level, np.zeros(int(out.sum())))
+    return stages, expected

@@ -1,0 +1,80 @@
+"""Severity: what a paid claim costs, beside how many there are. Gamma, on amounts capped by the plan.
+
+log amount = log tariff's amount + level + a + b Z s, Z = km / (km + kappa)
+
+Judgements:
+
+1. A claim counts with at most `model.large_claim_cap`: one wreck says little about driving, and the cap's excess is for
+   the tariff to spread.
+2. Claims closed at nothing say nothing of amounts: severity is that of paid claims, and the share that are paid is
+   taken as the same for all drivers.
+3. Amounts vary far more than counts. If the interval of the slope b does not lie above 0, or no number of trees was
+   better than none, severity has no trees: the relativity is then frequency's alone.
+4. kappa is the smallest of the plan's grid that paid claims do not reject, as for frequency.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from pricing.arrays import Floats
+from pricing.credibility import CHI2_90, ITERATIONS, TOLERANCE, Z_90, Calibration, credibility
+from pricing.evaluate import gamma_deviance
+from pricing.sample import Goal
+
+PARAMETERS: Final = 2  # a and b
+
+
+def calibrate(goal: Goal, expected: Floats, km: Floats, score: Floats, kappas_km: tuple[float, ...]) -> Calibration:
+    """Slope and kappa of severity on out-of-fold scores; b = 0 where the score says nothing.
+
+    Parameters
+    ----------
+    goal : Goal
+        Of `Sample.severity`.
+    expected, km, score : numpy.ndarray, shape (n_rows,)
+        Amount of a claim before the score, distance in the window, centred out-of-fold score.
+    kappas_km : tuple of float
+        Grid, rising.
+    """
+    told = goal.told
+    y, w, mu, far, s = goal.observed[told], goal.weight[told], expected[told], km[told], score[told]
+    fits = {kappa: _slope(y, w, mu, credibility(far, kappa) * s) for kappa in kappas_km}
+    deviances = {
+        kappa: gamma_deviance(y, mu * np.exp(a + b * credibility(far, kappa) * s), w)
+        for kappa, (a, b, _, _) in fits.items()
+    }
+    dispersion = fits[min(deviances, key=deviances.__getitem__)][3]
+    worst_not_rejected = min(deviances.values()) + 100 * CHI2_90 * dispersion / w.sum()  # mean deviance x 100
+    kappa = next(k for k in kappas_km if deviances[k] <= worst_not_rejected)
+    a, b, error, _ = fits[kappa]
+    return Calibration(a, b, b - Z_90 * error, b + Z_90 * error, kappa, deviances[kappa], deviances)
+
+
+def _slope(y: Floats, w: Floats, mu: Floats, x: Floats) -> tuple[float, float, float, float]:
+    """Gamma regression log mean = log mu + a + b x by Newton's method: a, b, b's standard error, dispersion."""
+    level = float(np.log((w * y).sum() / (w * mu).sum()))
+    if np.ptp(x) == 0:
+        return level - float(x[0]), 1.0, 0.0, _dispersion(y, w, mu * np.exp(level))
+    a, b, error = level, 0.0, np.inf
+    for _ in range(ITERATIONS):
+        ratio = w * y / (mu * np.exp(a + b * x))
+        slope_a, slope_b = (ratio - w).sum(), ((ratio - w) * x).sum()
+        i_aa, i_ab, i_bb = ratio.sum(), (ratio * x).sum(), (ratio * x * x).sum()  # observed information
+        determinant = i_aa * i_bb - i_ab * i_ab
+        step_a = (i_bb * slope_a - i_ab * slope_b) / determinant
+        step_b = (i_aa * slope_b - i_ab * slope_a) / determinant
+        error = np.sqrt(i_aa / determinant)
+        longest = max(abs(step_a), abs(step_b))
+        a, b = a + step_a / max(1.0, longest), b + step_b / max(1.0, longest)
+        if longest < TOLERANCE:
+            break
+    spread = _dispersion(y, w, mu * np.exp(a + b * x))
+    return float(a), float(b), float(error * np.sqrt(spread)), spread
+
+
+def _dispersion(y: Floats, w: Floats, mu: Floats) -> float:
+    """Pearson's: variance of an amount over its squared mean."""
+    return float((w * ((y - mu) / mu) ** 2).sum() / max(len(y) - PARAMETERS, 1))
