@@ -22,7 +22,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "cryptography": ("device/contract/certificate.py", "device/contract/signing.py", "ingest/certificates.py"),
     "duckdb": ("ingest/query.py", "features/sql.py"),
     "elm": (),  # ELM327-emulator: licence CC BY-NC-SA, tests only
-    "glum": ("pricing/tariff.py",),
+    "glum": ("pricing/tariff.py", "pricing/diagnostics/challengers.py"),
+    "interpret": ("pricing/diagnostics/challengers.py",),
     "lightgbm": ("pricing/boosting.py",),
     "obd": ("device/sources/obd_adapter.py",),
     "paho": ("device/uplink_connection.py",),  # ingest has a receiver of its own: docs/decisions/0011

@@ -1,0 +1,54 @@
+"""The filed model's form fitted again with a protected attribute in it, inside the same folds: for fairness alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pricing import boosting
+from pricing.arrays import Floats
+from pricing.diagnostics.fairness import AwareScore
+from pricing.diagnostics.validated import Validated
+from pricing.plan import ModelPlan
+
+
+def aware_score(
+    judged: Validated,
+    names: tuple[str, ...],
+    directions: tuple[int, ...],
+    plan: ModelPlan,
+    rounds: int,
+    threads: int = 1,
+) -> AwareScore:
+    """Make the function that `fairness.discrimination_free` needs.
+
+    Parameters
+    ----------
+    names, directions : tuple
+        Of the model's variables; the attribute's columns follow them, free of any direction.
+    rounds : int
+        Trees of the filed model.
+    """
+
+    def score(x: Floats, variants: list[Floats]) -> list[Floats]:
+        more = x.shape[1] - len(names)
+        found = [np.zeros(len(x)) for _ in variants]
+        for k in np.unique(judged.fold):
+            learn, test = judged.fold != k, judged.fold == k
+            claims, mu0 = judged.claims[learn], judged.mu0[learn]
+            level = float(np.log(claims.sum() / mu0.sum()))
+            fitted = boosting.fit(
+                x[learn],
+                claims,
+                mu0,
+                level,
+                features=(*names, *(f"attribute_{i}" for i in range(more))),
+                directions=(*directions, *(0 for _ in range(more))),
+                rounds=max(rounds, 1),
+                plan=plan,
+                threads=threads,
+            )
+            for own, variant in zip(found, variants, strict=True):
+                own[test] = fitted.score(variant[test])
+        return found
+
+    return score

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pricing.diagnostics import challengers, diagnose
+from pricing.diagnostics.validated import LEAST_DRIVERS
+from pricing.fit import fit_validated
+from pricing.plan import load_plan
+from pricing.tariff import Tariff
+from tests.pricing.drivers import CATALOGUE, rating_rows
+
+PLAN = load_plan()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_validated(rating_rows(4_000), CATALOGUE, PLAN, Tariff("frequency", 1.0))
+
+
+@pytest.fixture(scope="module")
+def tables(fitted):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(challengers, "EBM_ROUNDS", 20)
+        patch.setattr(challengers, "EBM_PAIRS", 1)
+        yield _tables(fitted)
+
+
+def _tables(fitted):
+    sex = pl.Series("sex", np.random.default_rng(1).choice(["F", "M"], fitted.rows.height))
+    return diagnose(
+        fitted.validation, fitted.rows, fitted.model, CATALOGUE, PLAN, protected=pl.DataFrame([sex]), challengers=True
+    )
+
+
+def test_every_table_is_there_and_sums_up_at_least_twenty_drivers(tables):
+    assert set(tables) == {
+        "accuracy", "curves", "lift", "double_lift", "calibration", "relativities", "strength", "stability",
+        "uncertainty", "reference", "fairness_groups", "fairness_proxy", "fairness_free",
+    }  # fmt: skip
+    for table in tables.values():
+        if "drivers" in table.columns:
+            assert table["drivers"].min() >= LEAST_DRIVERS
+
+
+def test_no_table_names_a_driver(tables, fitted):
+    drivers = set(fitted.rows["driver_id"])
+    for table in tables.values():
+        for column in table.select(pl.col(pl.String)):
+            assert not drivers & set(column)
+
+
+def test_the_same_rows_give_the_same_tables(tables, fitted):
+    again = diagnose(fitted.validation, fitted.rows, fitted.model, CATALOGUE, PLAN)
+    for name, table in again.items():
+        kept = tables[name].filter(pl.col(table.columns[0]).is_in(table[table.columns[0]].implode()))
+        assert table.equals(kept), name
+
+
+def test_groups_add_up_to_the_book(tables, fitted):
+    total = fitted.validation["claims"].sum()
+    for name in ("lift", "double_lift", "calibration", "fairness_groups"):
+        assert tables[name]["claims"].sum() == total
+        assert tables[name]["expected_model"].sum() == pytest.approx(fitted.validation["mu0"].sum())
+    by_variable = tables["relativities"].group_by("variable").agg(pl.col("claims").sum())
+    assert set(by_variable["variable"]) == set(fitted.model.tables.features)
+    assert (by_variable["claims"] == total).all()
+
+
+def test_every_predictor_is_judged_on_the_same_rows(tables):
+    judged = tables["accuracy"]
+    assert judged["predictor"].to_list()[:3] == ["one rate for all", "tariff", "tariff + telematics"]
+    assert {"boosting, free form", "GLM on bands", "EBM"} <= set(judged["predictor"])
+    assert judged["uncertainty"].n_unique() == 1
+    parts = judged["uncertainty"] - judged["discrimination"] + judged["miscalibration"]
+    assert np.allclose(parts, judged["deviance"], atol=1e-6)
+    gini = dict(zip(judged["predictor"], judged["gini"], strict=True))
+    for name in ("tariff + telematics", "boosting, free form", "GLM on bands", "EBM"):
+        assert gini[name] > gini["tariff"]
+
+
+def test_an_attribute_by_coin_flip_moves_nothing(tables):
+    proxy, free = tables["fairness_proxy"], tables["fairness_free"]
+    assert proxy["r2_features"][0] < 0.01
+    assert np.abs(free["ratio"] - 1).max() < 0.01
