@@ -17,6 +17,12 @@ from pricing.arrays import Floats, Ints
 CONFIDENCE: Final = 0.90
 
 
+def levelled(expected: Floats, observed: Floats) -> Floats:
+    """Expected, scaled to the observed total."""
+    scaled: Floats = expected * (observed.sum() / expected.sum())
+    return scaled
+
+
 def poisson_deviance(claims: Floats, expected: Floats) -> float:
     """Mean Poisson deviance per row x 100: 200 x mean(n log(n / mu) - n + mu)."""
     return float(200.0 * np.mean(xlogy(claims, claims / expected) - claims + expected))

@@ -40,13 +40,14 @@ log = logging.getLogger(__name__)
 class Fitted(NamedTuple):
     """A model, the rows it was trained on, and what each was told out of fold (`validation.VALIDATION`), in one order.
 
-    `sample` holds the rows as arrays.
+    `sample` holds the rows as arrays, `chosen` what was settled for frequency.
     """
 
     model: RiskModel
     rows: pl.DataFrame
     validation: pl.DataFrame
     sample: Sample
+    chosen: Chosen
 
 
 def fit(rows: pl.DataFrame, catalogue: Catalogue, plan: Plan, fitted_tariff: Tariff, *, threads: int = 1) -> RiskModel:
@@ -77,6 +78,8 @@ def fit_validated(
     fold = fold_of(tuple(rows["driver_id"].to_list()), plan.model.folds, plan.model.seed)
     form, km, kappas = Form(sample.inputs.directions), sample.inputs.exposure_km, plan.credibility.kappa_km
 
+    if plan.model.severity:
+        sample.severity()  # refuses claims without amounts before the work, not after it
     goal = sample.frequency()
     chosen = choose(sample, goal, fold, plan.model, form, threads=threads)
     calibration = credibility.fit(goal.observed, chosen.expected, km, chosen.score, kappas)
@@ -106,7 +109,7 @@ def fit_validated(
     )
     model.check_certificate(catalogue)
     model.diagnostics["certificate"] = model.certificate(catalogue).to_dict()
-    return Fitted(model, rows, frame, sample)
+    return Fitted(model, rows, frame, sample, chosen)
 
 
 class _Learned(NamedTuple):

@@ -11,7 +11,7 @@ from features.contract.catalogue import Catalogue
 from pricing.arrays import Bools, Floats
 from pricing.boosting import GAMMA, POISSON, Objective
 from pricing.errors import ModelError
-from pricing.evaluate import gamma_deviance, poisson_deviance
+from pricing.evaluate import gamma_deviance, poisson_deviance, tweedie_deviance
 from pricing.matrix import Inputs, read_inputs
 
 
@@ -49,11 +49,13 @@ class Goal:
         return Goal(self.objective, self.observed[chosen], self.base[chosen], self.weight[chosen])
 
     def deviance(self, expected: Floats) -> float:
-        """Mean deviance x 100: Poisson a row, gamma a paid claim."""
-        if self.objective is POISSON:
-            return poisson_deviance(self.observed, expected)
+        """Mean deviance x 100: Poisson and Tweedie a row, gamma a paid claim."""
         told = self.told
-        return gamma_deviance(self.observed[told], expected[told], self.weight[told])
+        if self.objective.name == "gamma":
+            return gamma_deviance(self.observed[told], expected[told], self.weight[told])
+        if self.objective.name == "tweedie":
+            return tweedie_deviance(self.observed, expected, dict(self.objective.parameters)["tweedie_variance_power"])
+        return poisson_deviance(self.observed, expected)
 
 
 @dataclass(frozen=True, slots=True)

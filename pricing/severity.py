@@ -46,11 +46,17 @@ def calibrate(goal: Goal, expected: Floats, km: Floats, score: Floats, kappas_km
         kappa: gamma_deviance(y, mu * np.exp(a + b * credibility(far, kappa) * s), w)
         for kappa, (a, b, _, _) in fits.items()
     }
-    dispersion = fits[min(deviances, key=deviances.__getitem__)][3]
-    worst_not_rejected = min(deviances.values()) + 100 * CHI2_90 * dispersion / w.sum()  # mean deviance x 100
+    spread = fits[min(deviances, key=deviances.__getitem__)][3]
+    worst_not_rejected = min(deviances.values()) + 100 * CHI2_90 * spread / w.sum()  # mean deviance x 100
     kappa = next(k for k in kappas_km if deviances[k] <= worst_not_rejected)
     a, b, error, _ = fits[kappa]
     return Calibration(a, b, b - Z_90 * error, b + Z_90 * error, kappa, deviances[kappa], deviances)
+
+
+def dispersion(goal: Goal) -> float:
+    """Pearson's, of paid claims about the tariff: variance of an amount over its squared mean."""
+    told = goal.rows(goal.told)
+    return _dispersion(told.observed, told.weight, told.base * np.exp(told.level))
 
 
 def _slope(y: Floats, w: Floats, mu: Floats, x: Floats) -> tuple[float, float, float, float]:
@@ -76,5 +82,4 @@ def _slope(y: Floats, w: Floats, mu: Floats, x: Floats) -> tuple[float, float, f
 
 
 def _dispersion(y: Floats, w: Floats, mu: Floats) -> float:
-    """Pearson's: variance of an amount over its squared mean."""
     return float((w * ((y - mu) / mu) ** 2).sum() / max(len(y) - PARAMETERS, 1))

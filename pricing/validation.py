@@ -34,7 +34,7 @@ VALIDATION: Final = pl.Schema(
         "severity": pl.Float64,  # severity0 x severity_relativity
         # What the factor rests on: relativity, times severity_relativity where the plan includes severity.
         "indicated_relativity": pl.Float64,
-        # mu x severity x the book's share of paid claims; null without severity.
+        # mu x severity x the book's share of paid claims x exp(both intercepts a): sums to the amounts; null without.
         "pure_premium": pl.Float64,
     }
 )
@@ -98,6 +98,7 @@ def validation(
     if severity is not None and sample.paid is not None:
         by_score = severity.relativity(km)
         amount = severity.expected * by_score
+        intercepts = frequency.calibration.a + severity.calibration.a
         paid_share = sample.paid.sum() / sample.claims.sum()
         columns |= {
             "severity0": severity.expected,
@@ -105,7 +106,7 @@ def validation(
             "severity_relativity": by_score,
             "severity": amount,
             "indicated_relativity": relativity * by_score,
-            "pure_premium": frequency.expected * relativity * amount * paid_share,
+            "pure_premium": frequency.expected * relativity * amount * (paid_share * np.exp(intercepts)),
         }
     known = {name: pl.Series(name, column) for name, column in columns.items() if column is not None}
     keyed = rows.select("driver_id", "rating_date", *known.values())

@@ -83,3 +83,15 @@ def rating_rows(n: int, seed: int = 1, frequency: float = 0.15) -> pl.DataFrame:
             "true_claims": true,
         }
     ).with_columns(pl.col("night_share").fill_nan(None))
+
+
+def with_amounts(rows: pl.DataFrame, night_effect: float = 4.0, seed: int = 4, nil: float = 0.1) -> pl.DataFrame:
+    """Add what claims cost: more after driving at night, a share of them nothing."""
+    rng = np.random.default_rng(seed)
+    paid = rng.binomial(rows["claims"].to_numpy(), 1 - nil)
+    night = rows["night_share"].fill_null(0.09).to_numpy()
+    mean = 2_000.0 * np.exp(night_effect * (night - 0.09))
+    amount = np.where(paid > 0, rng.gamma(np.maximum(paid, 1) * 1.5, mean / 1.5), 0.0)
+    return rows.with_columns(
+        pl.Series("paid_claims", paid), pl.Series("claim_amount", np.round(amount, 2)), pl.Series("true_amount", mean)
+    )
