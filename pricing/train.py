@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -10,12 +11,14 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
-from pricing import exposure, tariff
+from pricing import exposure, forward, tariff
+from pricing.diagnostics import diagnose
 from pricing.errors import ModelError
-from pricing.fit import fit_validated
+from pricing.fit import Fitted, fit_validated
 from pricing.model import RiskModel
 from pricing.plan import Plan
 from pricing.tariff import Tariff
+from pricing.twins import twins
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ def train(
     plan: Plan,
     rating_dates: tuple[date, ...] = (),
     threads: int = 1,
+    *,
+    challengers: bool = False,
 ) -> RiskModel:
     """Train a model on the claims after one or more rating dates and the driving before them.
 
@@ -43,6 +48,8 @@ def train(
         Empty: the latest whose label window ends with the last known claim, see `default_rating_date`.
     threads : int
         0: all cores. Changes nothing but the time taken; more than are free slows down.
+    challengers : bool
+        Fit other forms in the same folds and tell how they did; several times the work.
     """
     dates = rating_dates or (default_rating_date(claims, plan),)
     log.info("rating dates: %s", ", ".join(str(day) for day in dates))
@@ -56,7 +63,31 @@ def train(
     model = fit.model
     model.diagnostics["rating_dates"] = [str(day) for day in dates]
     model.diagnostics["label_end"] = str(label_end)
+    model.diagnosis.update(_forward(fit, rows, policies, claims, catalogue, threads))
+    if challengers:
+        fold = fit.validation["fold"].to_numpy()
+        model.diagnosis.update(twins(fit.sample, fold, fit.chosen, threads=threads))
+    model.diagnosis.update(
+        diagnose(fit.validation, fit.rows, model, catalogue, plan, challengers=challengers, threads=threads)
+    )
     return model
+
+
+def _forward(
+    fit: Fitted, rows: pl.DataFrame, policies: pl.DataFrame, claims: pl.DataFrame, catalogue: Catalogue, threads: int
+) -> dict[str, pl.DataFrame]:
+    """Test the model forward in time; nothing where the rows do not allow it."""
+    months = fit.model.plan.window.label_months
+    dates: list[date] = sorted(rows["rating_date"].unique().to_list())
+    split = forward.by_dates(rows, months)
+    if split is None:
+        if len(dates) > 1 or months < 2:
+            return {}
+        first_half = _labelled(_pieces(policies, claims, dates, months // 2), fit.model.tariff)
+        split = forward.by_halves(rows, first_half)
+    early, late, told = split
+    table = forward.forward_test(early, late, told, catalogue, fit.model, fit.chosen, threads=threads)
+    return {} if table.is_empty() else {"forward": table}
 
 
 def default_rating_date(claims: pl.DataFrame, plan: Plan) -> date:
@@ -82,11 +113,10 @@ def rating_rows(
     -------
     tuple
         Frame sorted by (driver_id, rating_date): claims Int64, years, expected_claims (mu0), where claims have amounts
-        paid_claims Int64 and claim_amount Float64 (capped), and the columns of `rating_features`; and the tariff.
+        paid_claims Int64 and claim_amount Float64 (capped), tariff_severity Float64 where the tariff tells amounts, and
+        the columns of `rating_features`; and the tariff.
     """
-    months = plan.window.label_months
-    cut = [exposure.earned(policies, day, months) for day in sorted(set(rating_dates))]
-    pieces = exposure.with_claims(pl.concat(cut), claims)
+    pieces = _pieces(policies, claims, rating_dates, plan.window.label_months)
     if pieces.is_empty():
         raise ModelError(f"no policy covers {', '.join(map(str, rating_dates))}; give another --rating-date")
     unknown = claims.join(policies, on="policy_id", how="anti")
@@ -96,14 +126,29 @@ def rating_rows(
     used, given = int(pieces["claims"].sum()), claims.height
     log.info("%d of %d claims fall into the label windows of %d pieces of policies", used, given, pieces.height)
     fitted = tariff.fit(pieces, plan.tariff)
-    priced = pieces.with_columns(pl.Series("claims_per_year", fitted.claims_per_year(pieces)))
-    earned = exposure.total(priced, KEYS, {"claims_per_year": "expected_claims"})
-    labels = earned.select(*KEYS, "claims", "years", "expected_claims", *_amounts(earned))
+    labels = _labelled(pieces, fitted)
     return rating_features(periods, labels, plan.window.feature_months, catalogue).sort(*KEYS), fitted
 
 
-def _amounts(earned: pl.DataFrame) -> list[pl.Series]:
-    """Paid claims and what they cost, where the claims tell."""
-    if "claim_cents" not in earned.columns:
-        return []
-    return [earned["paid_claims"], pl.Series("claim_amount", earned["claim_cents"].to_numpy() / 100)]
+def _pieces(policies: pl.DataFrame, claims: pl.DataFrame, dates: Iterable[date], months: int) -> pl.DataFrame:
+    """What policies earned in the months after each rating date, with their claims."""
+    cut = [exposure.earned(policies, day, months) for day in sorted(set(dates))]
+    return exposure.with_claims(pl.concat(cut), claims)
+
+
+def _labelled(pieces: pl.DataFrame, fitted: Tariff) -> pl.DataFrame:
+    """Labels of each driver and rating date; where claims have amounts, these and what the tariff expects of one."""
+    yearly, per_year = {"claims_per_year": "expected_claims"}, fitted.claims_per_year(pieces)
+    priced = pieces.with_columns(pl.Series("claims_per_year", per_year))
+    per_claim = fitted.amount_per_claim(pieces) if "claim_cents" in pieces.columns else None
+    if per_claim is not None:
+        priced = priced.with_columns(pl.Series("cost_per_year", per_year * per_claim))
+        yearly["cost_per_year"] = "expected_cost"
+    earned = exposure.total(priced, KEYS, yearly)
+    labels = earned.select(*KEYS, "claims", "years", "expected_claims")
+    if "claim_cents" in earned.columns:
+        amount = pl.Series("claim_amount", earned["claim_cents"].to_numpy() / 100)
+        labels = labels.with_columns(earned["paid_claims"], amount)
+    if per_claim is not None:
+        labels = labels.with_columns(tariff_severity=earned["expected_cost"] / earned["expected_claims"])
+    return labels

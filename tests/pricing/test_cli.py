@@ -44,6 +44,7 @@ def rebuilt(command, root, key):
 
 def test_files_of_training_and_scoring(inputs):
     assert sorted(file.name for file in (inputs / "model").iterdir()) == [
+        "diagnostics",
         "main_effects.csv",
         "manifest.json",
         "model.txt",
@@ -59,8 +60,9 @@ def test_running_again_writes_the_same_bytes(inputs, tmp_path):
     assert ubi.main([*train(inputs), "--model", str(tmp_path / "model"), "--threads", "2"]) == 0
     assert ubi.main([*score(inputs), "--out", str(tmp_path / "out")]) == 0
     for folder in ("model", "out"):
-        for file in (inputs / folder).iterdir():
-            assert (tmp_path / folder / file.name).read_bytes() == file.read_bytes(), file.name
+        for file in (file for file in (inputs / folder).rglob("*") if file.is_file()):
+            name = file.relative_to(inputs)
+            assert (tmp_path / name).read_bytes() == file.read_bytes(), name
 
 
 def test_scoring_prints_the_ends_the_middle_and_the_totals(inputs, capsys, tmp_path):
