@@ -1,32 +1,40 @@
-"""The lake to trips, events and driver periods: one pass over the sealed trips, a month and bucket at a time.
+"""The lake to trips, events and driver periods, with work for what is new only.
 
-    for each group of sealed files: trips + events -> assigned to policies -> summed to driver periods
-    merged and sorted -> three Parquet files, each whole or not there
+    sealed files -> units (month, or bucket of one) -> parts of each, kept beside the tables -> driver periods by month
+                                                    -> three Parquet files joined of parts, each whole or not there
 
-The same lake and policies give the same bytes. Motion is not read: what a trip is worth does not depend on whether
-it was sent.
+The same lake and policies give the same bytes, whatever was kept from earlier builds. Motion is not read: what a trip
+is worth does not depend on whether it was sent. Memory holds some trips of one unit, or the driver periods of a range
+of drivers in one month.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 from tqdm import tqdm
 
 from device.contract.errors import UbiError
+from features.contract.periods import DRIVER_PERIODS
 from features.contract.tables import EVENTS, TRIPS
-from features.periods import merge, sum_trips
-from features.policies import assign
-from features.published import published_events, published_trips
-from ingest.contract import durable, tables
-from ingest.contract.lake import Group, Lake, read_files
+from features.periods import merge
+from features.row_groups import joined
+from features.store import Parts
+from features.units import TABLES, Unit, make, units_of
+from ingest.contract import durable
+from ingest.contract.lake import Lake, scan_files
 from ingest.contract.publish import to_parquet
 
 log = logging.getLogger(__name__)
+
+MONTHS: Final = "months"
+RANGE_PERIODS: Final = 50_000  # merged at once: a driver period with its histograms takes some KB
 
 
 class BuildReport(NamedTuple):
@@ -39,26 +47,43 @@ class BuildReport(NamedTuple):
     uncovered_trips: int  # no policy covers their start
     incomplete_trips: int
     distance_km: float
+    units: int  # months of the lake, or their buckets where they are large
+    units_made: int  # the others were taken over from an earlier build
 
 
-class Built(NamedTuple):
-    """The three tables: `contract.tables` TRIPS and EVENTS, and `contract.periods` DRIVER_PERIODS."""
+class Task(NamedTuple):
+    """A unit to make and the folder of the tables; may run on any machine that sees both."""
 
-    trips: pl.DataFrame
-    events: pl.DataFrame
-    driver_periods: pl.DataFrame
+    unit: Unit
+    out: Path
 
 
-def build(lake: Lake, out: Path, policies: pl.DataFrame | None = None, *, progress: bool = False) -> BuildReport:
+Made = dict[str, Path]  # parts of a unit by the names of TABLES
+Engine = Callable[[Callable[[Task], Made], Sequence[Task]], Iterable[Made]]
+
+
+def build(
+    lake: Lake,
+    out: Path,
+    policies: pl.DataFrame | None = None,
+    *,
+    engine: Engine = map,
+    afresh: bool = False,
+    progress: bool = False,
+) -> BuildReport:
     """Write trips.parquet, events.parquet and driver_periods.parquet.
 
     Parameters
     ----------
     lake : Lake
     out : Path
-        Folder, made if it is not there; files of the same names are replaced.
+        Folder, made if it is not there; files of the same names are replaced. Its folder `parts` is for the next build.
     policies : pl.DataFrame, optional
         As from `policies.read_policies`; without, each device is its own driver.
+    engine : callable
+        Runs a function over tasks and gives the results in order: `map` here, or that of `features.spark`.
+    afresh : bool
+        Take over nothing from an earlier build.
     progress : bool
         Show a bar on stderr.
 
@@ -66,48 +91,104 @@ def build(lake: Lake, out: Path, policies: pl.DataFrame | None = None, *, progre
     ------
     UbiError
         If the lake has no sealed trip.
+    TryAgainError
+        If another build is writing to the folder.
     """
-    built = tables_of(lake, policies, progress=progress)
-    if built.trips.is_empty():
+    units = units_of(lake, policies)
+    if not units:
         raise UbiError(
             f"{lake.root}: no sealed trip; a trip is sealed when all its messages have come, see 'ubi ingest status'"
         )
-    durable.commit({out / f"{name}.parquet": to_parquet(frame) for name, frame in built._asdict().items()})
-    uncovered = built.trips["driver_id"].null_count()
-    if uncovered:
-        log.warning("%d of %d trips start on days that no policy of their device covers", uncovered, built.trips.height)
-    return BuildReport(
-        trips=built.trips.height,
-        events=built.events.height,
-        driver_periods=built.driver_periods.height,
-        drivers=built.driver_periods["driver_id"].n_unique(),
-        uncovered_trips=uncovered,
-        incomplete_trips=built.trips.filter(~pl.col("complete")).height,
-        distance_km=int(built.driver_periods["distance_mm"].sum()) / 1e6,
+    parts = Parts(out)
+    with parts.alone():
+        kept, kept_months = _take_over(parts, [] if afresh else units)
+        tasks = [Task(unit, out) for unit in units if unit.key not in kept]
+        with tqdm(total=len(tasks), desc="features", unit="unit", disable=not progress) as bar:
+            for task, made in zip(tasks, engine(make_parts, tasks), strict=True):
+                kept[task.unit.key] = made
+                bar.update()
+        months = [
+            paths[0] if len(paths) == 1 else kept_months.get(key) or parts.put(MONTHS, month, key, merged(paths))
+            for month, key, paths in _months(units, kept)
+        ]
+        _commit(out, [kept[unit.key] for unit in units], months)
+        return _report(out, len(units), len(tasks))
+
+
+def make_parts(task: Task) -> Made:
+    """Make the parts of one unit: files in, files out."""
+    parts, unit = Parts(task.out), task.unit
+    return {name: parts.put(name, unit.place, unit.key, content) for name, content in make(unit).items()}
+
+
+def merged(parts: Sequence[Path]) -> bytes:
+    """Driver periods of a month as Parquet, merged from those of its units, a range of drivers at a time."""
+    scans = [scan_files([path], DRIVER_PERIODS) for path in parts]
+    drivers = pl.concat(scan.select("driver_id") for scan in scans).collect().to_series().sort()
+    cuts = drivers.gather_every(RANGE_PERIODS).unique().sort()[1:]
+    drivers_of = pl.col("driver_id")
+    ranges = [
+        (pl.lit(value=True) if low is None else drivers_of >= low)
+        & (pl.lit(value=True) if high is None else drivers_of < high)
+        for low, high in pairwise([None, *cuts, None])
+    ]
+    files = (to_parquet(merge([scan.filter(one).collect() for scan in scans]).rechunk()) for one in ranges)
+    return b"".join(joined(to_parquet(DRIVER_PERIODS.to_frame()), files))
+
+
+def _take_over(parts: Parts, units: Sequence[Unit]) -> tuple[dict[str, Made], dict[str, Path]]:
+    """Parts of earlier builds that are whole and wanted, of units and of months by their keys; all others go."""
+    found = {name: parts.find(name) for name in TABLES}
+    kept = {
+        unit.key: {name: found[name][unit.key] for name in TABLES}
+        for unit in units
+        if all(unit.key in found[name] for name in TABLES)
+    }
+    found_months = parts.find(MONTHS)
+    months = {key: found_months[key] for _, key, _ in _months(units, kept) if key in found_months}
+    parts.keep_only([*(path for made in kept.values() for path in made.values()), *months.values()])
+    return kept, months
+
+
+def _months(units: Sequence[Unit], made: dict[str, Made]) -> Iterator[tuple[str, str, list[Path]]]:
+    """Months of which all units are made: name, key, and their driver periods, by bucket."""
+    for month, group in groupby(units, key=lambda unit: unit.month):
+        of_month = list(group)
+        if all(unit.key in made for unit in of_month):
+            paths = [made[unit.key]["periods"] for unit in of_month]
+            yield month, hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:32], paths
+
+
+def _commit(out: Path, made: Sequence[Made], months: Sequence[Path]) -> None:
+    """Join the parts to the three tables, and give these their names when all are on disk."""
+    tables = {
+        "trips": (TRIPS, [paths["trips"] for paths in made]),
+        "events": (EVENTS, [paths["events"] for paths in made]),
+        "driver_periods": (DRIVER_PERIODS, months),
+    }
+    durable.commit(
+        {
+            out / f"{name}.parquet": joined(to_parquet(schema.to_frame()), (path.read_bytes() for path in paths))
+            for name, (schema, paths) in tables.items()
+        }
     )
 
 
-def tables_of(lake: Lake, policies: pl.DataFrame | None = None, *, progress: bool = False) -> Built:
-    """Make the three tables; see `build`."""
-    groups = lake.manifest().groups
-    trips, events, periods = [TRIPS.to_frame()], [EVENTS.to_frame()], []
-    for group in tqdm(groups, desc="features", unit="group", disable=not progress):
-        for own, their in _read(lake, group):
-            assigned = assign(own, policies)
-            trips.append(published_trips(assigned))
-            events.append(published_events(their, assigned))
-            periods.append(sum_trips(assigned, their))
-    starts = pl.concat(trips).sort("device_id", "start", "trip_id")
-    order = starts.select("trip_id", trip_start="start")
-    found = pl.concat(events).join(order, on="trip_id").sort("device_id", "trip_start", "trip_id", "onset", "kind")
-    return Built(starts, found.select(EVENTS.names()), merge(periods))
-
-
-def _read(lake: Lake, group: Group) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Trips and events of a group."""
-    files = {table: [lake.sealed / f.path for f in group.files if f.table == table] for table in ("trips", "events")}
-    if files["trips"]:
-        yield (
-            read_files(files["trips"], tables.TRIPS),
-            read_files(files["events"], tables.EVENTS),
+def _report(out: Path, units: int, units_made: int) -> BuildReport:
+    trips = pl.scan_parquet(out / "trips.parquet").select(
+        trips=pl.len(),
+        uncovered_trips=pl.col("driver_id").null_count(),
+        incomplete_trips=(~pl.col("complete")).sum(),
+    )
+    periods = pl.scan_parquet(out / "driver_periods.parquet").select(
+        driver_periods=pl.len(), drivers=pl.col("driver_id").n_unique(), distance_mm=pl.col("distance_mm").sum()
+    )
+    events = pl.scan_parquet(out / "events.parquet").select(events=pl.len())
+    (counts,) = pl.concat([trips, periods, events], how="horizontal").collect().to_dicts()
+    distance_km = counts.pop("distance_mm") / 1e6
+    report = BuildReport(**counts, distance_km=distance_km, units=units, units_made=units_made)
+    if report.uncovered_trips:
+        log.warning(
+            "%d of %d trips start on days that no policy of their device covers", report.uncovered_trips, report.trips
         )
+    return report

@@ -40,7 +40,7 @@ def _build(options: argparse.Namespace) -> int:
     policies = read_policies(options.policies) if options.policies else None
     lake = Lake.existing(options.lake)
     options.before_build(lake.root)
-    report = build(lake, options.out, policies, progress=_shows_progress(options))
+    report = build(lake, options.out, policies, afresh=options.afresh, progress=_shows_progress(options))
     if options.json:
         print(json.dumps(report._asdict()))
     else:
@@ -50,6 +50,7 @@ def _build(options: argparse.Namespace) -> int:
             print(f"{report.uncovered_trips:,} trips are covered by no policy and count for no driver")
         if report.incomplete_trips:
             print(f"{report.incomplete_trips:,} trips are incomplete")
+    log.info("%d of %d parts made, the others kept", report.units_made, report.units)
     log.info("tables written to %s", options.out)
     return 0
 
@@ -118,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="Parquet or CSV with policy_id, driver_id, device_id, start, end, and region (DE, DE-BY; for public "
         "holidays) if known; without it each device is its own driver",
+    )
+    build.add_argument(
+        "--afresh", action="store_true", help="take over nothing that an earlier build left in DIR/parts"
     )
 
     derive = command(

@@ -4,7 +4,8 @@
      2  whose      its trips and drivers, counted into the record
      3  segments   messages and rejects, each file rewritten in its place
      4  sealed     groups and ledger: new files, one manifest; what no manifest names any more is deleted
-     5  features   sums and events before trips, which say whose they are; a note of which drivers are missing
+     5  features   parts of builds deleted; sums and events before trips, which say whose they are; a note of which
+                   drivers are missing
      6  registry   the device's line, and its certificates revoked
      7  search     through every file of the lake and of the feature tables
      8  done       the record says when, and how much it was
@@ -28,7 +29,7 @@ from device.contract.errors import UbiError
 from device.contract.topics import checked_device_id
 from ingest.authority import Authority
 from ingest.contract import durable
-from ingest.contract.erasure import Erasure, Erasures, hashed, note_drivers
+from ingest.contract.erasure import PARTS, Erasure, Erasures, hashed, note_drivers
 from ingest.contract.lake import Group, Lake, bucket_of
 from ingest.contract.publish import SealWriter
 from ingest.contract.tables import SEALED
@@ -170,6 +171,9 @@ def _erase_lake(lake: Lake, people: People) -> None:
 
 
 def _erase_features(folder: Path, people: People, now_ms: int) -> None:
+    for path in durable.listed(folder / PARTS, "**/*"):
+        if path.suffix != ".parquet" or theirs_in(path, people).any():
+            durable.delete(path)  # the next build makes it again, without them
     gone = sum(erase_from(path, people) for path in _tables(folder) if path.name != "trips.parquet")
     last = folder / "trips.parquet"
     if gone or (durable.exists(last) and theirs_in(last, people).any()):
@@ -206,4 +210,4 @@ def _sealed(lake: Lake, tables: Sequence[str], device_id: str | None = None) -> 
 
 
 def _tables(folder: Path) -> list[Path]:
-    return durable.listed(folder, "**/*.parquet")
+    return [path for path in durable.listed(folder, "**/*.parquet") if folder / PARTS not in path.parents]

@@ -36,7 +36,7 @@ _TRIPS: Final[_Kinds] = {
     "jump_samples": pl.Int64,
     "coarse_samples": pl.Int64,
 }
-# One row a trip, sorted by (device_id, start, trip_id).
+# One row a trip, sorted by (month, device_id, start, trip_id); a month of many trips by the devices' buckets first.
 TRIPS: Final = pl.Schema(_TRIPS)
 
 # Flag -> when a trip carries it.
@@ -66,5 +66,5 @@ _EVENTS: Final[_Kinds] = {
     "rules_version": pl.Int32,
     "sensor_grade": pl.String,
 }
-# One row an event, sorted by (device_id, trip start, trip_id, onset, kind).
+# One row an event, sorted as the trips, then by (onset, kind).
 EVENTS: Final = pl.Schema(_EVENTS)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from typing import Final
 TEMPORARY_SUFFIX: Final = ".tmp"  # and a leading dot: no reader takes such a name for a table
 
 
-def commit(files: Mapping[Path, bytes], then: Callable[[], None] | None = None) -> None:
+def commit(files: Mapping[Path, bytes | Iterable[bytes]], then: Callable[[], None] | None = None) -> None:
     """Write files so that a power cut leaves each of them whole or absent, then act on it.
 
     `then` (an application ack, the next manifest) runs only when every file is on disk. A failure before that
@@ -29,8 +29,8 @@ def commit(files: Mapping[Path, bytes], then: Callable[[], None] | None = None) 
 
     Parameters
     ----------
-    files : mapping of Path to bytes
-        Contents by final path. No other writer uses these paths.
+    files : mapping of Path to bytes, or to pieces of bytes
+        Contents by final path; pieces where memory need not hold all. No other writer uses these paths.
     then : callable or None
         What may happen only after the files are durable.
 
@@ -42,7 +42,7 @@ def commit(files: Mapping[Path, bytes], then: Callable[[], None] | None = None) 
     for path, content in files.items():
         make_folder(path.parent)
         with temporary(path).open("wb") as file:
-            file.write(content)  # 1 temporary file
+            file.writelines([content] if isinstance(content, bytes) else content)  # 1 temporary file
             file.flush()
             os.fsync(file.fileno())  # 2 its bytes are on disk
     for path in files:

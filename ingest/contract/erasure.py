@@ -5,6 +5,7 @@
     lake/erasures/.lock           shared by workers while they write a segment, exclusive while an erasure begins;
                                   its size counts the beginnings, so that a worker sees each
     features/erased.json          which drivers are missing from these tables because they were erased
+    features/parts/               what a build keeps there for the next; an erasure deletes what tells of the device
 
 Who has the key and a list of device ids can tell which of them were erased: that is how a worker knows a late message.
 Without the key the name says nothing.
@@ -31,6 +32,7 @@ from ingest.contract.private import write_private
 FORMAT: Final = 1
 KEY_BYTES: Final = 32
 NOTE: Final = "erased.json"
+PARTS: Final = "parts"
 
 
 @dataclass(frozen=True, slots=True)

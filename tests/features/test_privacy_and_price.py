@@ -13,12 +13,12 @@ from device.contract.signals import Reading
 from device.contract.signing import Signer
 from device.outbox import Outbox
 from device.privacy import LOCATIONS, MOTIONS, Privacy
-from features.build import Built, tables_of
 from ingest.contract.lake import Lake
 from ingest.seal import seal
 from ingest.worker import Worker
 from replay_data.importers import load
 from tests.device.agents import MONDAY_MS, drive
+from tests.features.whole import Built, tables_of
 
 COMBINATIONS = [Privacy(location, motion) for location in LOCATIONS for motion in MOTIONS]
 PARKED_MS = 600_000

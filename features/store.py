@@ -1,0 +1,78 @@
+"""Parts that a build keeps for the next one: files beside its tables, named by what they were made from and by content.
+
+    OUT/parts/trips/2025-03-07-KEY-CONTENT.parquet      of a unit: month, bucket
+    OUT/parts/events/..., OUT/parts/periods/...
+    OUT/parts/months/2025-03-KEY-CONTENT.parquet        driver periods of a month, from all its units
+
+A part is used only if its key is wanted and its bytes hash to its name; every other file is deleted before anything is
+made, so what was erased, or belongs to other policies, does not live on here. Nothing is synced: what a power cut
+damages is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from device.contract.errors import TryAgainError
+from ingest.contract import durable
+from ingest.contract.erasure import PARTS
+
+_NAME: Final = re.compile(r"(?P<place>[\d-]+)-(?P<key>[0-9a-f]{32})-(?P<content>[0-9a-f]{32})\.parquet")
+
+
+class Parts:
+    """The parts beside the tables in a folder."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / PARTS
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other builds out of the folder.
+
+        Raises
+        ------
+        TryAgainError
+            If one is at work there.
+        """
+        try:
+            with durable.locked(self.folder / ".lock"):
+                yield
+        except BlockingIOError:
+            raise TryAgainError(
+                f"{self.folder.parent}: another 'ubi features build' is writing here; run again when it is done"
+            ) from None
+
+    def find(self, table: str) -> dict[str, Path]:
+        """Whole parts of a table by their keys."""
+        found = {}
+        for path in durable.listed(self.folder / table, "*.parquet"):
+            match = _NAME.fullmatch(path.name)
+            if match and content_hash(path.read_bytes()) == match["content"]:
+                found[match["key"]] = path
+        return found
+
+    def put(self, table: str, place: str, key: str, content: bytes) -> Path:
+        """Keep a part."""
+        path = self.folder / table / f"{place}-{key}-{content_hash(content)}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.temporary(path).write_bytes(content)
+        durable.temporary(path).replace(path)
+        return path
+
+    def keep_only(self, wanted: Iterable[Path]) -> None:
+        """Delete every other file."""
+        kept = {*wanted, self.folder / ".lock"}
+        for path in durable.listed(self.folder, "**/*"):
+            if path not in kept:
+                durable.delete(path)
+
+
+def content_hash(content: bytes) -> str:
+    """Name of some bytes, 32 hex digits."""
+    return hashlib.sha256(content).hexdigest()[:32]
