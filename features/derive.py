@@ -1,7 +1,7 @@
 """Motion to trip summaries and events, by columns: the batch twin of the device's streaming core.
 
-    motion of whole trips -> slices -> candidates -> events, excursions
-                                    -> segments   -> sums and histograms
+    motion of whole trips -> slices -> sums and histograms of each trip
+                                    -> swings over a threshold -> events, excursions
 
 All is integer arithmetic, so the result does not depend on how motion was cut into files, slices or threads.
 """
@@ -16,15 +16,17 @@ import numpy as np
 import polars as pl
 
 from device.contract.errors import ContractError
-from device.contract.rules import load_rules
+from device.contract.rules import Rules, load_rules
 from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS
-from features.contract.histograms import as_lists
-from features.events import find
-from features.summaries import summarise
+from features.contract.histograms import Bins, as_lists, tally
+from features.events import EXCURSION_KEYS, events, excursions
+from features.runs import Found, Table, find, joined, sides
+from features.slices import NULL, Integers, Slice
+from features.summaries import Summed, summarise
 from ingest.contract.publish import conform
 from ingest.contract.tables import EVENTS, MOTION, TRIPS
 
-SLICE_ROWS: Final = 2_000_000  # rows worked on at once: some 200 MB
+SLICE_ROWS: Final = 131_072  # rows worked on at once: they and what is made of them stay in a core's cache
 READS: Final = tuple(name for name in MOTION if name != "yaw_rate_ddps")
 HEADS: Final = pl.Schema(
     {
@@ -69,39 +71,66 @@ def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame) -> Derived:
     ContractError
         If a trip's rows are not together, or a trip of the motion has no head.
     """
-    samples = motion.lazy().select(READS).collect()
+    samples = motion.lazy().select(pl.col(name).cast(MOTION[name]) for name in READS).collect()
     trips = _trips(samples, heads)
-    parts = [
-        _derive(part, of, int(period_ms), int(version))
-        for (period_ms, version), rows, kind in _by_definition(samples, trips)
-        for part, of in _slices(rows, kind)
-    ]
+    parts = [_derive(*part) for part in _by_version(samples, trips)]
     summaries = pl.concat([SUMMARIES.to_frame(), *(part.summaries for part in parts)])
     events = pl.concat([EVENTS.to_frame(), *(part.events for part in parts)])
     return Derived(summaries.sort("trip_key"), events.sort("trip_key", "onset_ms", "kind"))
 
 
-def _derive(motion: pl.DataFrame, trips: pl.DataFrame, period_ms: int, rules_version: int) -> Derived:
-    """Derive whole trips of one grid period and rules version; `trips` in the order of their rows."""
-    rules = load_rules(rules_version)
-    motion = motion.with_columns(pl.col("trip_key").rle_id().alias("trip")).drop("trip_key")
-    found = find(motion, rules, period_ms)
-    event_key = (pl.col("kind").cast(pl.Int32) * LEVELS + pl.col("level")).alias("key")
-    summaries = summarise(motion, trips, period_ms).with_columns(
-        excursions=_counts(found.excursions, trips.height),
-        event_counts=_counts(found.events.select("trip", event_key), trips.height),
-    )
-    heads = trips.select("trip_key", "trip_id", "device_id", "rules_version", "sensor_grade").with_row_index("trip")
-    return Derived(
-        summaries.select(SUMMARIES.names()),
-        conform("events", found.events.join(heads, on="trip", how="left").drop("trip")),
-    )
+def _derive(rules: Rules, motion: pl.DataFrame, trips: pl.DataFrame) -> Derived:
+    """Derive whole trips of one rules version; `trips` in the order of their rows."""
+    period_ms = trips["period_ms"].to_numpy().astype(np.int64)
+    local = trips["start_ms"] + trips["utc_offset_min"].cast(pl.Int64) * 60_000
+    placed, local_ms = local.is_not_null().to_numpy(), local.fill_null(0).to_numpy()
+    summed: list[tuple[int, Summed]] = []
+    found: list[tuple[int, Found]] = []
+    wanted = sides(rules)
+    for first, last, rows in _slices(motion, trips):
+        piece = Slice(rows, trips["rows"][first:last].to_numpy(), period_ms[first:last])
+        found.append((first, find(piece, wanted, rules.default_limit_dkmh)))
+        summed.append((first, summarise(piece, local_ms[first:last], placed[first:last])))
+    runs = joined(found)
+    happened = events(runs, rules, period_ms)
+    histograms = {name: _joined([(first, part.histograms[name]) for first, part in summed]) for name in _OF_MOTION}
+    histograms["excursions"] = _counts(excursions(runs, rules, period_ms), EXCURSION_KEYS)
+    histograms["event_counts"] = _counts(_event_keys(happened), _EVENT_KEYS)
+    lists = {name: as_lists(pl.DataFrame(bins._asdict()), trips.height) for name, bins in histograms.items()}
+    sums = {name: np.concatenate([part.sums[name] for _, part in summed]) for name in SCALAR_FIELDS}
+    columns = {"trip_key": trips["trip_key"]} | sums | lists
+    return Derived(pl.DataFrame(columns, SUMMARIES), _event_rows(happened, trips))
 
 
-def _counts(rows: pl.DataFrame, trips: int) -> pl.Series:
+_OF_MOTION: Final = ("distance_by_speed_mm", "distance_by_hour_mm", "va_ms")
+_EVENT_KEYS: Final = 2**10
+
+
+def _event_keys(events: Table) -> Table:
+    return events and {"trip": events["trip"], "key": events["kind"] * LEVELS + events["level"]}
+
+
+def _counts(rows: Table, keys: int) -> Bins:
     """How many rows each trip has of each key."""
-    counted = rows.group_by("trip", "key").agg(pl.len().cast(pl.Int64).alias("value")).sort("trip", "key")
-    return as_lists(counted.rename({"trip": "group"}), trips)
+    if not rows:
+        return Bins(*(np.empty(0, np.int64) for _ in range(3)))
+    order = np.argsort(rows["trip"], kind="stable")
+    return tally(rows["trip"][order], rows["key"][order], 1, keys)
+
+
+def _joined(parts: list[tuple[int, Bins]]) -> Bins:
+    """Bins of several slices, each with the number of its first trip."""
+    bins = [part._replace(group=part.group + first) for first, part in parts]
+    return Bins(*(np.concatenate(columns) for columns in zip(*bins, strict=True)))
+
+
+def _event_rows(events: Table, trips: pl.DataFrame) -> pl.DataFrame:
+    """Events with what is known of their trip."""
+    heads = trips.select("trip_key", "trip_id", "device_id", "rules_version", "sensor_grade").with_row_index("trip")
+    rows = pl.DataFrame(events, {"trip": pl.UInt32} if not events else None)
+    unknown = [pl.col(name).replace(NULL, None) for name in ("onset_speed_dkmh", "delta_v_dkmh") if events]
+    rows = rows.with_columns(pl.col("trip").cast(pl.UInt32), *unknown)
+    return conform("events", rows.join(heads, on="trip", how="left").drop("trip"))
 
 
 def _trips(samples: pl.DataFrame, heads: pl.DataFrame) -> pl.DataFrame:
@@ -118,25 +147,23 @@ def _trips(samples: pl.DataFrame, heads: pl.DataFrame) -> pl.DataFrame:
     return trips.with_columns(pl.col("rows").cast(pl.Int64))
 
 
-def _by_definition(
-    samples: pl.DataFrame, trips: pl.DataFrame
-) -> Iterator[tuple[tuple[int, int], pl.DataFrame, pl.DataFrame]]:
-    """Split by grid period and rules version; nearly always there is one of each."""
-    keys = ["period_ms", "rules_version"]
-    for definition in sorted(trips.select(keys).unique().rows()):
-        mine = (trips["period_ms"] == definition[0]) & (trips["rules_version"] == definition[1])
+def _by_version(samples: pl.DataFrame, trips: pl.DataFrame) -> Iterator[tuple[Rules, pl.DataFrame, pl.DataFrame]]:
+    """Split by rules version; nearly always there is one."""
+    for version in sorted(trips["rules_version"].unique()):
+        mine = trips["rules_version"] == version
         if mine.all():
-            yield definition, samples, trips
+            yield load_rules(version), samples, trips
         else:
-            yield definition, samples.filter(np.repeat(mine.to_numpy(), trips["rows"].to_numpy())), trips.filter(mine)
+            of_row = np.repeat(mine.to_numpy(), trips["rows"].to_numpy())
+            yield load_rules(version), samples.filter(of_row), trips.filter(mine)
 
 
-def _slices(samples: pl.DataFrame, trips: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Cut at trip borders into as few parts of about SLICE_ROWS rows as it takes, of about the same size."""
+def _slices(samples: pl.DataFrame, trips: pl.DataFrame) -> Iterator[tuple[int, int, pl.DataFrame]]:
+    """Cut at trip borders into parts of about SLICE_ROWS rows: first trip, the one after the last, rows."""
     ends = trips["rows"].cum_sum().to_numpy()
     parts = -(-samples.height // SLICE_ROWS)
     wanted = np.arange(1, parts + 1) * samples.height // max(parts, 1)
     cuts = np.unique(np.searchsorted(ends, wanted) + 1)  # trips up to each cut; a long trip may swallow some
-    for first, last in pairwise((0, *cuts)):
+    for first, last in pairwise((0, *map(int, cuts))):
         row = int(ends[first - 1]) if first else 0
-        yield samples.slice(row, int(ends[last - 1]) - row), trips.slice(first, last - first)
+        yield first, last, samples.slice(row, int(ends[last - 1]) - row)

@@ -1,11 +1,10 @@
-"""Trip summaries from columns: the definitions of `device.contract.trip`, without a loop over samples."""
+"""Trip summaries from arrays: the definitions of `device.contract.trip`, without a loop over samples."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from device.contract.motion import BRIDGE_MS, ENGINE_ON, QUALITY_COARSE, QUALITY_JUMP
 from device.contract.trip import (
@@ -17,146 +16,162 @@ from device.contract.trip import (
     SPEED_BANDS,
     STANDING_DKMH,
 )
-from features.contract.histograms import Integers, as_lists, tally
+from features.contract.histograms import Bins, tally
+from features.slices import NULL, Flags, Integers, Slice
 
 HOUR_MS: Final = 3_600_000
 _EPOCH_HOUR_OF_WEEK: Final = 72  # the epoch was a Thursday, Monday 00:00 = 0
+_VA_BINS: Final = SPEED_BANDS * ACCEL_BINS
+_DISTANCE: Final = (np.int32(36), np.int32(72))
 
 
-def summarise(motion: pl.DataFrame, trips: pl.DataFrame, period_ms: int) -> pl.DataFrame:
-    """Add to `trips` every summary field that motion alone decides (all but excursions and event_counts).
+class Summed(NamedTuple):
+    """What motion decides of a summary: all but excursions and event counts.
+
+    `sums`: field -> array of shape (n_trips,). `histograms`: field -> bins, grouped by trip of the slice.
+    """
+
+    sums: dict[str, Integers]
+    histograms: dict[str, Bins]
+
+
+def summarise(motion: Slice, local_ms: Integers, placed: Flags) -> Summed:
+    """Sum up the trips of a slice.
 
     Parameters
     ----------
-    motion : pl.DataFrame
-        trip UInt32 (row of `trips`, rising), t_ms and the motion columns; trips whole, in time order.
-    trips : pl.DataFrame
-        start_ms Int64, utc_offset_min Int32 (null: local time not known), one row a trip.
-    period_ms : int
-        Grid period of all trips.
+    motion : Slice
+    local_ms : ndarray, shape (n_trips,)
+        Local time of each trip's start, in ms since the epoch; ignored where it is not known.
+    placed : ndarray, shape (n_trips,)
+        Whether it is.
     """
-    known = motion.filter(pl.col("speed_dkmh").is_not_null()) if motion["speed_dkmh"].null_count() else motion
-    segments = _segments(known)
-    by_trip = trips.with_row_index("trip")
-    for sums in (_of_samples(motion, period_ms), _of_segments(segments)):
-        by_trip = by_trip.join(sums, on="trip", how="left", maintain_order="left")
-    by_speed, by_hour = _distances(segments, trips)
-    return by_trip.drop("trip").with_columns(
-        pl.col(*_SEGMENT_SUMS).fill_null(0),
-        distance_by_speed_mm=by_speed,
-        distance_by_hour_mm=by_hour,
-        va_ms=_heatmap(known, trips.height, period_ms),
-    )
+    step_ms, speed_sum, unobserved_ms = _segments(motion)
+    distances, histograms = _distances(motion, step_ms, speed_sum, local_ms, placed)
+    times = _times(motion, step_ms, speed_sum)
+    sums = _of_samples(motion) | distances | times | {"unobserved_ms": unobserved_ms}
+    return Summed(sums, histograms | {"va_ms": _heatmap(motion)})
 
 
-def _of_samples(motion: pl.DataFrame, period_ms: int) -> pl.DataFrame:
-    return (
-        motion.lazy()
-        .with_columns(pl.col("trip").set_sorted())
-        .group_by("trip", maintain_order=True)
-        .agg(
-            duration_ms=pl.col("t_ms").last().cast(pl.Int64) + period_ms,
-            samples=pl.len().cast(pl.Int64),
-            max_speed_dkmh=pl.col("speed_dkmh").max().fill_null(0).cast(pl.Int64),
-            speed_null_samples=pl.col("speed_dkmh").null_count().cast(pl.Int64),
-            accel_null_samples=pl.col("accel_lon_cmps2").null_count().cast(pl.Int64),
-            lateral_samples=pl.col("accel_lat_cmps2").count().cast(pl.Int64),
-            jump_samples=(pl.col("quality") & QUALITY_JUMP != 0).sum().cast(pl.Int64),
-            coarse_samples=(pl.col("quality") & QUALITY_COARSE != 0).sum().cast(pl.Int64),
-        )
-        .collect()
-    )
-
-
-def _segments(known: pl.DataFrame) -> pl.DataFrame:
-    """Segment from each sample to the next of its trip; dt_ms and distance_mm are 0 where there is none."""
-    gap_ms = pl.col("t_ms").shift(-1, fill_value=0) - pl.col("t_ms")
-    bridged = (pl.col("trip") == pl.col("trip").shift(-1)) & (gap_ms <= BRIDGE_MS)
-    speed = pl.col("speed_dkmh").cast(pl.Int32)
-    return (
-        known.lazy()
-        .select(
-            pl.col("trip").set_sorted(),
-            "t_ms",
-            "engine",
-            "limit_kmh",
-            dt_ms=pl.when(bridged).then(gap_ms).otherwise(0),
-            speed_sum=speed + speed.shift(-1, fill_value=0),
-        )
-        .with_columns(distance_mm=(pl.col("speed_sum") * pl.col("dt_ms") + 36) // 72)
-        .collect()
-    )
-
-
-def _of_segments(segments: pl.DataFrame) -> pl.DataFrame:
-    dt_ms, speed_sum = pl.col("dt_ms"), pl.col("speed_sum")
-    standing = speed_sum < 2 * STANDING_DKMH
-    limit_known = pl.col("limit_kmh").is_not_null()
-    sums = {
-        "distance_mm": pl.col("distance_mm").cast(pl.Int64).sum(),
-        "observed_ms": dt_ms.sum(),
-        "span_ms": pl.col("t_ms").last() - pl.col("t_ms").first(),
-        "standing_ms": (dt_ms * standing).sum(),
-        "idle_ms": (dt_ms * (standing & (pl.col("engine") == ENGINE_ON))).sum(),
-        "over_130_ms": (dt_ms * (speed_sum > 2 * OVER_130_DKMH)).sum(),
-        "limit_known_ms": (dt_ms * limit_known).sum(),
-        "speeding_ms": (dt_ms * (speed_sum > 20 * pl.col("limit_kmh").cast(pl.Int32))).sum(),
+def _of_samples(motion: Slice) -> dict[str, Integers]:
+    rows = motion.ends - motion.starts
+    speed, quality = motion.column("speed_dkmh"), motion.column("quality")
+    fastest = np.zeros_like(rows) if speed is None else np.maximum.reduceat(speed, motion.starts).astype(np.int64)
+    flagged = [motion.count(_rows_with(quality, bit)) for bit in (QUALITY_JUMP, QUALITY_COARSE)]
+    return {
+        "duration_ms": motion.t_ms[motion.ends - 1] + motion.period_ms,
+        "samples": rows,
+        "max_speed_dkmh": np.maximum(fastest, 0),
+        "speed_null_samples": motion.count(motion.missing("speed_dkmh")),
+        "accel_null_samples": motion.count(motion.missing("accel_lon_cmps2")),
+        "lateral_samples": rows - motion.count(motion.missing("accel_lat_cmps2")),
+        "jump_samples": flagged[0],
+        "coarse_samples": flagged[1],
     }
-    return (
-        segments.lazy()
-        .group_by("trip", maintain_order=True)
-        .agg(sum_.cast(pl.Int64).alias(name) for name, sum_ in sums.items())
-        .select(
-            "trip",
-            *_SUMMED,
-            unobserved_ms=pl.col("span_ms") - pl.col("observed_ms"),
-            moving_ms=pl.col("observed_ms") - pl.col("standing_ms"),
-        )
-        .collect()
-    )
 
 
-_SUMMED: Final = (
-    "distance_mm",
-    "observed_ms",
-    "standing_ms",
-    "idle_ms",
-    "over_130_ms",
-    "limit_known_ms",
-    "speeding_ms",
-)
-_SEGMENT_SUMS: Final = (*_SUMMED, "unobserved_ms", "moving_ms")
+def _rows_with(quality: Integers | None, bit: int) -> Integers:
+    return np.empty(0, np.int64) if quality is None else np.flatnonzero(quality & np.uint8(bit))
 
 
-def _distances(segments: pl.DataFrame, trips: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """Distance by speed band and by local hour of week; rows of one band and hour in a row are added up first."""
-    trip = segments["trip"].to_numpy()
-    band = np.minimum(segments["speed_sum"].to_numpy() // 200, SPEED_BANDS - 1)
-    local = trips["start_ms"] + trips["utc_offset_min"].cast(pl.Int64) * 60_000
-    local_ms = local.fill_null(0).to_numpy()
+def _segments(motion: Slice) -> tuple[Integers, Integers, Integers]:
+    """Segment that starts at each row: its time (0 where none does) and the sum of its speeds; unobserved time."""
+    unobserved_ms = np.zeros(motion.starts.size, np.int64)
+    speed = motion.column("speed_dkmh")
+    step_ms = motion.step_ms.copy()
+    speed_sum = np.zeros(step_ms.size, np.int16)
+    if speed is None:
+        return np.zeros_like(step_ms), speed_sum, unobserved_ms
+    np.add(speed[1:], speed[:-1], out=speed_sum[:-1])
+    unseen = motion.missing("speed_dkmh")
+    step_ms[unseen] = 0
+    step_ms[unseen[unseen > 0] - 1] = 0
+    before, after = _around(motion, unseen)
+    step_ms[before] = motion.t_ms[after] - motion.t_ms[before]
+    speed_sum[before] = speed[before] + speed[after]
+    far = np.flatnonzero(step_ms > BRIDGE_MS)
+    np.add.at(unobserved_ms, motion.trip[far], step_ms[far])
+    step_ms[far] = 0
+    return step_ms, speed_sum, unobserved_ms
+
+
+def _around(motion: Slice, unseen: Integers) -> tuple[Integers, Integers]:
+    """Last row with a speed before each run of rows without, and the first after it, where both are of one trip."""
+    edges = np.flatnonzero(np.diff(unseen, prepend=-2) != 1)
+    before = unseen[edges] - 1
+    after = unseen[np.append(edges[1:], unseen.size) - 1] + 1 if unseen.size else before
+    inside = (before >= 0) & (after < motion.trip.size)
+    before, after = before[inside], after[inside]
+    same = motion.trip[before] == motion.trip[after]
+    return before[same], after[same]
+
+
+def _distances(
+    motion: Slice, step_ms: Integers, speed_sum: Integers, local_ms: Integers, placed: Flags
+) -> tuple[dict[str, Integers], dict[str, Bins]]:
+    """Distance, also by speed band and by local hour of week; rows of one band and hour in a row are added up first."""
+    distance_mm = np.multiply(speed_sum, step_ms)
+    distance_mm += _DISTANCE[0]
+    distance_mm //= _DISTANCE[1]
+    band = np.clip(speed_sum // np.int16(200), 0, SPEED_BANDS - 1)
     into_hour_ms = (local_ms % HOUR_MS).astype(np.int32)
-    hour = (into_hour_ms[trip] + segments["t_ms"].to_numpy()) // HOUR_MS  # hours begun since the one the trip began in
-    run = _run_starts(trip, hour * SPEED_BANDS + band)
-    trip, band, hour = trip[run], band[run], hour[run]
-    distance_mm = np.add.reduceat(segments["distance_mm"].to_numpy(), run, dtype=np.int64) if run.size else run
+    hour = (into_hour_ms[motion.trip] + motion.t_ms) // np.int32(HOUR_MS)  # begun since the one the trip began in
+    first = _changes(motion, band, hour)
+    trip, band, hour = motion.trip[first], band[first], hour[first]
+    of_run = np.add.reduceat(distance_mm, first, dtype=np.int64)
     of_week = (local_ms[trip] // HOUR_MS + hour + _EPOCH_HOUR_OF_WEEK) % HOURS_OF_WEEK
-    placed = local.is_not_null().to_numpy()[trip]
-    by_speed = tally(trip, band, distance_mm, SPEED_BANDS)
-    by_hour = tally(trip[placed], of_week[placed], distance_mm[placed], HOURS_OF_WEEK)
-    return as_lists(by_speed, trips.height), as_lists(by_hour, trips.height)
+    here = placed[trip]
+    return {"distance_mm": np.add.reduceat(of_run, np.searchsorted(first, motion.starts))}, {
+        "distance_by_speed_mm": tally(trip, band, of_run, SPEED_BANDS),
+        "distance_by_hour_mm": tally(trip[here], of_week[here], of_run[here], HOURS_OF_WEEK),
+    }
 
 
-def _run_starts(trip: Integers, cell: Integers) -> Integers:
-    """Rows where the trip or the cell is another than in the row before."""
-    changed = np.ones(trip.size, np.bool_)
-    changed[1:] = (trip[1:] != trip[:-1]) | (cell[1:] != cell[:-1])
+def _changes(motion: Slice, *values: Integers) -> Integers:
+    """Rows where a trip starts, or a value is another than in the row before."""
+    changed = np.zeros(motion.trip.size, np.bool_)
+    for value in values:
+        changed[1:] |= value[1:] != value[:-1]
+    changed[motion.starts] = True
     return np.flatnonzero(changed)
 
 
-def _heatmap(known: pl.DataFrame, trips: int, period_ms: int) -> pl.Series:
-    both = known.select("trip", "speed_dkmh", "accel_lon_cmps2").drop_nulls()
-    band = np.minimum(both["speed_dkmh"].to_numpy() // 100, SPEED_BANDS - 1)
+def _times(motion: Slice, step_ms: Integers, speed_sum: Integers) -> dict[str, Integers]:
+    """Time of segments by what they are. Each state lasts for many rows, so runs of equal states are added up first."""
+    standing = speed_sum < np.int16(2 * STANDING_DKMH)
+    states = {"standing_ms": standing, "over_130_ms": speed_sum > np.int16(2 * OVER_130_DKMH)}
+    engine, limit_kmh = motion.column("engine"), motion.column("limit_kmh")
+    if engine is not None:
+        states["idle_ms"] = standing & (engine == np.int8(ENGINE_ON))
+    if limit_kmh is not None:
+        known = states["limit_known_ms"] = limit_kmh != np.int16(NULL)
+        states["speeding_ms"] = known & (speed_sum > limit_kmh * np.int16(20))
+    packed = np.zeros(step_ms.size, np.uint8)
+    for bit, state in enumerate(states.values()):
+        packed |= state.view(np.uint8) << np.uint8(bit)
+    first = _changes(motion, packed)
+    of_run, packed = np.add.reduceat(step_ms, first, dtype=np.int64), packed[first]
+    of_trip = np.searchsorted(first, motion.starts)
+    none = np.zeros_like(motion.starts)
+    sums = dict.fromkeys(("idle_ms", "limit_known_ms", "speeding_ms"), none)
+    for bit, name in enumerate(states):
+        sums[name] = np.add.reduceat(of_run * (packed >> np.uint8(bit) & np.uint8(1)), of_trip)
+    observed_ms = np.add.reduceat(of_run, of_trip)
+    return sums | {"observed_ms": observed_ms, "moving_ms": observed_ms - sums["standing_ms"]}
+
+
+def _heatmap(motion: Slice) -> Bins:
+    """Samples with speed and acceleration by bin; the others go to a bin of their own, which is left out."""
+    speed, accel = motion.column("speed_dkmh"), motion.column("accel_lon_cmps2")
+    if speed is None or accel is None:
+        empty = np.empty(0, np.int64)
+        return Bins(empty, empty, empty)
     bound = ACCEL_STEP_CMPS2 * ACCEL_ZERO_BIN
-    accel = np.clip(both["accel_lon_cmps2"].to_numpy(), -bound, bound)
-    key = band * np.int16(ACCEL_BINS) + (accel + np.int16(bound + ACCEL_STEP_CMPS2 // 2)) // np.int16(ACCEL_STEP_CMPS2)
-    return as_lists(tally(both["trip"].to_numpy(), key, period_ms, SPEED_BANDS * ACCEL_BINS), trips)
+    key = np.clip(speed // np.int16(100), 0, SPEED_BANDS - 1) * np.int16(ACCEL_BINS)
+    key += (np.clip(accel, -bound, bound) + np.int16(bound + ACCEL_STEP_CMPS2 // 2)) // np.int16(ACCEL_STEP_CMPS2)
+    for name in ("speed_dkmh", "accel_lon_cmps2"):
+        key[motion.missing(name)] = _VA_BINS
+    bins = tally(motion.trip, key, 1, _VA_BINS + 1)
+    known = bins.key != _VA_BINS
+    trip = bins.group[known]
+    return Bins(trip, bins.key[known], bins.value[known] * motion.period_ms[trip])

@@ -7,7 +7,7 @@ for the v-a heatmap of trips, this 5 (2 M rows). Large ones (excursions) have fe
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,15 @@ _END: Final = 2**31  # beyond every group
 Integers = npt.NDArray[np.integer[Any]]
 
 
-def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> pl.DataFrame:
+class Bins(NamedTuple):
+    """Sums of histograms that are not zero, each array of shape (n_sums,), by group and key, both rising."""
+
+    group: Integers
+    key: Integers
+    value: Integers
+
+
+def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:
     """Add up `value` per group and key.
 
     Parameters
@@ -34,41 +42,37 @@ def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> p
         What a row adds; never negative.
     keys : int
         Number of bins.
-
-    Returns
-    -------
-    pl.DataFrame
-        group Int64, key Int32, value Int64 of all sums that are not zero, sorted by (group, key).
     """
     if keys > DENSE_KEYS:
-        return _tally_by_hash(group, key, value)
+        return _tally_by_sort(group, key, value, keys)
     block = BLOCK_CELLS // keys  # groups counted at once
     firsts = range(0, int(group[-1]) + 1 if group.size else 0, block)
     cuts = np.searchsorted(group, [*firsts, _END])
     cells = np.zeros(block * keys, np.int64)
     found: list[tuple[Integers, Integers]] = [(np.empty(0, np.int64), cells[:0])]
     for first, (low, high) in zip(firsts, pairwise(cuts), strict=True):
-        at = group[low:high] * np.int64(keys)
+        at = np.multiply(group[low:high], keys, dtype=np.int64)
         at += key[low:high]
         at -= first * keys
         cells[:] = 0
         np.add.at(cells, at, value if isinstance(value, int) else value[low:high])
-        filled = np.flatnonzero(cells)
+        filled = np.flatnonzero(cells != 0)
         found.append((filled + first * keys, cells[filled]))
-    at = np.concatenate([cell for cell, _ in found])
-    values = np.concatenate([value for _, value in found])
-    return pl.DataFrame({"group": at // keys, "key": (at % keys).astype(np.int32), "value": values})
+    return _split(*(np.concatenate(parts) for parts in zip(*found, strict=True)), keys)
 
 
-def _tally_by_hash(group: Integers, key: Integers, value: Integers | int) -> pl.DataFrame:
-    rows = {"group": group.astype(np.int64), "key": key.astype(np.int32), "value": value}
-    return (
-        pl.DataFrame(rows, schema_overrides={"value": pl.Int64})
-        .group_by("group", "key")
-        .agg(pl.col("value").sum())
-        .filter(pl.col("value") != 0)
-        .sort("group", "key")
-    )
+def _tally_by_sort(group: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:
+    at = np.multiply(group, keys, dtype=np.int64) + key
+    cell, row = np.unique(at, return_inverse=True)
+    cells = np.zeros(cell.size, np.int64)
+    np.add.at(cells, row, value)
+    filled = cells != 0
+    return _split(cell[filled], cells[filled], keys)
+
+
+def _split(cell: Integers, value: Integers, keys: int) -> Bins:
+    group = cell // keys
+    return Bins(group, (cell - group * keys).astype(np.int32), value)
 
 
 def as_lists(histogram: pl.DataFrame, groups: int) -> pl.Series:
@@ -77,9 +81,15 @@ def as_lists(histogram: pl.DataFrame, groups: int) -> pl.Series:
     Parameters
     ----------
     histogram : pl.DataFrame
-        group, key, value, as from `tally`.
+        group, key, value, by group and key: as `Bins`.
     """
-    lists = histogram.group_by("group", maintain_order=True).agg(pl.struct("key", "value").alias("list"))
+    lists = (
+        histogram.lazy()
+        .with_columns(pl.col("group").set_sorted())
+        .group_by("group", maintain_order=True)
+        .agg(pl.struct("key", "value").alias("list"))
+        .collect()
+    )
     empty = pl.lit([], HISTOGRAM)
     every = pl.DataFrame({"group": pl.int_range(groups, dtype=pl.Int64, eager=True)})
     joined = every.join(lists, on="group", how="left", maintain_order="left")
@@ -103,10 +113,11 @@ def sum_lists(group: pl.Series, lists: pl.Series, weight: pl.Series, keys: int) 
     Returns
     -------
     pl.DataFrame
-        As `tally`.
+        group Int64, key Int32, value Int64: as `Bins`.
     """
     rows = pl.DataFrame({"group": group, "entry": lists, "weight": weight}).filter(pl.col("entry").list.len() > 0)
     lengths = rows["entry"].list.len().to_numpy()
     entries = rows["entry"].explode().struct.unnest()
     value = entries["value"].to_numpy() * np.repeat(rows["weight"].to_numpy(), lengths)
-    return tally(np.repeat(rows["group"].to_numpy(), lengths), entries["key"].to_numpy(), value, keys)
+    bins = tally(np.repeat(rows["group"].to_numpy(), lengths), entries["key"].to_numpy(), value, keys)
+    return pl.DataFrame(bins._asdict())

@@ -60,12 +60,15 @@ def signal(rule: Rule, sample: MotionSample, default_limit_dkmh: int) -> int | N
 def runs(samples: list[MotionSample], rule: Rule, default_limit_dkmh: int, period_ms: int) -> list[Run]:
     """Blocks of neighbours at or over exit, each cut to start at its first sample at or over entry."""
     blocks: list[list[tuple[int, int, int | None]]] = []
+    before_ms, held = -1, False
     for sample in samples:
         value = signal(rule, sample, default_limit_dkmh)
-        if value is None or value < rule.exit:
+        neighbour = sample.t_ms - before_ms == period_ms
+        goes_on, held, before_ms = held and neighbour, value is not None and value >= rule.exit, sample.t_ms
+        if value is None or not held:
             continue
         row = (sample.t_ms, value, sample.speed_dkmh)
-        if blocks and blocks[-1][-1][0] == sample.t_ms - period_ms:
+        if goes_on:
             blocks[-1].append(row)
         else:
             blocks.append([row])

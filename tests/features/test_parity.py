@@ -83,6 +83,7 @@ def test_trips_of_other_grids_in_one_file_keep_their_own_definition(drives):
         for t, period_ms in zip(drives, (500, 1_000, 250, 500), strict=False)
     ]
     assert by_batch(mixed) == {trip.key: by_definition(trip) for trip in mixed}
+    assert by_batch(mixed) == {trip.key: by_device(trip) for trip in mixed}
 
 
 def test_motion_without_rows_gives_empty_tables_of_the_schema():
