@@ -120,6 +120,16 @@ class MonitorPlan:
     psi_watch: float = 0.10
     psi_act: float = 0.25
     confidence: float = 0.90
+    confidence_act: float = 0.99
+    quality_watch: float = 0.02
+    quality_act: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FairnessPlan:
+    """Columns of the policies, where they are there, that the fairness report reads and no price."""
+
+    protected: tuple[str, ...] = ("sex", "gender")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,7 @@ class Plan:
     tiers: TierPlan
     customers: CustomersPlan = field(default_factory=CustomersPlan)
     monitor: MonitorPlan = field(default_factory=MonitorPlan)
+    fairness: FairnessPlan = field(default_factory=FairnessPlan)
     profile: ProfilePlan = field(default_factory=ProfilePlan)
 
     def to_dict(self) -> dict[str, Any]:
@@ -300,7 +311,10 @@ def _later_laws(plan: Plan) -> dict[str, bool]:
         and min(c.retention) >= 0,
         "customers.stars has to fall, and name five values": len(c.stars) == 5 and _rise(c.stars[::-1]),
         "monitor: 0 < psi_watch < psi_act": 0 < m.psi_watch < m.psi_act,
-        "monitor.confidence has to be in (0, 1)": 0 < m.confidence < 1,
+        "monitor: 0 < confidence < confidence_act < 1": 0 < m.confidence < m.confidence_act < 1,
+        "monitor: 0 < quality_watch < quality_act": 0 < m.quality_watch < m.quality_act,
+        "fairness.protected must not name what tariff.factors prices with": not set(plan.fairness.protected)
+        & set(plan.tariff.factors),
     }
 
 
