@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from device.contract.rules import KIND_NAMES, KIND_NUMBERS
+from features.contents import content_hashes
 from features.contract.tables import EVENTS, TRIPS
 
 # Numbers of the wire's SensorGrade.
@@ -16,14 +17,17 @@ _SPEEDING: Final = KIND_NUMBERS["speeding"]
 _WITHOUT_FORCE: Final = (_SPEEDING, KIND_NUMBERS["idling"])
 
 
-def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
+def published_trips(trips: pl.DataFrame, events: pl.DataFrame | None = None) -> pl.DataFrame:
     """Trips as `features.contract.tables.TRIPS`.
 
     Parameters
     ----------
     trips : pl.DataFrame
         Columns of `ingest.contract.tables.TRIPS` plus policy_id and driver_id.
+    events : pl.DataFrame, optional
+        Columns of `ingest.contract.tables.EVENTS`, of these trips and of others; without, `content` is null.
     """
+    content = pl.lit(None, pl.String).alias("content") if events is None else content_hashes(trips, events)
     flags = {
         "incomplete": ~pl.col("complete"),
         "chain": ~pl.col("chain_ok") | (pl.col("conflicts") > 0),
@@ -34,7 +38,8 @@ def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
         "no_local_time": pl.col("utc_offset_min").is_null(),
     }
     return (
-        trips.sort("device_id", "start_ms", "trip_id")
+        trips.with_columns(content)
+        .sort("device_id", "start_ms", "trip_id")
         .with_columns(
             start=_utc(pl.col("start_ms")),
             end=_utc(pl.col("start_ms") + pl.col("duration_ms")),

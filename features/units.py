@@ -86,7 +86,7 @@ def make(unit: Unit) -> dict[str, bytes]:
     trips, events, periods = [TRIPS.to_frame()], [EVENTS.to_frame()], [DRIVER_PERIODS.to_frame()]
     for own, their in _slices(unit):
         assigned = assign(own, policies)
-        trips.append(published_trips(assigned))
+        trips.append(published_trips(assigned, their))
         events.append(published_events(their, assigned))
         periods.append(sum_trips(assigned, their))
     starts = pl.concat(trips).sort("device_id", "start", "trip_id")

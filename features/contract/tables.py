@@ -35,6 +35,7 @@ _TRIPS: Final[_Kinds] = {
     "speed_null_samples": pl.Int64,
     "jump_samples": pl.Int64,
     "coarse_samples": pl.Int64,
+    "content": pl.String,  # hash of all the lake holds of the trip and its events, see `features.contents`
 }
 # One row a trip, sorted by (month, device_id, start, trip_id); a month of many trips by the devices' buckets first.
 TRIPS: Final = pl.Schema(_TRIPS)

@@ -27,7 +27,7 @@ def at_once(lake: Lake, policies: pl.DataFrame | None = None) -> Built:
     """The tables in the order that small months have: by month, device and start."""
     sealed, their = lake.scan("trips").collect(), lake.scan("events").collect()
     assigned = assign(sealed, policies)
-    trips = published_trips(assigned).sort(pl.col("start").dt.truncate("1mo"), "device_id", "start", "trip_id")
+    trips = published_trips(assigned, their).sort(pl.col("start").dt.truncate("1mo"), "device_id", "start", "trip_id")
     place = trips.select("trip_id").with_row_index("place")
     events = published_events(their, assigned).join(place, on="trip_id").sort("place", "onset", "kind").drop("place")
     return Built(trips, events, sum_trips(assigned, their))

@@ -1,0 +1,59 @@
+"""What a trip holds, as one hash: so that a change of any of its numbers is seen, and laid to that trip.
+
+A trip's content is every column of its sealed row and of its events, as text. Who drove it is not part of it, nor
+whether its motion is in the lake: motion may be withheld, or expire, and prices nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import polars as pl
+
+from device.contract.trip import HISTOGRAM_FIELDS
+from ingest.contract.tables import EVENTS, TRIPS
+
+HEX_DIGITS: Final = 32
+# Between columns, between entries of one, and for what is not known: characters that no identifier may hold.
+_COLUMN, _ENTRY, _NULL = "\x1f", "\x1e", "\x00"
+_SCALARS: Final = [name for name in sorted(TRIPS) if name not in (*HISTOGRAM_FIELDS, "has_motion")]
+_OF_EVENT: Final = sorted(EVENTS.names())
+
+
+def content_hashes(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
+    """Hash of each trip's content, 32 hex digits of SHA-256; the same on every machine.
+
+    Parameters
+    ----------
+    trips, events : pl.DataFrame
+        Columns of `ingest.contract.tables`; events of other trips are left out.
+    """
+    told = (
+        events.select("trip_key", event=_text(_OF_EVENT))
+        .sort("trip_key", "event")
+        .group_by("trip_key", maintain_order=True)
+        .agg(pl.col("event").str.join(_ENTRY))
+    )
+    texts = (
+        trips.select("trip_key", trip=_text(_SCALARS), bins=_bins())
+        .join(told, on="trip_key", how="left", maintain_order="left")
+        .select(pl.concat_str("trip", "bins", pl.col("event").fill_null(""), separator=_COLUMN))
+        .to_series()
+    )
+    hashes = [hashlib.sha256(text.encode()).hexdigest()[:HEX_DIGITS] for text in texts]
+    return pl.Series("content", hashes, dtype=pl.String)
+
+
+def _text(names: list[str]) -> pl.Expr:
+    return pl.concat_str([pl.col(name).cast(pl.String).fill_null(_NULL) for name in names], separator=_COLUMN)
+
+
+def _bins() -> pl.Expr:
+    """Every histogram's keys and values."""
+    entry, column = pl.element().struct.field, pl.lit(_COLUMN)
+    parts = []
+    for name in sorted(HISTOGRAM_FIELDS):
+        for part in ("key", "value"):
+            parts += [pl.col(name).list.eval(entry(part).cast(pl.String)).list.join(_ENTRY).fill_null(_NULL), column]
+    return pl.concat_str(parts)
