@@ -4,9 +4,9 @@
     python -m replay_data.generate --check            rebuild in memory and compare, byte for byte
     python -m replay_data.generate --record NAME...   record trips over a pseudo-terminal, in their own time
 
-drive (plan, scenes, vehicle) -> sensors -> ELM327 responder -> replies, checked -> recording. The replies are asked for
-either in process on a virtual clock, or by the device's own python-OBD process through a pseudo-terminal. The second
-kind has the timing of the machine that ran it: such files are kept, not rebuilt.
+drive (plan, scenes, vehicle) -> control unit, receiver, IMU -> their bytes -> the device's parsers -> recording. The
+bytes are made in process on a virtual clock (sensed.py), or heard by the device's own sources over pseudo-terminals
+(ports.py). The second kind has the timing of the machine that ran it: such files are kept, not rebuilt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import logging
 import random
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,13 +24,11 @@ from tqdm import tqdm
 
 from device.contract.recording import RecordingHead, open_recording, reading_order, recording_sha256, write_recording
 from device.contract.signals import Reading
-from device.sources.j1979 import PIDS, Refusal, parse_reply
-from device.sources.obd import ObdSource
-from device.sources.schedule import PERIODS_MS, Schedule
-from device.sources.source import Waiting
-from replay_data.elm327 import Elm327, PlayedAdapter
-from replay_data.plan import TRIPS, Adapter, Trip
-from replay_data.sensors import Before, ecu_readings, gnss_readings, limit_readings
+from replay_data.plan import TRIPS, Trip
+from replay_data.ports import Told, by_ports
+from replay_data.sensed import polled, received, shaken
+from replay_data.sensors import Before, ecu_readings, gnss_readings, imu_readings, limit_readings
+from replay_data.truth import TrueEvent, true_events
 from replay_data.vehicle import Sample, drive, hard_brakings
 
 log = logging.getLogger(__name__)
@@ -43,8 +40,9 @@ PTY: Final = "pty"
 ABOUT: Final = (
     "Simulated drives recorded by this project: no real person, car or place. Made by python -m replay_data.generate. "
     "true_hard_brakings_ms: when the simulated car really lost 3 m/s2 over a second (vehicle.hard_brakings), not what "
-    "event rules find. recorded: in_process = byte-level ELM327 replies on a virtual clock, rebuilt byte for byte; "
-    "pty = polled by the device's python-OBD process over a pseudo-terminal at `rate` times real time, and kept."
+    "event rules find; expected_events: all true events that the car's sensors can tell (truth.true_events). recorded: "
+    "in_process = bytes of ELM327, NMEA receiver and IMU on a virtual clock, rebuilt byte for byte; pty = heard by the "
+    "device's own sources over pseudo-terminals at `rate` times real time, and kept."
 )
 
 
@@ -89,16 +87,14 @@ def check() -> list[str]:
 def build(trip: Trip, folder: Path) -> Path:
     """Drive and record one trip; return its file."""
     samples = truth(trip)
-    vehicle = trip.vehicle
-    ecu = list(ecu_readings(samples, vehicle.car, _before(trip)))
     end_ms = samples[-1].t_ms
-    obd = (
-        record_pty(ecu, end_ms, vehicle.adapter, trip.rate)
-        if trip.rate
-        else record_in_process(ecu, end_ms, vehicle.adapter, _rng(trip, "adapter"))
-    )
-    readings = [*obd, *_extras(trip, samples)]
+    told = _told(trip, samples)
+    readings = by_ports(told, end_ms, trip) if trip.rate else _in_process(told, end_ms, trip)
     file = folder / f"{trip.name}.ubirec"
+    if trip.rate and not trip.vehicle.heard:
+        readings += told.gnss
+    if trip.vehicle.limits:
+        readings += limit_readings(samples)
     write_recording(file, _head(trip), sorted(readings, key=reading_order))
     return file
 
@@ -108,46 +104,21 @@ def truth(trip: Trip) -> list[Sample]:
     return drive(trip.route(), trip.vehicle.driver, trip.vehicle.car, _rng(trip, "drive"))
 
 
-def record_in_process(ecu: Iterable[Reading], end_ms: int, adapter: Adapter, rng: random.Random) -> Iterator[Reading]:
-    """Poll the responder on a virtual clock, reply by reply, as the polling process does; yield its readings."""
-    elm = Elm327(ecu, lambda reply: b"NO DATA\r\r>" if rng.random() < adapter.lost else reply)
-    for command in ("ATZ", "ATE0", "ATH1", "ATL0", "ATSP6"):
-        elm.respond(command, 0)
-    schedule = Schedule([name for name, pid in PIDS.items() if pid in elm.pids], PERIODS_MS)
-    now_ms = 0.0
-    while now_ms < end_ms:
-        signal = schedule.pick(now_ms)
-        if signal is None:
-            now_ms += max(schedule.wait_ms(now_ms), 1.0)
-            continue
-        took_ms = max(adapter.latency_ms / 2, rng.gauss(adapter.latency_ms, adapter.jitter_ms))
-        reply = elm.respond(f"01{PIDS[signal]:02X}", now_ms + took_ms / 2)
-        now_ms += took_ms
-        value = parse_reply(signal, _payload(reply))
-        yield Reading(int(now_ms), signal, None if isinstance(value, Refusal) else value)
-
-
-def record_pty(ecu: Iterable[Reading], end_ms: int, adapter: Adapter, rate: float) -> Iterator[Reading]:
-    """Poll the responder through a pseudo-terminal with the device's own source; times are those of the drive."""
-    periods_ms = {name: round(period_ms / rate) for name, period_ms in PERIODS_MS.items()}
-    with (
-        PlayedAdapter(Elm327(ecu), rate=rate, latency_ms=adapter.latency_ms / rate) as played,
-        ObdSource(played.port, periods_ms=periods_ms) as source,
-    ):
-        waiting = Waiting(source)
-        t_ms = -1
-        while t_ms < end_ms:
-            reading = waiting.read(timeout_s=60)
-            if reading is None:
-                raise ConnectionError("the polling process gave no reading for a minute")
-            t_ms = max(t_ms + 1, round(played.play_ms(reading.t_ms * 1_000_000)))
-            yield reading._replace(t_ms=t_ms)
-
-
 def manifest(folder: Path) -> str:
     """Return the manifest's text for the recordings in `folder`."""
     rows = [_row(trip, folder / f"{trip.name}.ubirec") for trip in TRIPS]
     return json.dumps({"simulated": True, "about": ABOUT, "recordings": rows}, indent=1) + "\n"
+
+
+def expected(trip: Trip, samples: list[Sample]) -> list[TrueEvent]:
+    """True events of a trip that its sensors can tell: a turn needs a receiver or an IMU."""
+    sensors = trip.vehicle.sensors
+    return true_events(samples, lateral="gnss" in sensors or "imu" in sensors, limits="limits" in sensors)
+
+
+def started_at_ms(trip: Trip) -> int:
+    """UTC at the start."""
+    return int(trip.started_at.timestamp()) * 1_000
 
 
 def _row(trip: Trip, file: Path) -> dict[str, Any]:
@@ -160,7 +131,8 @@ def _row(trip: Trip, file: Path) -> dict[str, Any]:
         "driver": trip.vehicle.driver.name,
         "car": trip.vehicle.car.name,
         "fuel": trip.vehicle.car.fuel,
-        "adapter": trip.vehicle.adapter.name,
+        "adapter": trip.vehicle.adapter.name if trip.vehicle.adapter else None,
+        "sensors": trip.vehicle.sensors,
         "scenario": trip.scenario,
         "started_at": trip.started_at.isoformat(),
         "duration_s": round(samples[-1].t_ms / 1_000, 1),
@@ -168,6 +140,7 @@ def _row(trip: Trip, file: Path) -> dict[str, Any]:
         "max_kmh": round(max(s.speed_mps for s in samples) * 3.6, 1),
         "true_hard_brakings": len(brakings),
         "true_hard_brakings_ms": brakings,
+        "expected_events": [event._replace(peak=round(event.peak, 2))._asdict() for event in expected(trip, samples)],
         "readings": sum(1 for _ in open_recording(file)[1]),
         "recorded": PTY if trip.rate else IN_PROCESS,
         "rate": trip.rate or None,
@@ -181,15 +154,16 @@ def _head(trip: Trip) -> RecordingHead:
         source="simulated",
         vehicle=vehicle.device,  # what `ubi replay` names the device after
         driver=vehicle.device,
-        started_at_ms=int(trip.started_at.timestamp()) * 1_000,
+        started_at_ms=started_at_ms(trip),
         utc_offset_min=trip.utc_offset_min,
         notes={
             "simulated": "yes",
             "car": vehicle.car.name,
             "habits": vehicle.driver.name,
             "scenario": trip.scenario,
-            "adapter": vehicle.adapter.name,
+            "adapter": vehicle.adapter.name if vehicle.adapter else "none",
             "recorded": PTY if trip.rate else IN_PROCESS,
+            **({"sensors": " ".join(vehicle.sensors)} if vehicle.heard or vehicle.imu else {}),
         },
     )
 
@@ -208,20 +182,21 @@ def _before(trip: Trip) -> Before:
     )
 
 
-def _extras(trip: Trip, samples: list[Sample]) -> Iterator[Reading]:
-    if trip.vehicle.limits:
-        yield from limit_readings(samples)
-    if trip.vehicle.gnss is not None:
-        yield from gnss_readings(samples, trip.vehicle.gnss, _rng(trip, "gnss"))
+def _told(trip: Trip, samples: list[Sample]) -> Told:
+    """What the car's control unit, the receiver and the IMU have to say."""
+    vehicle = trip.vehicle
+    ecu = ecu_readings(samples, vehicle.car, _before(trip)) if vehicle.adapter else ()
+    gnss = gnss_readings(samples, vehicle.gnss, _rng(trip, "gnss")) if vehicle.gnss else ()
+    imu = imu_readings(samples, vehicle.imu, _rng(trip, "imu"), vehicle.imu_ms) if vehicle.imu else ()
+    return Told(list(ecu), list(gnss), list(imu))
 
 
-def _payload(reply: bytes) -> bytes:
-    """Data of a single-frame reply with header (7E8 03 41 0D 32 ...); empty for anything else."""
-    head, *frame = reply.split(b"\r")[0].split() or [b""]
-    if head != b"7E8":
-        return b""
-    data = bytes.fromhex(b"".join(frame).decode())
-    return data[1 : 1 + data[0]]
+def _in_process(told: Told, end_ms: int, trip: Trip) -> list[Reading]:
+    vehicle = trip.vehicle
+    adapter = vehicle.adapter
+    readings = list(polled(told.ecu, end_ms, adapter, _rng(trip, "adapter"))) if adapter else []
+    readings += received(told.gnss, started_at_ms(trip)) if vehicle.heard else told.gnss
+    return [*readings, *shaken(told.imu)]
 
 
 def _rng(trip: Trip, purpose: str) -> random.Random:

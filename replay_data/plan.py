@@ -6,8 +6,11 @@ import random
 from datetime import datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
+from replay_data.cars import DIESEL, ELECTRIC, PETROL, SPORTS, START_STOP
 from replay_data.driver import Driver
 from replay_data.scenes import Route, RouteBuilder
+from replay_data.sensed import BLUETOOTH, CLONE, SLOW_CLONE, WIRED, Adapter
+from replay_data.sensors import Mounting, mounted
 from replay_data.vehicle import Car
 
 #                    name        speed   accel  brake  amber  lateral headway reaction shift
@@ -16,42 +19,35 @@ EVERYDAY = Driver("everyday", 1.02, 1.7, 1.6, 3.0, 2.6, 1.6, 0.8, 2_600)
 BRISK = Driver("brisk", 1.08, 2.3, 2.3, 3.8, 3.6, 1.2, 0.8, 3_300)
 RECKLESS = Driver("reckless", 1.22, 3.2, 3.4, 5.0, 4.8, 0.9, 0.8, 4_800)
 
-SIX_GEARS = (13.5, 7.6, 5.0, 3.7, 2.95, 2.45)
-LONG_GEARS = (12.6, 6.6, 4.1, 2.9, 2.25, 1.85)
-PETROL = Car("petrol hatchback", "petrol", 55, SIX_GEARS, 780)
-START_STOP = Car("petrol start-stop", "petrol", 58, SIX_GEARS, 760, start_stop=True, odometer=True)
-DIESEL = Car("diesel estate", "diesel", 62, LONG_GEARS, 820)
-SPORTS = Car("petrol coupe", "petrol", 110, SIX_GEARS, 850)
-ELECTRIC = Car("electric", "electric", 85, odometer=True)
-
-
-class Adapter(NamedTuple):
-    """How long an adapter takes for a request, and how often it loses one."""
-
-    name: str
-    latency_ms: float
-    jitter_ms: float
-    lost: float
-
-
-WIRED = Adapter("wired", 35, 4, 0.0)
-BLUETOOTH = Adapter("bluetooth", 75, 25, 0.002)
-CLONE = Adapter("clone", 115, 20, 0.005)
-SLOW_CLONE = Adapter("slow clone", 290, 110, 0.02)
-
 
 class Vehicle(NamedTuple):
-    """A device in a car with its usual driver."""
+    """A device in a car with its usual driver.
+
+    `heard` tells that what its receiver says goes through sentences and the device's parser; the oldest recordings have
+    the receiver's values as they are, and keep their bytes.
+    """
 
     device: str
     driver: Driver
     car: Car
-    adapter: Adapter
+    adapter: Adapter | None  # None: a box that is not at the diagnostic port
     utc_offset_min: int
     odometer_km: float
     gnss: tuple[float, float] | None = None  # where its trips begin, if it has GNSS
     limits: bool = False  # knows the limits of a map
+    heard: bool = False
+    imu: Mounting | None = None
+    imu_ms: int = 50
 
+    @property
+    def sensors(self) -> list[str]:
+        """What it has."""
+        told = {"obd": self.adapter, "gnss": self.gnss, "imu": self.imu, "limits": self.limits}
+        return [name for name, there in told.items() if there]
+
+
+# Where receivers begin; the roads from there are made up.
+ULM, LEIPZIG, HANGZHOU = (48.4011, 9.9876), (51.3397, 12.3731), (30.2741, 120.1551)
 
 VEHICLES: Final[dict[str, Vehicle]] = {
     v.device: v
@@ -65,6 +61,13 @@ VEHICLES: Final[dict[str, Vehicle]] = {
         Vehicle("sim-brisk-2", BRISK, PETROL, CLONE, 60, 112_640.0),
         Vehicle("sim-reckless-1", RECKLESS, SPORTS, WIRED, 60, 47_333.0, gnss=(51.3397, 12.3731)),
         Vehicle("sim-reckless-2", RECKLESS, ELECTRIC, CLONE, 480, 15_871.9),
+        Vehicle("sim-calm-3", CALM, START_STOP, BLUETOOTH, 60, 12_044.8, imu=mounted(-20, 15)),
+        Vehicle(
+            "sim-everyday-4", EVERYDAY, DIESEL, CLONE, 60, 74_310.0, ULM, limits=True, heard=True, imu=mounted(35, -10)
+        ),
+        Vehicle("sim-everyday-5", EVERYDAY, ELECTRIC, BLUETOOTH, 60, 30_190.5, LEIPZIG, heard=True),
+        Vehicle("sim-brisk-3", BRISK, PETROL, None, 60, 0.0, LEIPZIG, heard=True),
+        Vehicle("sim-reckless-3", RECKLESS, SPORTS, None, 480, 0.0, HANGZHOU, heard=True, imu=mounted(170, 5)),
     )
 }
 
@@ -158,4 +161,27 @@ TRIPS: Final = (
     ),
     Trip("sim-reckless-2", "2025-11-06 22:18", "motorway-evening", (("city", 1.2), ("motorway", 26.0)), 182),
     Trip("sim-reckless-2", "2025-11-13 18:22", "city-rural", (("city", 3.0), ("rural", 9.0)), 183),
+    Trip("sim-calm-3", "2025-11-04 07:40", "city-imu", (("city", 4.0),), 191),
+    Trip("sim-calm-3", "2025-11-05 13:05", "rural-imu", (("city", 1.0), ("rural", 8.0)), 192),
+    Trip("sim-calm-3", "2025-11-09 22:31", "city-night-imu", (("city", 3.5),), 193),
+    Trip("sim-everyday-4", "2025-11-03 16:20", "city-all-sensors", (("city", 4.5),), 201),
+    Trip("sim-everyday-4", "2025-11-10 06:10", "rural-all-sensors", (("rural", 10.0), ("city", 1.0)), 202),
+    Trip("sim-everyday-4", "2025-11-12 12:00", "city-all-sensors-pty", (("city", 2.8),), 203, rate=1.0),
+    Trip("sim-everyday-4", "2026-03-29 01:52", "motorway-summer-time-begins", (("city", 0.8), ("motorway", 18.0)), 204),
+    Trip("sim-everyday-5", "2025-10-26 02:51 summer", "city-summer-time-ends", (("city", 3.0), ("rural", 5.0)), 211),
+    Trip("sim-everyday-5", "2025-11-02 11:15", "rural-jam", (("rural", 5.0), ("jam", 0.8), ("city", 1.0)), 212),
+    Trip("sim-everyday-5", "2025-12-31 23:53", "city-across-new-year", (("city", 4.0),), 213),
+    Trip("sim-brisk-3", "2025-11-06 09:00", "city-receiver-only", (("city", 4.0),), 221),
+    Trip("sim-brisk-3", "2025-11-07 15:45", "rural-receiver-only", (("rural", 11.0),), 222),
+    Trip("sim-brisk-3", "2025-11-11 23:54", "motorway-across-midnight", (("motorway", 24.0),), 223),
+    Trip("sim-brisk-3", "2025-11-13 18:10", "city-receiver-only-pty", (("city", 3.6),), 224, rate=1.0),
+    Trip("sim-reckless-3", "2025-11-05 20:05", "city-no-adapter", (("city", 5.0),), 231),
+    Trip("sim-reckless-3", "2025-11-08 01:20", "rural-night-no-adapter", (("rural", 9.0), ("city", 1.0)), 232),
+    Trip(
+        "sim-reckless-3",
+        "2025-11-15 16:40",
+        "emergency-stop-no-adapter",
+        (("city", 2.5), ("emergency", 0), ("rural", 5.0)),
+        233,
+    ),
 )

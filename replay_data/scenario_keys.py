@@ -6,18 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from replay_data.cars import DIESEL, ELECTRIC, PETROL, START_STOP
 from replay_data.sensed import ADAPTERS
-from replay_data.vehicle import Car
 
 REQUIRED: Final = object()
-SIX_GEARS: Final = (13.5, 7.6, 5.0, 3.7, 2.95, 2.45)
-LONG_GEARS: Final = (12.6, 6.6, 4.1, 2.9, 2.25, 1.85)
-CARS: Final = {
-    "petrol": Car("petrol hatchback", "petrol", 55, SIX_GEARS, 780),
-    "start-stop": Car("petrol start-stop", "petrol", 58, SIX_GEARS, 760, start_stop=True, odometer=True),
-    "diesel": Car("diesel estate", "diesel", 62, LONG_GEARS, 820),
-    "electric": Car("electric", "electric", 85, odometer=True),
-}
+CARS: Final = {"petrol": PETROL, "start-stop": START_STOP, "diesel": DIESEL, "electric": ELECTRIC}
 SENSORS: Final = ("obd", "gnss", "imu", "limits")
 
 

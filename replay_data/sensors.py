@@ -35,6 +35,17 @@ class Mounting(NamedTuple):
     up: Vector
 
 
+def mounted(heading_deg: float, pitch_deg: float) -> Mounting:
+    """Mounting of a box turned about the vertical, then tilted nose-up."""
+    heading, pitch = math.radians(heading_deg), math.radians(pitch_deg)
+    ahead = (math.cos(heading), -math.sin(heading))
+    return Mounting(
+        forward=(ahead[0] * math.cos(pitch), ahead[1] * math.cos(pitch), math.sin(pitch)),
+        left=(math.sin(heading), math.cos(heading), 0.0),
+        up=(-ahead[0] * math.sin(pitch), -ahead[1] * math.sin(pitch), math.cos(pitch)),
+    )
+
+
 class Before(NamedTuple):
     """What the car's counters said at the start of the trip."""
 

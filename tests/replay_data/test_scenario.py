@@ -124,7 +124,9 @@ def test_what_is_towed_is_not_driven():
         (HEAD + 'car = "steam"\n' + GO + HALT, "car = 'steam': one of \"petrol\""),
         (HEAD + GO + "to_kmh = 60\n", "no TOML: "),
         (
-            HEAD + '[[step]]\ndo = "repeat"\ntimes = 10000\n[[step.step]]\ndo = "idle"\nfor_s = 86400\n',
+            HEAD
+            + '[[step]]\ndo = "repeat"\ntimes = 1000\n[[step.step]]\ndo = "repeat"\ntimes = 1000\n'
+            + '[[step.step.step]]\ndo = "idle"\nfor_s = 0.05\n',
             "over 24 hours or 100,000 steps; repeat less",
         ),
     ],

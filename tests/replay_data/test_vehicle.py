@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import pytest
 
+from replay_data.cars import DIESEL, ELECTRIC, PETROL, START_STOP
 from replay_data.driver import STEP_MS
-from replay_data.plan import BRISK, CALM, DIESEL, ELECTRIC, EVERYDAY, PETROL, RECKLESS, START_STOP
+from replay_data.plan import BRISK, CALM, EVERYDAY, RECKLESS
 from replay_data.scenes import RouteBuilder
 from replay_data.sensors import Before, ecu_readings, gnss_readings
 from replay_data.vehicle import GRIP_MPS2, Sample, drive, hard_brakings
