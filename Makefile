@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --group build $(UPGRADE) pyproject.toml
 
-.PHONY: help demo test check bench golden lock campaign proto clean
+.PHONY: help demo test check bench diff golden lock campaign proto clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,9 @@ check: $(READY) ## lint, format and types
 
 bench: $(READY) ## run the benchmarks, or one of them: make bench NAME=...
 	$(BIN)/python -m tests.bench $(NAME)
+
+diff: $(READY) ## what a change does to events, features and factors of recorded trips: make diff [BASE=ref]
+	$(BIN)/python -m tests.golden.diff $(if $(BASE),--base $(BASE)) $(ARGS)
 
 golden: $(READY) ## write the golden files again, on purpose; review the difference before you commit it
 	$(BIN)/python -m tests.golden $(ARGS)

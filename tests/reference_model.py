@@ -78,7 +78,8 @@ def factor_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFram
     ----------
     reference : Reference
     driver_periods : polars.DataFrame
-        Schema DRIVER_PERIODS. Each driver is rated on the first of the month after the last one with trips.
+        Schema DRIVER_PERIODS. Each driver is rated when the window of the plan has passed since the first month, or
+        after the last month if that is later.
 
     Returns
     -------
@@ -87,10 +88,13 @@ def factor_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFram
         Float64 credibility, relativity (indicated), factor (within the plan's band, not rounded).
     """
     model = reference.model
-    rows = driver_periods.group_by("driver_id").agg(pl.col("month").max().alias("rating_date")).sort("driver_id")
-    rows = rows.with_columns(pl.Series([add_months(month, 1) for month in rows["rating_date"]]).alias("rating_date"))
+    months = model.plan.window.feature_months
+    month = pl.col("month")
+    rows = driver_periods.group_by("driver_id").agg(first=month.min(), last=month.max()).sort("driver_id")
+    dates = [max(add_months(first, months), add_months(last, 1)) for _, first, last in rows.iter_rows()]
+    rows = rows.select("driver_id", pl.Series("rating_date", dates, pl.Date))
     catalogue = load_catalogue()
-    known = rating_features(driver_periods, rows, model.plan.window.feature_months, catalogue)
+    known = rating_features(driver_periods, rows, months, catalogue)
     rated = model.rate(read_inputs(known, catalogue))
     every = np.ones(known.height)
     book = Book(rated.relativity, every * np.nan, every.astype(np.bool_), every)

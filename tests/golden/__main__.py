@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.golden import FOLDER, files, makers
+from tests.golden import FOLDER, MAKERS, files
 
 
 def main(wanted: list[str]) -> int:
     """Return 0, and tell which files changed."""
-    for maker in wanted or makers():
+    for maker in wanted or MAKERS:
         for name, content in files(maker).items():
             path = FOLDER / name
             state = "same" if path.exists() and path.read_bytes() == content else "CHANGED"
