@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from device.contract.errors import UsageError
 from pricing.errors import PortfolioError
+from pricing.report import cli as report_command
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,12 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_language(explain)
     _add_json(verify)
 
-    report = command("report", _report, "lift by tier as a table; with --factors a page in HTML")
+    report = command("report", _report, "what training found as a table; with --factors and --out the filing pack")
     _add_model(report)
-    report.add_argument("--factors", type=Path, metavar="DIR", help="output of ubi pricing score")
-    report.add_argument("--features", type=Path, metavar="DIR", help="adds the heatmaps of the best and worst driver")
-    report.add_argument("--html", type=Path, metavar="FILE", help="where to write the page; needs --factors")
-    report.add_argument("--banner", default="", metavar="TEXT", help="a line on top, such as what is simulated")
+    report_command.add_arguments(report)
     _add_json(report)
     return parser
 
@@ -158,9 +156,9 @@ def _score(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
-    from pricing.rebuild import explain
+    from pricing.explain import product
 
-    print(explain(_rebuild(options), load_catalogue(), options.lang))
+    print(product(_rebuild(options), load_catalogue(), options.lang))
     return 0
 
 
@@ -186,23 +184,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from pricing.model import load_model
-    from pricing.summary import trained
-
-    model = load_model(options.model)
-    if options.html is not None:
-        from pricing.portfolio import read_book
-        from pricing.report import Report, heatmaps, render
-
-        if options.factors is None:
-            raise PortfolioError(options.html, "the page shows a rated book: give --factors DIR as well")
-        factors, book = read_book(options.factors)
-        maps = heatmaps(factors, _periods(options.features)) if options.features else ()
-        page = render(Report("Premium factors", options.banner, factors, book, model, heatmaps=maps))
-        options.html.write_text(page, encoding="utf-8")
-        log.info("page written to %s", options.html)
-    print(json.dumps(model.diagnostics) if options.json else trained(model))
-    return 0
+    return report_command.run(options, _periods)
 
 
 def _rebuild(options: argparse.Namespace) -> Rebuilt:

@@ -56,6 +56,22 @@ def earned(policies: pl.DataFrame, rating_date: date, months: int) -> pl.DataFra
     )
 
 
+def before(policies: pl.DataFrame, rating_date: date, months: int) -> pl.DataFrame:
+    """Part of each policy row in the `months` before the rating date, as `earned` gives those after it."""
+    since = add_months(rating_date, -months)
+    running = pl.col("end").fill_null(rating_date)
+    return (
+        policies.filter((pl.col("start") < rating_date) & (running > since))
+        .with_columns(
+            pl.lit(rating_date).alias("rating_date"),
+            pl.max_horizontal("start", pl.lit(since)).alias("start"),
+            pl.min_horizontal(running, pl.lit(rating_date)).alias("end"),
+        )
+        .with_columns((pl.col("end") - pl.col("start")).dt.total_days().alias("days"))
+        .sort("policy_id", "start")
+    )
+
+
 def with_claims(pieces: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     """Add the claims in each piece's days.
 

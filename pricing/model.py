@@ -27,6 +27,7 @@ from pricing.component import Component, prefix
 from pricing.credibility import Calibration, credibility
 from pricing.errors import ModelError
 from pricing.matrix import Inputs
+from pricing.own_claims import OwnClaims
 from pricing.plan import Plan
 from pricing.shrink import GammaPrior
 from pricing.tables import RatingTables
@@ -63,6 +64,8 @@ class RiskModel:
         Quantiles 0, 0.001 .. 1 of the reference book's indicated relativity.
     diagnostics : dict
         What training measured, out of fold.
+    own_claims : OwnClaims or None
+        None where the plan leaves them to the tariff.
     diagnosis : dict of str to polars.DataFrame
         Tables of the filing pack, aggregated: no person in them. Not part of `model_id`.
     """
@@ -76,6 +79,7 @@ class RiskModel:
     tiers: Tiers
     reference: tuple[float, ...]
     diagnostics: dict[str, Any]
+    own_claims: OwnClaims | None = None
     diagnosis: dict[str, pl.DataFrame] = field(default_factory=dict, compare=False)
 
     @property
@@ -183,7 +187,9 @@ class RiskModel:
             "rate_priors": {name: asdict(prior) for name, prior in self.priors.items()},
             "files_sha256": {name: _sha256(text) for name, text in self.files().items()},
             "components": {part.name: part.to_dict() for part in self.components},
+            "own_claims": None if self.own_claims is None else asdict(self.own_claims),
             "tier_upper_ends": list(self.tiers.upper_ends),
+            "tier_relativities": list(self.tiers.relativities),
             "reference_quantiles": list(self.reference),
             "diagnostics": self.diagnostics,
         }
@@ -237,9 +243,10 @@ def load_model(folder: Path, *, changed_too: bool = False) -> RiskModel:
         priors={name: GammaPrior(**prior) for name, prior in content["rate_priors"].items()},
         frequency=parts["frequency"],
         severity=parts.get("severity"),
-        tiers=Tiers(tuple(content["tier_upper_ends"])),
+        tiers=Tiers(tuple(content["tier_upper_ends"]), tuple(content["tier_relativities"])),
         reference=tuple(content["reference_quantiles"]),
         diagnostics=content["diagnostics"],
+        own_claims=None if content["own_claims"] is None else OwnClaims(**content["own_claims"]),
         diagnosis={
             Path(name).stem: pl.read_csv(folder / name, infer_schema_length=None)
             for name in content[_DIAGNOSTICS_SHA256]

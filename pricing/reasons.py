@@ -2,8 +2,9 @@
 
 An effect is exp(b Z x contribution) of one feature, times severity's where the plan includes it; contributions are
 those of the rating tables and sum to the score.
-`base` is what the mean driver of the reference book would have. The adjustments are the profile's band and the renewal
-limit. Effects are told before the adjustments; where those act, `capped` and `limited` say so.
+`base` is what the mean driver of the reference book would have. The adjustments are the tier's step, own claims, the
+profile's band and the renewal limit. Effects are told before the adjustments; where those act, `capped` and `limited`
+say so.
 """
 
 from __future__ import annotations
@@ -12,36 +13,48 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import polars as pl
 
-from features.contract.catalogue import Catalogue
+from features.contract.catalogue import Catalogue, Feature
 from pricing.arrays import Bools, Floats
-from pricing.contract.factors import REASONS
+from pricing.contract.factors import MICRO, REASONS
 from pricing.errors import ModelError
 from pricing.matrix import Inputs
 from pricing.model import Rated, RiskModel
 
 EXACT: Final = 1e-9  # contributions have to sum to the log of the relativity
 LEAST_LOG_EFFECT: Final = 5e-4  # an effect below 0.05 % is no reason
+DIGITS: Final = 3  # of a value that is told
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Multiplicative effects of some drivers.
+    """Multiplicative effects of some drivers, as logarithms.
 
     Attributes
     ----------
-    base : numpy.ndarray, shape (n_rows,)
-    effects : numpy.ndarray, shape (n_rows, n_features)
+    log_base : numpy.ndarray, shape (n_rows,)
+    logs : numpy.ndarray, shape (n_rows, n_features)
         base x product of a row's effects is the indicated relativity.
     """
 
     names: tuple[str, ...]
-    base: Floats
-    effects: Floats
+    log_base: Floats
+    logs: Floats
+
+    @property
+    def base(self) -> Floats:
+        """What the mean driver of the reference book has. Shape (n_rows,)."""
+        return np.exp(self.log_base)
+
+    @property
+    def effects(self) -> Floats:
+        """Shape (n_rows, n_features)."""
+        return np.exp(self.logs)
 
     def only(self, chosen: Bools) -> Effects:
         """Same rows, with no effect where not chosen."""
-        return Effects(self.names, self.base, np.where(chosen[:, None], self.effects, 1.0))
+        return Effects(self.names, self.log_base, np.where(chosen[:, None], self.logs, 0.0))
 
 
 def effects(model: RiskModel, rated: Rated) -> Effects:
@@ -56,29 +69,45 @@ def effects(model: RiskModel, rated: Rated) -> Effects:
     error = np.abs(logs.sum(axis=1) - np.log(rated.relativity)).max(initial=0.0)
     if error > EXACT:
         raise ModelError(f"contributions miss the relativity by {error:g}: the rating tables are broken; train again")
-    return Effects(model.tables.features, np.exp(logs[:, -1]), np.exp(logs[:, :-1]))
+    return Effects(model.tables.features, logs[:, -1], logs[:, :-1])
 
 
-def top_reasons(
-    split: Effects, inputs: Inputs, catalogue: Catalogue, language: str = "en"
-) -> tuple[list[list[str | None]], Floats]:
+def top_reasons(split: Effects, inputs: Inputs, catalogue: Catalogue, language: str = "en") -> pl.DataFrame:
     """Tell the strongest effects of each driver, in the driver's own units.
 
     Returns
     -------
-    tuple
-        Texts as `REASONS` lists of n_rows (None where there is no such effect), and their effects, shape
-        (n_rows, REASONS), NaN where there is none.
+    polars.DataFrame
+        reason_1 .. String, effect_1 .. Float64, null where there is no such effect; rows as in `split`.
     """
     by_name = {feature.name: feature for feature in catalogue.features}
-    features = [by_name[name] for name in split.names]
-    logs = np.abs(np.log(split.effects))
-    order = np.argsort(-logs, axis=1, kind="stable")[:, :REASONS]
-    strongest = np.full((len(order), REASONS), np.nan)
-    texts: list[list[str | None]] = [[None] * len(order) for _ in range(REASONS)]
-    for row, chosen in enumerate(order):
-        for k, column in enumerate(chosen):
-            if logs[row, column] >= LEAST_LOG_EFFECT:
-                strongest[row, k] = split.effects[row, column]
-                texts[k][row] = features[column].tell(float(inputs.values[row, column]), language)
-    return texts, strongest
+    sizes = np.abs(split.logs)
+    rows = np.arange(len(sizes))
+    columns = {}
+    for k in range(1, REASONS + 1):
+        strongest = sizes.argmax(axis=1)  # the first of equals, so the order of the catalogue decides
+        told = sizes[rows, strongest] >= LEAST_LOG_EFFECT
+        effect = np.where(told, np.exp(split.logs[rows, strongest]), np.nan)
+        texts = np.full(len(rows), None, dtype=object)
+        for column in np.unique(strongest[told]):
+            own = np.flatnonzero(told & (strongest == column))
+            name = split.names[column]
+            texts[own] = tell_all(by_name[name], inputs.values[own, column], language)
+        columns[f"reason_{k}"] = pl.Series(texts.tolist(), dtype=pl.String)
+        columns[f"effect_{k}"] = pl.Series(np.round(effect, MICRO)).fill_nan(None)
+        sizes[rows, strongest] = -1.0
+    return pl.DataFrame(columns)
+
+
+def tell_all(feature: Feature, values: Floats, language: str) -> list[str]:
+    """Tell values of one feature; those that are told alike are told once."""
+    rounded, back = np.unique(rounded_to_told(values), return_inverse=True)
+    texts = [feature.tell(float(value), language) for value in rounded]
+    return [texts[k] for k in back]
+
+
+def rounded_to_told(values: Floats) -> Floats:
+    """Values rounded to the digits that are told, so that alike values are equal; NaN stays."""
+    known = np.where(np.isnan(values) | (values == 0), 1.0, np.abs(values))
+    scale = 10.0 ** np.maximum(DIGITS - 1 - np.floor(np.log10(known)), 0.0)
+    return np.round(values * scale) / scale

@@ -1,4 +1,4 @@
-"""Rebuild one row of a factor table from the driver's features and the model: to explain it, and to verify it."""
+"""Rebuild one row of a factor table from the driver's features and the model: to verify it, and for `explain`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import reasons
-from pricing.contract.factors import MICRO, RECEIPTS
+from pricing.contract.factors import FACTORS, MICRO, RECEIPTS
 from pricing.errors import PortfolioError
-from pricing.factor import Book, factors
+from pricing.factor import factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
 from pricing.portfolio import read_book
 from pricing.reasons import Effects
-from pricing.receipt import CODE_VERSION, receipt, row_hashes
-from pricing.score import model_features
+from pricing.receipt import CODE_VERSION, receipts, row_hashes
+from pricing.score import model_features, to_factor
 from pricing.typed import read_table
 
 # Layers that are made of the driver's features: they cannot come out again once those were erased.
@@ -95,19 +94,28 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
     rows = rating_features(periods, asked, model.plan.window.feature_months, catalogue)
     inputs = read_inputs(rows, catalogue)
     rated = model.rate(inputs)
-    previous = np.nan if written["previous_factor"] is None else written["previous_factor"]
     enough = rateable(rows, model.plan.rateable)
-    one = Book(rated.relativity, np.array([previous]), enough, np.array([written["weight"]]))
+    part = pl.DataFrame([written], schema_overrides=RECEIPTS).with_columns(
+        pl.Series("relativity", rated.relativity), pl.Series("rateable", enough)
+    )
+    one, theta = to_factor(part, model)
     steps = factors(one, book["constants"]["base_factor"], model.plan.factor)
     based, banded, final = (float(step[0]) for step in (steps.based, steps.banded, steps.factor))
+    tier_step = float(one.relativity[0] / theta[0] / rated.relativity[0])
     if enough[0]:
-        adjustments = {"band of the plan": banded / based, "renewal limit": final / banded}
+        named = {"step of the tier": tier_step, "own claims": float(theta[0])}
+        adjustments = {name: value for name, value in named.items() if value != 1.0}
+        adjustments |= {"band of the plan": banded / based, "renewal limit": final / banded}
     else:
-        adjustments = {"not rateable, previous factor kept": final / based}
+        without = based / (tier_step * float(theta[0]))
+        adjustments = {"not rateable, previous factor kept": final / without}
     features_sha256 = row_hashes(model_features(rows, inputs))[0]
     factor, relativity = float(steps.published[0]), round(float(rated.relativity[0]), MICRO)
-    row = {name: value for name, value in (published | written).items() if name != "receipt"}
-    again = {"features_sha256": features_sha256, "factor": factor, "indicated_relativity": relativity}
+    table = pl.DataFrame([published], schema=FACTORS)
+    made_of = pl.DataFrame([written], schema=RECEIPTS)
+    again = table.with_columns(
+        factor=pl.lit(factor), indicated_relativity=pl.lit(relativity), own_claims=pl.lit(round(float(theta[0]), MICRO))
+    )
     constants = book["constants"] | {"code_version": CODE_VERSION, "model_id": model.model_id}
     return Rebuilt(
         published=published,
@@ -120,30 +128,9 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         adjustments=adjustments,
         model_id=model.model_id,
         features_sha256=features_sha256,
-        receipt=receipt(constants, row | again),
-        table_receipt=receipt(book["constants"], row),
+        receipt=receipts(constants, again, made_of.with_columns(features_sha256=pl.lit(features_sha256)))[0],
+        table_receipt=receipts(book["constants"], table, made_of)[0],
     )
-
-
-def explain(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str:
-    """Tell one factor in full: the product of all its parts, strongest effects first."""
-    row, book = rebuilt.published, rebuilt.book
-    by_name = {feature.name: feature for feature in catalogue.features}
-    values, effects = rebuilt.inputs.values[0], rebuilt.split.effects[0]
-    lines = [
-        f"policy {row['policy_id']}, driver {row['driver_id']}, {row['period_start']} to {row['period_end']}",
-        f"{row['exposure_km']:,.0f} km, {row['trips']:,} trips, {row['exposure_days']:.0f} days in the window",
-        f"credibility {row['credibility']:.3f}, score {row['score']:.1f}, tier {row['tier'] or '-'}",
-        "",
-        f"{rebuilt.factor:.6f}  factor, the product of:",
-        f"{book['constants']['base_factor']:.6f}  base factor of the book (off-balance)",
-        f"{rebuilt.split.base[0]:.6f}  mean driver of the reference book",
-    ]
-    for column in np.argsort(-np.abs(np.log(effects)), kind="stable"):
-        feature = by_name[rebuilt.split.names[column]]
-        lines.append(f"{effects[column]:.6f}  {feature.tell(float(values[column]), language)}")
-    lines.extend(f"{value:.6f}  {name}" for name, value in rebuilt.adjustments.items())
-    return "\n".join(lines)
 
 
 def _read(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -153,8 +140,8 @@ def _read(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[
         raise PortfolioError(folder / "factors.parquet", f"holds no policy or receipt '{key}'")
     published = found.row(0, named=True)
     same = (pl.col("policy_id") == published["policy_id"]) & (pl.col("driver_id") == published["driver_id"])
-    receipts = read_table(folder / "receipts.parquet")
-    written = receipts.filter(same) if receipts.schema == RECEIPTS else receipts.clear()
+    made_of = read_table(folder / "receipts.parquet")
+    written = made_of.filter(same) if made_of.schema == RECEIPTS else made_of.clear()
     if written.is_empty():
         raise PortfolioError(
             folder / "receipts.parquet", "belongs to another factors.parquet: run ubi pricing score again"

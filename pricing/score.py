@@ -1,14 +1,22 @@
-"""Score a book: its drivers' features to the factor table, balanced over the whole book, with reasons and receipts."""
+"""Score a book: its drivers' features to the factor table, balanced over the whole book, with reasons and receipts.
+
+    book rows -> parts: features, relativity, reasons   (`rate`: any cut of the book, one after the other)
+              -> B over all parts                       (`Totals`: weight, relativity, previous factor of every row)
+              -> factor table and receipts              (`finish`: any cut again)
+
+`score_book` does it in memory, `batch.score_to` in parts on disk, with the same result to the byte.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -16,19 +24,25 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import exposure, reasons
-from pricing.arrays import Bools, Floats
-from pricing.contract.factors import FACTORS, MICRO, NANO, REASONS
+from pricing.arrays import Floats
+from pricing.book import KEYS, book_rows
+from pricing.contract.factors import FACTORS, MICRO, NANO, RECEIPTS
 from pricing.errors import ModelError
-from pricing.factor import Book, Steps, balanced_base, factors
+from pricing.factor import Book, Steps, balanced_base, combined, factors
 from pricing.matrix import Inputs, rateable, read_inputs
-from pricing.model import Rated, RiskModel
-from pricing.plan import FactorPlan
-from pricing.receipt import CODE_VERSION, frame_hash, receipt, row_hashes
+from pricing.model import RiskModel
+from pricing.receipt import CODE_VERSION, receipts, row_hashes
 
 log = logging.getLogger(__name__)
 
-KEYS = ("policy_id", "driver_id")
 EXPOSURE = ("exposure_km", "exposure_days", "trips")
+_LATER: Final = ("factor", "capped", "limited", "own_claims", "features_id", "receipt")
+# What is known of a row before B: FACTORS without `_LATER`, and what the factor and the receipt are made of.
+PART: Final = pl.Schema(
+    {name: kind for name, kind in FACTORS.items() if name not in _LATER}
+    | {name: kind for name, kind in RECEIPTS.items() if name not in (*KEYS, "receipt")}
+    | {"relativity": pl.Float64, "premium": pl.Float64}  # relativity: exact, of the driving
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +54,7 @@ class ScoredBook:
     factors : polars.DataFrame
         `FACTORS`.
     receipts : polars.DataFrame
-        Per row of `factors`: receipt, hash of its features, previous factor and weight: what `verify` needs.
+        Per row of `factors`: hash of its features, previous factor, own claims, weight and receipt, for `verify`.
     book : dict
         rating_date, constants, totals; nothing personal.
     """
@@ -66,6 +80,7 @@ def score_book(
     rating_date: date | None = None,
     previous: pl.DataFrame | None = None,
     language: str = "en",
+    claims: pl.DataFrame | None = None,
 ) -> ScoredBook:
     """Rate every policy in force on the rating date.
 
@@ -80,52 +95,75 @@ def score_book(
     previous : polars.DataFrame or None
         `portfolio.read_previous`: factors of the last rating, taken by policy and driver, else by driver (the highest:
         a new policy does not launder a bad factor).
+    claims : polars.DataFrame or None
+        Needed where the model counts a driver's own claims.
     """
-    day = rating_date or default_rating_date(periods)
+    day = rating_date or default_rating_date(periods["month"].max())
+    check(model, catalogue, day)
+    book = book_rows(policies, model, day, previous, claims)
+    log.info("rating date %s: %d policies in force", day, book.height)
+    part = rate(book, periods, catalogue, model, language)
+    totals = Totals.of(part, model)
+    table, made_of = finish(part, totals, model)
+    return ScoredBook(table, made_of, totals.book(day, model))
+
+
+def check(model: RiskModel, catalogue: Catalogue, day: date) -> None:
+    """Refuse a model that may not rate, and tell one that knows the future."""
     model.check_catalogue(catalogue)
     model.check_certificate(catalogue)
-    rows = _book_rows(policies, periods, catalogue, model, day, previous)
-    log.info("rating date %s: %d policies in force", day, rows.height)
     label_end = model.diagnostics.get("label_end")
     if label_end is not None and day < date.fromisoformat(label_end):
         log.warning(
             "the model was trained on claims to %s, after this rating date: a diagnostic, not a price", label_end
         )
+
+
+def default_rating_date(last_month: object) -> date:
+    """First day after the last month with trips."""
+    if not isinstance(last_month, date):
+        raise ModelError("driver_periods.parquet holds no trips; run ubi features build, or give --rating-date")
+    return exposure.add_months(last_month, 1)
+
+
+def rate(
+    book: pl.DataFrame, periods: pl.DataFrame, catalogue: Catalogue, model: RiskModel, language: str
+) -> pl.DataFrame:
+    """Rate rows of a book by the driving of their drivers: all that does not depend on the rest of the book.
+
+    Returns
+    -------
+    polars.DataFrame
+        Schema PART, in the order of `book`.
+    """
+    rows = rating_features(periods, book, model.plan.window.feature_months, catalogue)
     inputs = read_inputs(rows, catalogue)
     rated = model.rate(inputs)
-    weight = rows["premium" if model.plan.factor.balance == "premium" else "expected_claims"].to_numpy()
     enough = rateable(rows, model.plan.rateable)
-    previous_factor = rows["previous"].fill_null(np.nan).to_numpy()
-    book = Book(rated.relativity, previous_factor, enough, weight)
-    base = balanced_base(book, model.plan.factor)
-    steps = factors(book, base, model.plan.factor)
     told = reasons.effects(model, rated).only(enough)  # a kept factor has no reasons of its own
-    texts, strongest = reasons.top_reasons(told, inputs, catalogue, language)
-    features = model_features(rows, inputs)
-    table = _table(rows, model, rated, enough, steps).with_columns(
-        *(pl.Series(f"reason_{k + 1}", texts[k], dtype=pl.String) for k in range(REASONS)),
-        *(pl.Series(f"effect_{k + 1}", np.round(strongest[:, k], MICRO)).fill_nan(None) for k in range(REASONS)),
-        pl.lit(frame_hash(features.with_columns(rows["driver_id"]))).alias("features_id"),
+    tier = pl.Series(model.tiers.label(rated.relativity), dtype=pl.Int32)
+    weight = rows["premium" if model.plan.factor.balance == "premium" else "expected_claims"]
+    premium = rows["premium"] if "premium" in rows.columns else pl.lit(None, pl.Float64)
+    part = rows.select(*KEYS, "past_claims", "past_expected", period_start="start", period_end="end").with_columns(
+        pl.Series("score", np.round(model.percentile_score(rated.relativity), NANO)),
+        pl.select(pl.when(pl.Series(enough)).then(tier)).to_series().alias("tier"),
+        pl.Series("indicated_relativity", np.round(rated.relativity, MICRO)),
+        pl.Series("credibility", np.round(rated.credibility, MICRO)),
+        rows["exposure_km"].fill_null(0.0).round(MICRO),
+        rows["exposure_days"].fill_null(0.0).cast(pl.Float64).round(MICRO),
+        rows["trips"].fill_null(0).cast(pl.Int64),
+        pl.Series("rateable", enough),
+        rows["expected_claims"].alias("tariff_expected_claims"),
+        *reasons.top_reasons(told, inputs, catalogue, language),
+        pl.lit(model.plan.plan_version).alias("plan_version"),
+        pl.lit(model.model_id).alias("model_id"),
+        pl.Series("features_sha256", row_hashes(model_features(rows, inputs))),
+        rows["previous"].alias("previous_factor"),
+        weight.alias("weight"),
+        pl.Series("relativity", rated.relativity),
+        premium.alias("premium"),
     )
-    constants = {
-        "model_id": model.model_id,
-        "plan_version": model.plan.plan_version,
-        "plan_sha256": model.plan.content_hash(),
-        "code_version": CODE_VERSION,
-        "base_factor": base,
-        "s_bar": model.s_bar,
-        "kappa_km": model.calibration.kappa_km,
-        "a": model.calibration.a,
-        "b": model.calibration.b,
-    }
-    made_of = pl.DataFrame({"features_sha256": row_hashes(features), "previous_factor": rows["previous"]})
-    table, receipts = _with_receipts(table, made_of.with_columns(pl.Series("weight", weight)), constants)
-    content = {
-        "rating_date": str(day),
-        "constants": constants,
-        "totals": _totals(rows, enough, steps, weight, model.plan.factor),
-    }
-    return ScoredBook(table, receipts, content)
+    return part.select(*PART).cast(PART)
 
 
 def model_features(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
@@ -135,98 +173,99 @@ def model_features(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     )
 
 
-def default_rating_date(periods: pl.DataFrame) -> date:
-    """First day after the last month with trips."""
-    last = periods["month"].max()
-    if not isinstance(last, date):
-        raise ModelError("driver_periods.parquet holds no trips; run ubi features build, or give --rating-date")
-    return exposure.add_months(last, 1)
+def to_factor(part: pl.DataFrame, model: RiskModel) -> tuple[Book, Floats]:
+    """What the factors of some rows are made of, and theta of own claims; see `factor.combined`."""
+    past = (part["past_claims"].cast(pl.Float64).to_numpy(), part["past_expected"].to_numpy())
+    relativity, theta = combined(part["relativity"].to_numpy(), model, past)
+    previous = part["previous_factor"].fill_null(np.nan).to_numpy()
+    return Book(relativity, previous, part["rateable"].to_numpy(), part["weight"].to_numpy()), theta
 
 
-def _book_rows(
-    policies: pl.DataFrame,
-    periods: pl.DataFrame,
-    catalogue: Catalogue,
-    model: RiskModel,
-    day: date,
-    previous: pl.DataFrame | None,
-) -> pl.DataFrame:
-    """One row a policy and driver in force, sorted by both, with features, expected claims and previous factor."""
-    months = model.plan.window.label_months
-    pieces = exposure.earned(policies, day, months)
-    in_force = pieces.filter(pl.col("start") == day).select(*KEYS)
-    if in_force.is_empty():
-        raise ModelError(f"no policy covers the rating date {day}; give another --rating-date or newer policies")
-    pieces = pieces.join(in_force, on=list(KEYS), how="semi")
-    yearly = {"claims_per_year": "expected_claims"}
-    if "premium_per_year" in pieces.columns:
-        yearly["premium_per_year"] = "premium"
-    elif model.plan.factor.balance == "premium":
-        raise ModelError("factor.balance of the plan is premium, and the policies have no tariff_premium; add it")
-    priced = pieces.with_columns(pl.Series("claims_per_year", model.tariff.claims_per_year(pieces)))
-    book = exposure.total(priced, KEYS, yearly).with_columns(pl.lit(day).alias("rating_date"))
-    # Balanced as published: short terms are so few claims that rounding afterwards would show in the written balance.
-    book = book.with_columns(pl.col("expected_claims").round(NANO))
-    rows = rating_features(periods, book, model.plan.window.feature_months, catalogue).sort(*KEYS)
-    if previous is None:
-        return rows.with_columns(pl.lit(None, dtype=pl.Float64).alias("previous"))
-    by_driver = previous.group_by("driver_id").agg(pl.col("factor").max().alias("of_driver"))
-    return (
-        rows.join(previous.rename({"factor": "of_policy"}), on=list(KEYS), how="left", maintain_order="left")
-        .join(by_driver, on="driver_id", how="left", maintain_order="left")
-        .with_columns(pl.coalesce("of_policy", "of_driver").alias("previous"))
-    )
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the rows of a book depend on of each other."""
+
+    base: float
+    features_id: str
+    constants: dict[str, Any]
+    totals: dict[str, Any]
+
+    @classmethod
+    def of(cls, parts: pl.DataFrame, model: RiskModel) -> Totals:
+        """Balance a book; `parts` has at least the columns of `NEEDED` of every row, sorted by policy and driver."""
+        book, _ = to_factor(parts, model)
+        base = balanced_base(book, model.plan.factor)
+        steps = factors(book, base, model.plan.factor)
+        pairs = parts.select("driver_id", "features_sha256").unique().sort("driver_id", "features_sha256")
+        constants = {
+            "model_id": model.model_id,
+            "plan_version": model.plan.plan_version,
+            "plan_sha256": model.plan.content_hash(),
+            "code_version": CODE_VERSION,
+            "base_factor": base,
+        } | model.constants()
+        features_id = hashlib.sha256(pairs.write_csv().encode()).hexdigest()[:16]
+        return cls(base, features_id, constants, _sums(parts, book, steps, model))
+
+    def book(self, day: date, model: RiskModel) -> dict[str, Any]:
+        """Content of book.json."""
+        return {
+            "rating_date": str(day),
+            "catalogue_version": model.catalogue_version,
+            "constants": self.constants,
+            "totals": self.totals,
+        }
 
 
-def _table(rows: pl.DataFrame, model: RiskModel, rated: Rated, enough: Bools, steps: Steps) -> pl.DataFrame:
-    """`FACTORS` without reasons, features_id and receipt."""
-    relativity = np.round(rated.relativity, MICRO)
-    tier = pl.Series(model.tiers.label(rated.relativity), dtype=pl.Int32)
-    return rows.select(*KEYS, period_start="start", period_end="end").with_columns(
+NEEDED: Final = (
+    *KEYS,
+    "relativity",
+    "past_claims",
+    "past_expected",
+    "previous_factor",
+    "rateable",
+    "weight",
+    "premium",
+    "tariff_expected_claims",
+    "features_sha256",
+)
+
+
+def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Factor table and receipts of some rows, B given."""
+    book, theta = to_factor(part, model)
+    steps = factors(book, totals.base, model.plan.factor)
+    table = part.with_columns(
         pl.Series("factor", steps.published),
-        pl.Series("score", np.round(model.percentile_score(rated.relativity), NANO)),
-        pl.select(pl.when(pl.Series(enough)).then(tier)).to_series().alias("tier"),
-        pl.Series("indicated_relativity", relativity),
-        pl.Series("credibility", np.round(rated.credibility, MICRO)),
-        rows["exposure_km"].fill_null(0.0).round(MICRO),
-        rows["exposure_days"].fill_null(0.0).cast(pl.Float64).round(MICRO),
-        rows["trips"].fill_null(0).cast(pl.Int64),
-        pl.Series("capped", enough & (steps.banded != steps.based)),
-        pl.Series("limited", enough & (steps.factor != steps.banded)),
-        pl.Series("rateable", enough),
-        rows["expected_claims"].alias("tariff_expected_claims"),
-        pl.lit(model.plan.plan_version).alias("plan_version"),
-        pl.lit(model.model_id).alias("model_id"),
+        pl.Series("capped", book.rateable & (steps.banded != steps.based)),
+        pl.Series("limited", book.rateable & (steps.factor != steps.banded)),
+        pl.Series("own_claims", np.round(theta, MICRO)),
+        pl.lit(totals.features_id).alias("features_id"),
+        pl.lit("").alias("receipt"),
     )
+    table, made_of = table.select(*FACTORS).cast(FACTORS), table.select(*RECEIPTS).cast(RECEIPTS)
+    told = pl.Series("receipt", receipts(totals.constants, table, made_of), dtype=pl.String)
+    return table.with_columns(told), made_of.with_columns(told)
 
 
-def _with_receipts(
-    table: pl.DataFrame, made_of: pl.DataFrame, constants: dict[str, Any]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    written = table.with_columns(pl.lit("").alias("receipt")).select(*FACTORS).cast(FACTORS)
-    rows = zip(written.drop("receipt").iter_rows(named=True), made_of.iter_rows(named=True), strict=True)
-    receipts = pl.Series("receipt", [receipt(constants, row | made) for row, made in rows], dtype=pl.String)
-    return written.with_columns(receipts), written.select(KEYS).hstack(made_of).with_columns(receipts)
-
-
-def _totals(rows: pl.DataFrame, enough: Bools, steps: Steps, weight: Floats, plan: FactorPlan) -> dict[str, Any]:
+def _sums(parts: pl.DataFrame, book: Book, steps: Steps, model: RiskModel) -> dict[str, Any]:
     """What the book collects against the tariff, before rounding and as written."""
 
     def ratio(amount: Floats, factor: Floats) -> float:
         return math.fsum(amount * factor) / math.fsum(amount)
 
-    claims = rows["expected_claims"].to_numpy()
-    premium = rows["premium"].to_numpy() if "premium" in rows.columns else None
+    claims, published = parts["tariff_expected_claims"].to_numpy(), steps.published
+    premium = None if parts["premium"].null_count() else parts["premium"].to_numpy()
     return {
-        "policies": rows.height,
-        "rateable": int(enough.sum()),
+        "policies": parts.height,
+        "rateable": int(book.rateable.sum()),
         "tariff_expected_claims": math.fsum(claims),
-        "balanced": plan.balance != "none",
-        "balance_before_rounding": ratio(weight, steps.factor),
-        "balance_as_written": ratio(weight, steps.published),
-        "claims_ratio": ratio(claims, steps.published),
-        "premium_ratio": None if premium is None else ratio(premium, steps.published),
-        "base_rate_load": 1.0 / ratio(weight, steps.published),
-        "capped": int((enough & (steps.banded != steps.based)).sum()),
-        "limited": int((enough & (steps.factor != steps.banded)).sum()),
+        "balanced": model.plan.factor.balance != "none",
+        "balance_before_rounding": ratio(book.weight, steps.factor),
+        "balance_as_written": ratio(book.weight, published),
+        "claims_ratio": ratio(claims, published),
+        "premium_ratio": None if premium is None else ratio(premium, published),
+        "base_rate_load": 1.0 / ratio(book.weight, published),
+        "capped": int((book.rateable & (steps.banded != steps.based)).sum()),
+        "limited": int((book.rateable & (steps.factor != steps.banded)).sum()),
     }

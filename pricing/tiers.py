@@ -2,6 +2,9 @@
 
 Isotonic regression of claims over expected claims on the out-of-fold relativity gives blocks of rising risk. Of all
 ways to join neighbouring blocks into few enough tiers with enough claims each, the likeliest is taken.
+
+A tier's relativity is the mean of its rows, by expected claims: where the plan says `factor_from = "tier"`, everyone in
+it has that one. It rises from tier to tier because a tier is an interval of relativities, so the certificate holds.
 """
 
 from __future__ import annotations
@@ -13,18 +16,33 @@ from scipy.optimize import isotonic_regression
 from scipy.special import xlogy
 
 from pricing.arrays import Floats, Ints
+from pricing.contract.factors import NANO
 from pricing.plan import TierPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """Upper ends of all tiers but the last: a relativity equal to an end belongs below it."""
+    """Where tiers end, and what they stand for.
+
+    Attributes
+    ----------
+    upper_ends : tuple of float
+        Of all tiers but the last: a relativity equal to an end belongs below it.
+    relativities : tuple of float
+        Mean of each tier, rising.
+    """
 
     upper_ends: tuple[float, ...]
+    relativities: tuple[float, ...] = ()
 
     def label(self, relativity: Floats) -> Ints:
         """Tier of each relativity, from 1."""
         return np.searchsorted(np.asarray(self.upper_ends), relativity, side="left").astype(np.int64) + 1
+
+    def step(self, relativity: Floats) -> Floats:
+        """Relativity of each one's tier."""
+        means: Floats = np.asarray(self.relativities)[self.label(relativity) - 1]
+        return means
 
     def __len__(self) -> int:
         return len(self.upper_ends) + 1
@@ -43,7 +61,10 @@ def fit(claims: Floats, expected: Floats, relativity: Floats, plan: TierPlan) ->
     starts = isotonic_regression(n / mu, weights=mu).blocks[:-1]
     cuts = _likeliest_cuts(np.add.reduceat(n, starts), np.add.reduceat(mu, starts), plan)
     # Halfway between neighbours, so that a relativity between them falls to the nearer.
-    return Tiers(tuple(float(values[starts[k] - 1] + values[starts[k]]) / 2 for k in cuts))
+    cut = Tiers(tuple(float(values[starts[k] - 1] + values[starts[k]]) / 2 for k in cuts))
+    tier = cut.label(values) - 1
+    means = np.bincount(tier, mu * values) / np.bincount(tier, mu)
+    return Tiers(cut.upper_ends, tuple(np.round(means, NANO).tolist()))
 
 
 def _likeliest_cuts(claims: Floats, expected: Floats, plan: TierPlan) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
-from pricing import exposure, forward, tariff
+from pricing import exposure, forward, own_claims, tariff
 from pricing.diagnostics import diagnose
 from pricing.errors import ModelError
 from pricing.fit import Fitted, fit_validated
@@ -61,6 +62,9 @@ def train(
     rows, fitted = rating_rows(policies, claims, periods, catalogue, plan, dates)
     fit = fit_validated(rows, catalogue, plan, fitted, threads=threads)
     model = fit.model
+    if plan.credibility.own_claims:
+        past = own_claims.history(policies, claims, fitted, dates, plan.credibility.own_claims_months)
+        model = replace(model, own_claims=own_claims.learn(fit.validation, past))
     model.diagnostics["rating_dates"] = [str(day) for day in dates]
     model.diagnostics["label_end"] = str(label_end)
     model.diagnosis.update(_forward(fit, rows, policies, claims, catalogue, threads))

@@ -14,9 +14,11 @@ from device.contract.trip import LEVELS
 from features.contract.catalogue import load_catalogue
 from pricing.contract.factors import FACTORS
 from pricing.errors import ModelError
+from pricing.explain import product
 from pricing.exposure import DAYS_PER_YEAR
+from pricing.model import load_model
 from pricing.plan import load_plan
-from pricing.rebuild import explain, rebuild
+from pricing.rebuild import rebuild
 from pricing.score import score_book
 from pricing.train import train
 from tests.pricing.book import RATING_DATE, SmallBook, entries
@@ -204,11 +206,11 @@ def test_reasons_multiply_to_the_factor_and_the_row_is_rebuilt(book, model, scor
     scored.save(tmp_path)
     for policy in ("p00000", "p04321"):
         again = rebuild(tmp_path, policy, book.periods, CATALOGUE, model)
-        product = scored.book["constants"]["base_factor"] * again.split.base[0] * again.split.effects[0].prod()
-        product *= math.prod(again.adjustments.values())
-        assert product == pytest.approx(again.factor, abs=5e-7)
+        whole = scored.book["constants"]["base_factor"] * again.split.base[0] * again.split.effects[0].prod()
+        whole *= math.prod(again.adjustments.values())
+        assert whole == pytest.approx(again.factor, abs=5e-7)
         assert [same for _, same, _ in again.layers()] == [True] * 7
-        assert again.published["reason_1"] in explain(again, CATALOGUE)
+        assert again.published["reason_1"] in product(again, CATALOGUE)
     assert rebuild(tmp_path, again.published["receipt"], book.periods, CATALOGUE, model).published == again.published
 
 
@@ -279,3 +281,56 @@ def test_claims_that_count_twice_are_told(book, caplog):
     caplog.clear()
     train(policies, book.claims, book.periods, CATALOGUE, LENIENT, (RATING_DATE, date(2026, 1, 1)))
     assert "label windows overlap" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def early_claims(book):
+    """Claims of the year before the rating date, of drivers who claim again and again."""
+    who = book.claims["policy_id"].unique().sort()[::3]
+    return pl.DataFrame({"policy_id": who, "occurred_on": [date(2024, 12, 30)] * len(who)})
+
+
+def test_own_claims_enter_before_the_band_and_are_seen_in_the_row(book, early_claims, tmp_path):
+    credibility = dataclasses.replace(LENIENT.credibility, own_claims=True)
+    tariff = dataclasses.replace(LENIENT.tariff, bonus_malus=False)
+    plan = dataclasses.replace(LENIENT, credibility=credibility, tariff=tariff)
+    policies = yearly(book.policies.with_columns(start=pl.lit(date(2024, 6, 1))))
+    claims = pl.concat([book.claims.select("policy_id", "occurred_on"), early_claims])
+    model = train(policies, claims, book.periods, CATALOGUE, plan, (RATING_DATE,))
+    assert model.own_claims is not None
+    assert model.own_claims.variance > 1
+    scored = score(book, model, policies=policies, claims=early_claims)
+    table = scored.factors.with_columns(claimed=pl.col("policy_id").is_in(early_claims["policy_id"].implode()))
+    by_claim = table.group_by("claimed").agg(pl.col("own_claims", "factor").mean()).sort("claimed")
+    assert by_claim["own_claims"][0] < 1.0
+    assert by_claim["own_claims"][1] > 1.5
+    assert by_claim["factor"][1] > by_claim["factor"][0] + 0.1
+    assert abs(scored.book["totals"]["balance_before_rounding"] - 1) <= 1e-9
+    assert table["factor"].is_between(0.7, 1.3).all()
+    model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").own_claims == model.own_claims
+    scored.save(tmp_path)
+    again = rebuild(tmp_path, early_claims["policy_id"][0], book.periods, CATALOGUE, model)
+    assert again.adjustments["own claims"] > 1
+    assert [same for _, same, _ in again.layers()] == [True] * 7
+    with pytest.raises(ModelError, match="give --claims FILE as well"):
+        score(book, model, policies=policies)
+
+
+def test_factors_from_tiers_are_the_same_within_a_tier_and_balance(book, model, tmp_path):
+    plan = dataclasses.replace(model.plan, factor=dataclasses.replace(model.plan.factor, factor_from="tier"))
+    stepped = dataclasses.replace(model, plan=plan)
+    scored = score(book, stepped)
+    rated = (
+        scored.factors.filter("rateable").group_by("tier").agg(pl.col("factor").n_unique(), f=pl.col("factor").min())
+    )
+    assert rated["factor"].to_list() == [1] * len(model.tiers)
+    assert rated.sort("tier")["f"].is_sorted()
+    assert abs(scored.book["totals"]["balance_before_rounding"] - 1) <= 1e-9
+    assert abs(scored.book["totals"]["balance_as_written"] - 1) <= 1e-6
+    scored.save(tmp_path)
+    again = rebuild(tmp_path, "p00042", book.periods, CATALOGUE, stepped)
+    assert "step of the tier" in again.adjustments
+    whole = scored.book["constants"]["base_factor"] * again.split.base[0] * again.split.effects[0].prod()
+    assert whole * math.prod(again.adjustments.values()) == pytest.approx(again.factor, abs=5e-7)
+    assert [same for _, same, _ in again.layers()] == [True] * 7

@@ -80,3 +80,15 @@ def test_cuts_are_the_best_of_all(blocks, max_tiers, min_claims):
     else:
         assert likelihood(found) == pytest.approx(best)
         assert len(found) < max_tiers
+
+
+def test_the_step_of_a_tier_is_the_mean_of_its_rows_and_rises_with_risk():
+    claims, expected, relativity = book(20_000)
+    cut = fit(claims, expected, relativity, PLAN)
+    step, tier = cut.step(relativity), cut.label(relativity)
+    assert len(cut) > 1
+    assert (np.diff(cut.relativities) > 0).all()
+    for label in range(1, len(cut) + 1):
+        own = tier == label
+        assert step[own][0] == pytest.approx(np.average(relativity[own], weights=expected[own]), abs=1e-8)
+    assert (expected * step).sum() == pytest.approx((expected * relativity).sum(), rel=1e-8)
