@@ -57,9 +57,15 @@ def _section(feature: Feature) -> str:
         f"**{feature.name}** = `{feature.formula}`",
         f"- {feature.source}",
         f"- known from {feature.min_exposure_km:g} km in the window" if feature.min_exposure_km else "",
+        f"- plausible from {_number(feature.plausible[0])} to {_number(feature.plausible[1])}",
+        f"- sensors: {feature.grade}",
         f"- {feature.reason_en} / {feature.reason_zh}",
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
 
 
 if __name__ == "__main__":

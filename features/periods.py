@@ -10,11 +10,15 @@ from typing import Final
 
 import polars as pl
 
-from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS
+from device.contract.trip import HISTOGRAM_FIELDS, LEVELS
 from features.contract.histograms import as_lists, sum_lists
-from features.contract.periods import BINS, DRIVER_PERIODS, KEY, MAXIMA, MINIMA, SHORT_TRIP_MM, SUMS
+from features.contract.periods import BINS, COUNTERS, DRIVER_PERIODS, KEY, MAXIMA, MINIMA, SUMS
+from features.worth import trip_worths
 
 _ORDER: Final = ("month", "driver_id", "policy_id")
+_SECOND_MS: Final = 1_000
+_SECONDS: Final = 2**33 - 1  # since 1970
+_READINGS: Final = 2**30  # of a counter of the car, in m: a million km
 _OF_TRIPS: Final = tuple(name for name in HISTOGRAM_FIELDS if name != "event_counts")
 
 
@@ -24,32 +28,18 @@ def sum_trips(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     trips : pl.DataFrame
-        Columns of `ingest.contract.tables.TRIPS` plus policy_id and driver_id; trips without driver are left out.
+        Columns of `ingest.contract.tables.TRIPS` plus policy_id, driver_id and, where known, region; trips without
+        driver are left out. Columns of no bearing on what a summary holds may be left out: they count as not told.
     events : pl.DataFrame
-        trip_key, kind and level of the events of these trips (others are left out).
+        trip_key, kind, level and onset_ms of the events of these trips (others are left out).
 
     Returns
     -------
     pl.DataFrame
         Schema DRIVER_PERIODS.
     """
-    weight = pl.col("represents").fill_null(1).cast(pl.Int64)
-    distance = pl.col("distance_mm").fill_null(0)
-    rows = (
-        trips.filter(pl.col("driver_id").is_not_null())
-        .with_columns(
-            month=pl.from_epoch("start_ms", time_unit="ms").dt.date().dt.month_start(),
-            first_start_ms=pl.col("start_ms"),
-            last_end_ms=pl.col("start_ms") + pl.col("duration_ms").fill_null(0),
-            trips=weight,
-            incomplete_trips=weight * ~pl.col("complete"),
-            short_trips=weight * (pl.col("distance_mm") < SHORT_TRIP_MM),
-            local_unknown_mm=weight * distance * pl.col("utc_offset_min").is_null(),
-            lateral_mm=weight * (distance * pl.col("lateral_samples").fill_null(0) // pl.col("samples")),
-            **{name: weight * pl.col(name) for name in SCALAR_FIELDS if name not in MAXIMA},
-        )
-        .sort(*_ORDER, "trip_key", nulls_last=True)
-    )
+    rows = trip_worths(trips.filter(pl.col("driver_id").is_not_null()), events)
+    rows = rows.sort(*_ORDER, "trip_key", nulls_last=True)
     group = _groups(rows)
     sums = _sums(rows.with_columns(group=group))
     lists = {name: sum_lists(group, rows[name], rows["trips"], BINS[name]) for name in _OF_TRIPS}
@@ -94,9 +84,30 @@ def _groups(rows: pl.DataFrame) -> pl.Series:
 
 def _sums(rows: pl.DataFrame) -> pl.DataFrame:
     """Key and scalar columns of each group."""
-    return rows.group_by("group", maintain_order=True).agg(
-        pl.col(KEY).first(),
-        pl.col(SUMS).sum(),
-        pl.col(MINIMA).min(),
-        pl.col(MAXIMA).max().fill_null(0),
+    return (
+        rows.group_by("group", maintain_order=True)
+        .agg(
+            pl.col(KEY).first(),
+            pl.col(SUMS).sum(),
+            pl.col(MINIMA).min(),
+            pl.col(MAXIMA).max(),
+            *(_placed(name, "first").min() for name in COUNTERS),
+            *(_placed(name, "last").max() for name in COUNTERS),
+        )
+        .with_columns(
+            pl.col("max_speed_dkmh").fill_null(0),
+            *(value for name in COUNTERS for end in ("first", "last") for value in _read(name, end)),
+        )
     )
+
+
+def _placed(name: str, end: str) -> pl.Expr:
+    """Second and reading of a counter as one integer, whose least is the first reading and whose greatest the last."""
+    at_s = (pl.col(f"{name}_{end}_ms") // _SECOND_MS).clip(0, _SECONDS)
+    return (at_s * _READINGS + pl.col(f"{name}_{end}_m").clip(0, _READINGS - 1)).alias(f"{name}_{end}")
+
+
+def _read(name: str, end: str) -> tuple[pl.Expr, pl.Expr]:
+    placed = pl.col(f"{name}_{end}")
+    at_ms, reading_m = placed // _READINGS * _SECOND_MS, placed % _READINGS
+    return at_ms.alias(f"{name}_{end}_ms"), reading_m.alias(f"{name}_{end}_m")

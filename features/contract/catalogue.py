@@ -16,7 +16,9 @@ KINDS: Final = ("rate", "share", "level")
 SIDES: Final = ("braking", "acceleration")
 LANGUAGES: Final = {"en": "not known", "zh": "无数据"}
 # What a step in the catalogue's order moves; see `order` in the TOML.
-TOUCHED: Final = frozenset({"event_counts", "excursions", "va_ms", "speeding_ms", "over_130_ms"})
+TOUCHED: Final = frozenset({"event_counts", "excursions", "va_ms", "speeding_ms", "over_130_ms", "night_harsh_events"})
+# The same of a denominator: time moves within a speed band of the v-a heatmap, whose sum stays.
+TOUCHED_BELOW: Final = TOUCHED - {"va_ms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Feature:
         value = scale x numerator / denominator.
     known : str or None
         Null where this sum is 0, besides where the denominator is.
+    plausible : tuple of float
+        Least and greatest value that a driver can have; others are told as doubtful.
+    grade : str
+        How the value depends on the sensors, in a sentence.
     """
 
     name: str
@@ -69,15 +75,19 @@ class Feature:
     reason_zh: str
     scale: float = 1.0
     known: str | None = None
+    plausible: tuple[float, float] = (-math.inf, math.inf)
+    grade: str = ""
     quantile: Quantile | None = None
 
     @property
     def touched(self) -> bool:
         """Whether a step in the catalogue's order moves it."""
-        if self.quantile is not None:
-            return True
-        read = {MEASURES[name].histogram if name in MEASURES else name for name in terms(self.numerator)}
-        return bool(read & TOUCHED)
+        return self.quantile is not None or bool(_read(self.numerator) & TOUCHED) or self.touched_below
+
+    @property
+    def touched_below(self) -> bool:
+        """Whether a step in the catalogue's order moves what it is divided by: then it has no direction."""
+        return bool(_read(self.denominator) & TOUCHED_BELOW)
 
     def tell(self, value: float | None, language: str = "en") -> str:
         """Tell a value to a driver; a share is told in per cent, None and NaN as not known."""
@@ -111,7 +121,7 @@ def load_catalogue() -> Catalogue:
 
 def parse_catalogue(table: dict[str, Any]) -> Catalogue:
     """Turn a catalogue table into features, checking each."""
-    features = tuple(_feature(row) for row in table["feature"])
+    features = tuple(_feature(row, table["grades"]) for row in table["feature"])
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise ContractError(f"feature {max(names, key=names.count)} stands twice in the catalogue")
@@ -132,8 +142,16 @@ def terms(sum_: str | None) -> tuple[str, ...]:
     return tuple(sum_.split(" + ")) if sum_ else ()
 
 
-def _feature(row: dict[str, Any]) -> Feature:
+def _read(sum_: str | None) -> set[str]:
+    """Histograms and sums of driver periods behind a numerator or denominator."""
+    return {MEASURES[name].histogram if name in MEASURES else name for name in terms(sum_)}
+
+
+def _feature(row: dict[str, Any], grades: dict[str, str]) -> Feature:
     row = dict(row)
+    least, greatest = row.get("plausible", (0, 0))
+    row["plausible"] = (float(least), float(greatest))
+    row["grade"] = grades.get(row.get("grade", ""), "")
     for side in ("numerator", "denominator"):
         value = row.setdefault(side, None)
         row[side] = " + ".join(value) if isinstance(value, list) else value
@@ -162,6 +180,11 @@ def _fault(feature: Feature) -> str | None:
         "a step of the order moves it, so in the model it has to be monotone": (
             feature.touched and feature.model and not feature.monotone
         ),
+        "a step of the order moves what it is divided by, so it cannot be in the model": (
+            feature.touched_below and feature.model
+        ),
+        "plausible has to be two rising numbers": (not feature.plausible[0] < feature.plausible[1]),
+        "grade has to be a row of [grades]": not feature.grade,
         f"there is no measure {', '.join(sorted(used - NAMES))}": not used <= NAMES,
         "needs numerator and denominator, or a quantile": (
             feature.quantile is None and not (feature.numerator and feature.denominator)

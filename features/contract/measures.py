@@ -18,20 +18,25 @@ from device.contract.trip import (
     ACCEL_STEP_CMPS2,
     ACCEL_ZERO_BIN,
     DURATION_CLASSES,
+    DURATION_EDGES_MS,
     LEVELS,
     ONSET_BANDS,
     PEAK_BINS,
     PEAK_STEP_CMPS2,
     SPEED_BANDS,
 )
-from features.contract.periods import BINS, SUMS
+from features.contract.periods import BINS, NIGHT_FROM_HOUR, NIGHT_TO_HOUR, SUMS
+from features.contract.reconcile import RECONCILED
 
 SATURDAY: Final = 5
 BRAKING: Final = ("harsh_braking",)
 ACCELERATION: Final = ("harsh_acceleration",)
 TURN: Final = ("harsh_turn_left", "harsh_turn_right")
 MODERATE_CMPS2: Final = 200
+HARD_CMPS2: Final = 300
+FULL_CMPS2: Final = 600
 FAST_DKMH: Final = 800
+TOWN_DKMH: Final = 500
 
 
 class Measure(NamedTuple):
@@ -50,6 +55,10 @@ def _hours(weight: Callable[[int, int], bool]) -> Measure:
     return _measure("distance_by_hour_mm", lambda key: weight(*divmod(key, 24)))
 
 
+def _night(hour: int) -> bool:
+    return hour >= NIGHT_FROM_HOUR or hour < NIGHT_TO_HOUR
+
+
 def _speeds(low_kmh: int, high_kmh: int) -> Measure:
     """Distance at mean speeds from `low_kmh` to below `high_kmh`."""
     return _measure("distance_by_speed_mm", lambda band: low_kmh <= 10 * band < high_kmh)
@@ -61,15 +70,26 @@ def _events(kinds: Iterable[str], level: int) -> Measure:
     return _measure("event_counts", lambda key: key // LEVELS in numbers and key % LEVELS >= level)
 
 
-def _excursions(kinds: Iterable[str], peak_cmps2: int, from_dkmh: int = 0) -> Measure:
-    """Excursions with at least this peak; with `from_dkmh` only those known to begin at that speed or faster."""
+def _excursions(
+    kinds: Iterable[str],
+    peak_cmps2: int,
+    *,
+    from_dkmh: int = 0,
+    below_dkmh: int | None = None,
+    from_ms: int = 0,
+) -> Measure:
+    """Excursions with at least this peak and duration; with a bound of speed only those known to begin within it."""
     numbers = {KIND_NUMBERS[kind] for kind in kinds}
+    anywhere = from_dkmh == 0 and below_dkmh is None
+    bands = range(from_dkmh // 100, SPEED_BANDS if below_dkmh is None else below_dkmh // 100)
+    least_class = sum(from_ms >= edge for edge in DURATION_EDGES_MS)
 
     def weight(key: int) -> bool:
         rest, band = divmod(key, ONSET_BANDS)
-        kind, peak_bin = divmod(rest // DURATION_CLASSES, PEAK_BINS)
-        fast = from_dkmh == 0 or from_dkmh // 100 <= band < SPEED_BANDS
-        return kind in numbers and peak_bin * PEAK_STEP_CMPS2 >= peak_cmps2 and fast
+        rest, duration_class = divmod(rest, DURATION_CLASSES)
+        kind, peak_bin = divmod(rest, PEAK_BINS)
+        strong = peak_bin * PEAK_STEP_CMPS2 >= peak_cmps2
+        return kind in numbers and strong and duration_class >= least_class and (anywhere or band in bands)
 
     return _measure("excursions", weight)
 
@@ -90,12 +110,15 @@ _BANDS_KMH: Final = {"creep": (10, 20), "town": (20, 50), "road": (50, 100), "mo
 
 MEASURES: Final[dict[str, Measure]] = {
     "local_mm": _hours(lambda _day, _hour: True),
-    "night_mm": _hours(lambda _day, hour: hour >= 22 or hour < 5),
+    "night_mm": _hours(lambda _day, hour: _night(hour)),
     "rush_hour_mm": _hours(lambda day, hour: day < SATURDAY and (7 <= hour < 9 or 16 <= hour < 19)),
     "weekend_mm": _hours(lambda day, _hour: day >= SATURDAY),
-    "weekend_night_mm": _hours(lambda day, hour: (day in {4, 5} and hour >= 22) or (day >= SATURDAY and hour < 5)),
+    "weekend_night_mm": _hours(
+        lambda day, hour: _night(hour) and (day in {4, 5} if hour >= NIGHT_FROM_HOUR else day >= SATURDAY)
+    ),
     "below_50_mm": _speeds(0, 50),
     "from_100_mm": _speeds(100, TOP_KMH),
+    "from_120_mm": _speeds(120, TOP_KMH),
     "harsh_brakings": _events(BRAKING, 1),
     "severe_brakings": _events(BRAKING, 2),
     "harsh_accelerations": _events(ACCELERATION, 1),
@@ -104,14 +127,59 @@ MEASURES: Final[dict[str, Measure]] = {
     "severe_turns": _events(TURN, 2),
     "speedings": _events(("speeding",), 1),
     "severe_speedings": _events(("speeding",), 2),
+    "impacts": _events(("impact",), 1),
+    "idlings": _events(("idling",), 1),
     "moderate_brakings": _excursions(BRAKING, MODERATE_CMPS2),
     "moderate_accelerations": _excursions(ACCELERATION, MODERATE_CMPS2),
     "moderate_turns": _excursions(TURN, MODERATE_CMPS2),
-    "fast_brakings": _excursions(BRAKING, MODERATE_CMPS2, FAST_DKMH),
+    "fast_brakings": _excursions(BRAKING, MODERATE_CMPS2, from_dkmh=FAST_DKMH),
+    "town_hard_brakings": _excursions(BRAKING, HARD_CMPS2, below_dkmh=TOWN_DKMH),
+    "full_brakings": _excursions(BRAKING, FULL_CMPS2),
+    "long_brakings": _excursions(BRAKING, MODERATE_CMPS2, from_ms=DURATION_EDGES_MS[-1]),
     **{f"{name}_ms": _heatmap(*bounds, lambda _accel: 1) for name, bounds in _BANDS_KMH.items()},
     **{f"{name}_abs_accel": _heatmap(*bounds, abs) for name, bounds in _BANDS_KMH.items()},
 }
 
 # From the first trip of the window to its end.
 EXPOSURE: Final = "exposure_ms"
-NAMES: Final = frozenset((*MEASURES, *SUMS, EXPOSURE))
+NAMES: Final = frozenset((*MEASURES, *SUMS, *RECONCILED, EXPOSURE))
+
+
+class Folding(NamedTuple):
+    """Bins of a histogram that weigh the same in all its measures, as one class.
+
+    Attributes
+    ----------
+    class_of : numpy.ndarray, shape (BINS[histogram],)
+    weights : numpy.ndarray, shape (classes, measures)
+    names : tuple of str
+        The measures.
+    """
+
+    class_of: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+
+
+def _folding(histogram: str) -> Folding:
+    """Classes of a histogram; of the v-a heatmap they keep apart moving and not, then accelerations, in this order."""
+    names = tuple(name for name, measure in MEASURES.items() if measure.histogram == histogram)
+    weights = np.column_stack([MEASURES[name].weights for name in names])
+    key = np.arange(len(weights))
+    apart = [key >= ACCEL_BINS, key % ACCEL_BINS] if histogram == "va_ms" else []
+    different, class_of = np.unique(np.column_stack([*apart, weights]), axis=0, return_inverse=True)
+    return Folding(class_of.astype(np.int64), different[:, len(apart) :], names)
+
+
+FOLDINGS: Final[dict[str, Folding]] = {histogram: _folding(histogram) for histogram in BINS}
+_CLASSES_STANDING: Final = int(FOLDINGS["va_ms"].class_of[:ACCEL_BINS].max()) + 1
+_FIRST_OF_ACCELERATION: Final = [
+    int(FOLDINGS["va_ms"].class_of[accel_bin + ACCEL_BINS :: ACCEL_BINS].min()) - _CLASSES_STANDING
+    for accel_bin in range(ACCEL_BINS)
+]
+
+
+def by_acceleration(folded: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Time at 10 km/h and more by acceleration bin: shape (n, ACCEL_BINS), of the v-a heatmap by class."""
+    moving: npt.NDArray[np.int64] = np.add.reduceat(folded[:, _CLASSES_STANDING:], _FIRST_OF_ACCELERATION, axis=1)
+    return moving

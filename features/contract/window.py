@@ -14,19 +14,19 @@ import numpy.typing as npt
 import polars as pl
 
 from device.contract.errors import ContractError
-from device.contract.trip import ACCEL_BINS, ACCEL_STEP_CMPS2, ACCEL_ZERO_BIN, SPEED_BANDS
+from device.contract.trip import ACCEL_STEP_CMPS2, ACCEL_ZERO_BIN
 from features.contract.catalogue import Catalogue, Feature, Quantile, load_catalogue, terms
-from features.contract.histograms import sum_lists
-from features.contract.measures import EXPOSURE, MEASURES
+from features.contract.measures import EXPOSURE, FOLDINGS, Folding, by_acceleration
 from features.contract.periods import BINS, DRIVER_PERIODS, SUMS
+from features.contract.reconcile import reconcile
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
-PER_100_KM: Final = 1e8  # mm
 WINDOWS_AT_ONCE: Final = 4_000  # bounds the memory that the histograms of their months take
 
 _WINDOW: Final = ("driver_id", "rating_date")
-_MOVING: Final = slice(1, SPEED_BANDS)  # speed bands of 10 km/h and more
+SCALARS: Final = tuple(name for name in DRIVER_PERIODS if name not in (*BINS, "driver_id", "month"))
+EXACT_IN_FLOAT: Final = 2**53
 Integers = npt.NDArray[np.int64]
 
 
@@ -67,13 +67,13 @@ def rating_features(
     features = (catalogue or load_catalogue()).features
     windows = rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
     rows = _months_of(windows, periods, months)
-    parts = []
-    for first in range(0, windows.height, WINDOWS_AT_ONCE):
-        part = windows.slice(first, WINDOWS_AT_ONCE)
-        own = rows.filter(pl.col("window").is_between(first, first + part.height - 1))
-        parts.append(_features(part, own, periods, features))
-    known = pl.concat(parts) if parts else _features(windows, rows, periods, features)
-    return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
+    firsts = [*range(0, windows.height, WINDOWS_AT_ONCE)] or [0]
+    cuts = rows["window"].search_sorted(pl.Series([*firsts, windows.height])).to_list()
+    parts = [
+        _features(windows.slice(first, WINDOWS_AT_ONCE), rows[low:high], periods, features)
+        for first, low, high in zip(firsts, cuts, cuts[1:], strict=False)
+    ]
+    return rating.join(pl.concat(parts), on=_WINDOW, how="left", maintain_order="left")
 
 
 def _months_of(windows: pl.DataFrame, periods: pl.DataFrame, months: int) -> pl.DataFrame:
@@ -92,9 +92,16 @@ def _months_of(windows: pl.DataFrame, periods: pl.DataFrame, months: int) -> pl.
 def _features(
     windows: pl.DataFrame, rows: pl.DataFrame, periods: pl.DataFrame, features: tuple[Feature, ...]
 ) -> pl.DataFrame:
-    own = periods[rows["period"]].with_columns(window=rows["window"] - (windows["window"].min() or 0))
-    totals = _scalars(windows, own) | _measures(windows.height, own)
-    heatmap = _totals(windows.height, own, "va_ms").reshape(-1, SPEED_BANDS, ACCEL_BINS)[:, _MOVING].sum(axis=1)
+    own_window = rows["window"].cast(pl.Int64) - (windows["window"].min() or 0)
+    months = periods.select(*SCALARS)[rows["period"]].with_columns(window=own_window)
+    totals = _scalars(windows, months) | reconcile(windows.height, months)
+    folded = {
+        histogram: _folded(windows.height, own_window, periods[histogram].gather(rows["period"]), folding)
+        for histogram, folding in FOLDINGS.items()
+    }
+    for histogram, folding in FOLDINGS.items():
+        totals |= zip(folding.names, _product(folded[histogram], folding.weights).T, strict=True)
+    heatmap = by_acceleration(folded["va_ms"])
     km = totals["distance_mm"] / MM_PER_KM
     columns = {
         "exposure_km": km,
@@ -110,10 +117,8 @@ def _features(
             countable = (over_mm > 0) | (feature.denominator == "distance_mm")
             columns[f"{feature.name}__n"] = _or_nan(count, countable)
             columns[f"{feature.name}__km"] = over_mm / MM_PER_KM
-    return (
-        windows.select(_WINDOW)
-        .with_columns(pl.Series(name, column) for name, column in columns.items())
-        .with_columns(pl.col(pl.Float64).fill_nan(None))
+    return windows.select(_WINDOW).hstack(
+        [pl.Series(name, column, nan_to_null=column.dtype == np.float64) for name, column in columns.items()]
     )
 
 
@@ -122,7 +127,7 @@ def _scalars(windows: pl.DataFrame, own: pl.DataFrame) -> dict[str, Integers]:
     sums = own.group_by("window").agg(pl.col(SUMS).sum(), pl.col("first_start_ms").min())
     end_ms = pl.col("rating_date").dt.month_start().cast(pl.Datetime("ms")).dt.epoch("ms")
     every = (
-        windows.select(pl.col("window") - (windows["window"].min() or 0), end_ms=end_ms)
+        windows.select(pl.col("window").cast(pl.Int64) - (windows["window"].min() or 0), end_ms=end_ms)
         .join(sums, on="window", how="left", maintain_order="left")
         .with_columns((pl.col("end_ms") - pl.col("first_start_ms")).alias(EXPOSURE))
         .select(pl.col(*SUMS, EXPOSURE).fill_null(0))
@@ -130,30 +135,23 @@ def _scalars(windows: pl.DataFrame, own: pl.DataFrame) -> dict[str, Integers]:
     return {name: every[name].to_numpy() for name in every.columns}
 
 
-def _measures(windows: int, own: pl.DataFrame) -> dict[str, Integers]:
-    measures = {}
-    for histogram in sorted({measure.histogram for measure in MEASURES.values()}):
-        bins = _sum_bins(own, histogram)
-        at, key, value = (bins[name].to_numpy() for name in ("group", "key", "value"))
-        for name, measure in MEASURES.items():
-            if measure.histogram == histogram:
-                total = np.zeros(windows, np.int64)
-                np.add.at(total, at, measure.weights[key] * value)
-                measures[name] = total
-    return measures
-
-
-def _totals(windows: int, own: pl.DataFrame, histogram: str) -> Integers:
-    """A histogram of each window as a row of all its bins."""
-    dense = np.zeros((windows, BINS[histogram]), np.int64)
-    bins = _sum_bins(own, histogram)
-    dense[bins["group"].to_numpy(), bins["key"].to_numpy()] = bins["value"].to_numpy()
+def _folded(windows: int, window: pl.Series, lists: pl.Series, folding: Folding) -> Integers:
+    """Histograms of each window, added up by class of bins: shape (windows, classes)."""
+    classes = len(folding.weights)
+    dense = np.zeros((windows, classes), np.int64)
+    entries = lists.explode(empty_as_null=False, keep_nulls=False).struct
+    at = np.repeat(window.to_numpy() * classes, lists.list.len().fill_null(0).to_numpy())
+    at += folding.class_of[entries.field("key").to_numpy()]
+    np.add.at(dense.reshape(-1), at, entries.field("value").to_numpy())
     return dense
 
 
-def _sum_bins(own: pl.DataFrame, histogram: str) -> pl.DataFrame:
-    ones = pl.repeat(1, own.height, dtype=pl.Int64, eager=True)
-    return sum_lists(own["window"], own[histogram], ones, BINS[histogram])
+def _product(folded: Integers, weights: Integers) -> Integers:
+    """`folded` @ `weights`, in integers; by floating-point numbers, which is faster, where those are exact."""
+    largest = int(folded.sum(axis=1).max(initial=0)) * int(weights.max(initial=0))
+    if largest >= EXACT_IN_FLOAT:
+        return folded @ weights
+    return (folded.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
 
 
 def _value(feature: Feature, totals: dict[str, Integers], heatmap: Integers) -> npt.NDArray[np.float64]:
