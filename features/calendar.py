@@ -18,12 +18,9 @@ import holidays
 import polars as pl
 
 
-def region_fault(region: str) -> str | None:
-    """What is wrong with a region's code (ISO 3166-1, or ISO 3166-2 for a part of a country), or None."""
-    country = region.partition("-")[0]
-    if country in _countries():
-        return None
-    return f"'{region}' is no region with a holiday calendar; write a country or a part of one, as DE or DE-BY"
+def has_calendar(region: str) -> bool:
+    """Tell whether the holidays of a region are known: ISO 3166-1, or 3166-2 for a part of a country."""
+    return region.partition("-")[0] in _countries()
 
 
 def on_holiday(region: pl.Series, day: pl.Series) -> pl.Series:
@@ -43,7 +40,7 @@ def on_holiday(region: pl.Series, day: pl.Series) -> pl.Series:
     """
     rows = pl.DataFrame({"region": region.cast(pl.String), "day": day.cast(pl.Date)})
     asked = rows.drop_nulls().select("region", year=pl.col("day").dt.year()).unique().sort("region", "year")
-    known = [(code, year) for code, year in asked.iter_rows() if region_fault(code) is None]
+    known = [(code, year) for code, year in asked.iter_rows() if has_calendar(code)]
     days = [(code, day) for code, year in known for day in holidays_of(code, year)]
     found = pl.DataFrame(days, schema={"region": pl.String, "day": pl.Date}, orient="row").unique()
     told = pl.Series("region", sorted({code for code, _ in known}), pl.String)

@@ -17,6 +17,7 @@ from typing import Final
 
 import polars as pl
 
+from features.calendar import has_calendar
 from features.contract.files import read_table
 from features.errors import PoliciesError
 
@@ -56,6 +57,14 @@ def read_policies(path: Path) -> pl.DataFrame:
         _refuse(rows, path, name, pl.col(name).is_null(), "is empty")
     no_region = ~pl.col("region").str.contains(REGION)
     _refuse(rows, path, "region", no_region, "is no ISO 3166 code; write a country or a part of one, as DE or DE-BY")
+    no_calendar = [region for region in rows["region"].drop_nulls().unique() if not has_calendar(region)]
+    _refuse(
+        rows,
+        path,
+        "region",
+        pl.col("region").is_in(no_calendar),
+        "is of no country with a calendar of holidays; correct the code, or leave it empty",
+    )
     _refuse(rows, path, "end", pl.col("end") < pl.col("start"), "is before start")
     policies = rows.filter(pl.col("end").is_null() | (pl.col("start") < pl.col("end"))).select(
         "row",

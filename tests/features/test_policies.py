@@ -80,6 +80,7 @@ WRONG = [
     ({"start": None}, "policies.csv, row 1, column start: is empty"),
     ({"start": "01.02.2025"}, "policies.csv, row 1, column start: '01.02.2025' is not a date"),
     ({"region": "Bavaria"}, "policies.csv, row 1, column region: is no ISO 3166 code"),
+    ({"region": "XX-BY"}, "policies.csv, row 1, column region: is of no country with a calendar of holidays"),
     ({"end": "2024-12-31"}, "policies.csv, row 1, column end: is before start"),
     ({"end": "2025-02-16"}, "policies.csv, row 2, column start: lies in another row of the same device"),
 ]
