@@ -1,7 +1,7 @@
 """What a trip holds, as one hash: so that a change of any of its numbers is seen, and laid to that trip.
 
-A trip's content is every column of its sealed row and of its events, as text. Who drove it is not part of it, nor
-whether its motion is in the lake: motion may be withheld, or expire, and prices nothing.
+A trip's content is every column of its sealed row and of its events, as text, but for what a driver may withhold or
+what depends on it: motion, place, and how many messages they took. Nor is it part of the content who drove.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ from device.contract.trip import HISTOGRAM_FIELDS
 from ingest.contract.tables import EVENTS, TRIPS
 
 HEX_DIGITS: Final = 32
+# Of these a number is made that is added up over trips: 44 bits, so that half a million trips fit into an integer.
+NUMBER_DIGITS: Final = 11
 # Between columns, between entries of one, and for what is not known: characters that no identifier may hold.
 _COLUMN, _ENTRY, _NULL = "\x1f", "\x1e", "\x00"
-_SCALARS: Final = [name for name in sorted(TRIPS) if name not in (*HISTOGRAM_FIELDS, "has_motion")]
-_OF_EVENT: Final = sorted(EVENTS.names())
+# The id of a trip has the number of its first message.
+_NUMBERED: Final = ("trip_id", "trip_key", "seq", "last_seq")
+_WITHHELD: Final = ("has_motion", *(name for name in (*TRIPS, *EVENTS) if "_cell_" in f"_{name}"))
+_CONTENT: Final = {*TRIPS, *EVENTS}.difference(HISTOGRAM_FIELDS, _NUMBERED, _WITHHELD)
+SCALARS: Final = sorted(_CONTENT.intersection(TRIPS))
+OF_EVENT: Final = sorted(_CONTENT.intersection(EVENTS))
 
 
 def content_hashes(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
@@ -30,19 +36,24 @@ def content_hashes(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
         Columns of `ingest.contract.tables`; events of other trips are left out.
     """
     told = (
-        events.select("trip_key", event=_text(_OF_EVENT))
+        events.select("trip_key", event=_text(OF_EVENT))
         .sort("trip_key", "event")
         .group_by("trip_key", maintain_order=True)
         .agg(pl.col("event").str.join(_ENTRY))
     )
     texts = (
-        trips.select("trip_key", trip=_text(_SCALARS), bins=_bins())
+        trips.select("trip_key", trip=_text(SCALARS), bins=_bins())
         .join(told, on="trip_key", how="left", maintain_order="left")
         .select(pl.concat_str("trip", "bins", pl.col("event").fill_null(""), separator=_COLUMN))
         .to_series()
     )
     hashes = [hashlib.sha256(text.encode()).hexdigest()[:HEX_DIGITS] for text in texts]
     return pl.Series("content", hashes, dtype=pl.String)
+
+
+def number(content: pl.Expr) -> pl.Expr:
+    """First 44 bits of a content: added up over trips, a sum that changes if one of them does."""
+    return content.str.head(NUMBER_DIGITS).str.to_integer(base=16)
 
 
 def _text(names: list[str]) -> pl.Expr:

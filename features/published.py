@@ -7,7 +7,6 @@ from typing import Final
 import polars as pl
 
 from device.contract.rules import KIND_NAMES, KIND_NUMBERS
-from features.contents import content_hashes
 from features.contract.tables import EVENTS, TRIPS
 
 # Numbers of the wire's SensorGrade.
@@ -17,17 +16,17 @@ _SPEEDING: Final = KIND_NUMBERS["speeding"]
 _WITHOUT_FORCE: Final = (_SPEEDING, KIND_NUMBERS["idling"])
 
 
-def published_trips(trips: pl.DataFrame, events: pl.DataFrame | None = None) -> pl.DataFrame:
+def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
     """Trips as `features.contract.tables.TRIPS`.
 
     Parameters
     ----------
     trips : pl.DataFrame
-        Columns of `ingest.contract.tables.TRIPS` plus policy_id and driver_id.
-    events : pl.DataFrame, optional
-        Columns of `ingest.contract.tables.EVENTS`, of these trips and of others; without, `content` is null.
+        Columns of `ingest.contract.tables.TRIPS` plus policy_id and driver_id, and content (`features.contents`),
+        which may be left out: null then.
     """
-    content = pl.lit(None, pl.String).alias("content") if events is None else content_hashes(trips, events)
+    if "content" not in trips.columns:
+        trips = trips.with_columns(content=pl.lit(None, pl.String))
     flags = {
         "incomplete": ~pl.col("complete"),
         "chain": ~pl.col("chain_ok") | (pl.col("conflicts") > 0),
@@ -38,8 +37,7 @@ def published_trips(trips: pl.DataFrame, events: pl.DataFrame | None = None) -> 
         "no_local_time": pl.col("utc_offset_min").is_null(),
     }
     return (
-        trips.with_columns(content)
-        .sort("device_id", "start_ms", "trip_id")
+        trips.sort("device_id", "start_ms", "trip_id")
         .with_columns(
             start=_utc(pl.col("start_ms")),
             end=_utc(pl.col("start_ms") + pl.col("duration_ms")),

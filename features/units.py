@@ -24,6 +24,7 @@ import polars as pl
 import device.contract
 import features
 import ingest.contract
+from features.contents import content_hashes
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.tables import EVENTS, TRIPS
 from features.periods import merge, sum_trips
@@ -85,8 +86,8 @@ def make(unit: Unit) -> dict[str, bytes]:
     policies = None if unit.policies is None else pl.read_parquet(io.BytesIO(unit.policies))
     trips, events, periods = [TRIPS.to_frame()], [EVENTS.to_frame()], [DRIVER_PERIODS.to_frame()]
     for own, their in _slices(unit):
-        assigned = assign(own, policies)
-        trips.append(published_trips(assigned, their))
+        assigned = assign(own, policies).with_columns(content_hashes(own, their))
+        trips.append(published_trips(assigned))
         events.append(published_events(their, assigned))
         periods.append(sum_trips(assigned, their))
     starts = pl.concat(trips).sort("device_id", "start", "trip_id")

@@ -19,6 +19,7 @@ from device.contract.motion import GRADE_GNSS, GRADE_IMU
 from device.contract.rules import EXCURSION_KINDS, KIND_NUMBERS
 from device.contract.trip import SCALAR_FIELDS
 from features.calendar import on_holiday
+from features.contents import number
 from features.context import CONTEXTS, context_mm
 from features.contract.periods import (
     COUNTERS,
@@ -42,7 +43,7 @@ _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _DHZ_MS: Final = 10_000  # 0.1 readings a second, in milliseconds
 _WEIGHT: Final = pl.col("represents").fill_null(1).cast(pl.Int64)
-_UNTOLD: Final = pl.Schema(dict(TRIPS) | {"region": pl.String})
+_UNTOLD: Final = pl.Schema(dict(TRIPS) | {"region": pl.String, "content": pl.String})
 
 
 def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
@@ -52,7 +53,7 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     ----------
     trips : pl.DataFrame
         Columns of `ingest.contract.tables.TRIPS`, those left out count as null, plus policy_id, driver_id and
-        region, which may be left out too.
+        region and content (`features.contents`), which may be left out too.
     events : pl.DataFrame
         trip_key, kind and onset_ms of the events of these trips; others are left out.
     """
@@ -101,6 +102,7 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         pl.from_epoch("start_ms", time_unit="ms").dt.date().dt.month_start().alias("month"),
         pl.col("start_ms").alias("first_start_ms"),
         end_ms.alias("last_end_ms"),
+        number(pl.col("content")).fill_null(0).alias("contents"),
         *((_WEIGHT * value.cast(pl.Int64)).fill_null(0).alias(name) for name, value in counted.items()),
         *(pl.col(name).alias(f"{name}_{side}") for name in IDENTITIES for side in ("least", "greatest")),
         *(column for name in COUNTERS for column in _counter(name, end_ms)),

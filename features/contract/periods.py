@@ -69,6 +69,7 @@ DRIVER_PERIODS: Final = pl.Schema(
         "first_start_ms": pl.Int64,
         "last_end_ms": pl.Int64,
         "trips": pl.Int64,
+        "contents": pl.Int64,  # sum of a number made of all that each trip holds: it changes if one of them does
         "incomplete_trips": pl.Int64,  # some of their messages never came
         "short_trips": pl.Int64,  # below SHORT_TRIP_MM
         "local_unknown_mm": pl.Int64,  # distance of trips without known local time

@@ -3,8 +3,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from features.contents import content_hashes
-from ingest.contract.tables import EVENTS, TRIPS
+from device.contract.trip import HISTOGRAM_FIELDS
+from features.contents import OF_EVENT, SCALARS, content_hashes
+from ingest.contract.tables import TRIPS
 from tests.features.lakes import lake_of, year_of_trips
 
 
@@ -28,14 +29,14 @@ def other(column: pl.Series) -> pl.Series:
     return pl.concat([changed, column.tail(-1)])
 
 
-@pytest.mark.parametrize("name", [name for name in TRIPS if name not in ("trip_key", "has_motion")])
+@pytest.mark.parametrize("name", [*SCALARS, *HISTOGRAM_FIELDS])
 def test_any_other_number_of_a_trip_is_another_content(lake, name):
     trips, events = lake
     before, after = content_hashes(trips, events), content_hashes(trips.with_columns(other(trips[name])), events)
     assert (before != after).to_list() == [True] + [False] * (trips.height - 1)
 
 
-@pytest.mark.parametrize("name", [name for name in EVENTS if name != "trip_key"])
+@pytest.mark.parametrize("name", OF_EVENT)
 def test_any_other_number_of_an_event_is_another_content_of_its_trip(lake, name):
     trips, events = lake
     before, after = content_hashes(trips, events), content_hashes(trips, events.with_columns(other(events[name])))
@@ -49,6 +50,13 @@ def test_neither_order_nor_company_nor_withheld_motion_are_content(lake):
     hashes = content_hashes(shuffled, events.reverse())
     assert dict(zip(shuffled["trip_id"], hashes, strict=True)) == expected
     assert content_hashes(trips.head(1), events)[0] == expected[trips["trip_id"][0]]
+
+
+def test_only_what_may_be_withheld_and_what_depends_on_it_is_no_content():
+    assert {*TRIPS} - {*SCALARS, *HISTOGRAM_FIELDS} == {
+        *("trip_id", "trip_key", "seq", "last_seq", "has_motion"),
+        *("start_cell_lat_cdeg", "start_cell_lon_cdeg", "end_cell_lat_cdeg", "end_cell_lon_cdeg"),
+    }
 
 
 def test_a_value_cannot_pass_for_its_neighbour(lake):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from features.build import build
+from features.contents import content_hashes
 from features.periods import sum_trips
 from features.policies import assign
 from features.published import published_events, published_trips
@@ -26,8 +27,8 @@ class Built(NamedTuple):
 def at_once(lake: Lake, policies: pl.DataFrame | None = None) -> Built:
     """The tables in the order that small months have: by month, device and start."""
     sealed, their = lake.scan("trips").collect(), lake.scan("events").collect()
-    assigned = assign(sealed, policies)
-    trips = published_trips(assigned, their).sort(pl.col("start").dt.truncate("1mo"), "device_id", "start", "trip_id")
+    assigned = assign(sealed, policies).with_columns(content_hashes(sealed, their))
+    trips = published_trips(assigned).sort(pl.col("start").dt.truncate("1mo"), "device_id", "start", "trip_id")
     place = trips.select("trip_id").with_row_index("place")
     events = published_events(their, assigned).join(place, on="trip_id").sort("place", "onset", "kind").drop("place")
     return Built(trips, events, sum_trips(assigned, their))
