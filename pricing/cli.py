@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.contract.errors import UsageError
-from pricing.errors import PortfolioError
 from pricing.report import cli as report_command
 
 if TYPE_CHECKING:
@@ -67,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_rating_date(score, "default: the day after the last month with trips")
     score.add_argument(
         "--previous", type=Path, metavar="FILE", help="factors of the last rating, for the renewal limit"
+    )
+    score.add_argument(
+        "--claims", type=Path, metavar="FILE", help="claims before the rating date, where the model counts own claims"
     )
     _add_language(score)
     _add_json(score)
@@ -132,24 +134,38 @@ def _make_folder(path: Path) -> None:
 
 def _score(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
+    from pricing.batch import Periods, score_to
     from pricing.judgements import Judged, judge_driving
     from pricing.model import load_model
-    from pricing.portfolio import read_policies, read_previous
-    from pricing.score import score_book
+    from pricing.portfolio import read_claims, read_policies, read_previous
     from pricing.summary import table
+    from pricing.typed import read_table
 
     model = load_model(options.model)
     _make_folder(options.out)
     judged = Judged()
     policies = read_policies(options.policies, judged)
     previous = read_previous(options.previous) if options.previous else None
-    periods = _periods(options.features)
-    judge_driving(policies, periods, judged)
-    scored = score_book(policies, periods, load_catalogue(), model, options.rating_date, previous, options.lang)
-    scored.book["portfolio"] = judged.table()
-    scored.save(options.out)
+    claims = None
+    if options.claims:
+        claims = read_claims(options.claims, model.plan.tariff.covers, policies=policies, judged=judged)
+    periods = Periods.of(options.features)
+    judge_driving(policies, periods.drivers(), judged)
+    book = score_to(
+        options.out,
+        policies,
+        periods,
+        load_catalogue(),
+        model,
+        rating_date=options.rating_date,
+        previous=previous,
+        language=options.lang,
+        claims=claims,
+        extra={"portfolio": judged.table()},
+    )
     judged.write(options.out)
-    print(json.dumps(scored.book) if options.json else table(scored.factors, scored.book))
+    factors = read_table(options.out / "factors.parquet")
+    print(json.dumps(book) if options.json else table(factors, book))
     log.info("factors written to %s", options.out / "factors.parquet")
     return 0
 
@@ -197,17 +213,10 @@ def _rebuild(options: argparse.Namespace) -> Rebuilt:
 
 
 def _periods(folder: Path) -> pl.DataFrame:
-    from features.contract.periods import DRIVER_PERIODS
+    from pricing.batch import Periods
     from pricing.typed import read_table
 
-    file = folder / "driver_periods.parquet"
-    if not file.is_file():
-        raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
-    periods = read_table(file)
-    for name, kind in DRIVER_PERIODS.items():
-        if periods.schema.get(name) != kind:
-            raise PortfolioError(file, f"is missing or not {kind}; run ubi features build of this version", column=name)
-    return periods
+    return read_table(Periods.of(folder).file)
 
 
 def _day(text: str) -> date:

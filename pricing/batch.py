@@ -1,0 +1,203 @@
+"""Score a whole book from files, in parts: flat memory for the driving, and a run that was killed goes on.
+
+    1. for each range of drivers: its months out of driver_periods.parquet -> part file   (`score.rate`)
+    2. weight, relativity and previous factor of all parts -> B and totals                (`score.Totals`)
+    3. for each range of policies: its rows out of the parts -> factors, receipts, CSV    (`score.finish`)
+    4. all files of the output, each whole or not there, book.json last
+
+Besides what reading the policies takes, memory holds one range, and of the whole book what B needs. Parts stand in
+`OUT/.parts/<key>`; the key is a hash of all that they depend on, so a run that was killed finds the parts it made, and
+one with other inputs makes its own. Rows keep their order by policy and driver, and no sum depends on where the book
+was cut: the tables are those of `score.score_book`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+from tqdm import tqdm
+
+from features.contract.catalogue import Catalogue
+from features.contract.periods import DRIVER_PERIODS
+from features.contract.row_groups import joined
+from ingest.contract import durable
+from pricing import score
+from pricing.book import KEYS, book_rows
+from pricing.contract.factors import FACTORS, RECEIPTS
+from pricing.errors import PortfolioError
+from pricing.exposure import add_months
+from pricing.model import RiskModel
+from pricing.receipt import CODE_VERSION
+
+log = logging.getLogger(__name__)
+
+DRIVERS_AT_ONCE: Final = 20_000
+POLICIES_AT_ONCE: Final = 100_000  # also the rows of a row group of what is written
+PARTS: Final = ".parts"
+_PART_ROWS: Final = 2_000  # of a row group of a part: a range of policies reads few besides its own
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """driver_periods.parquet, read a range of drivers at a time."""
+
+    file: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> Periods:
+        """Check the file's columns.
+
+        Raises
+        ------
+        PortfolioError
+            If it is not there, or another version wrote it.
+        """
+        file = folder / "driver_periods.parquet"
+        if not file.is_file():
+            raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
+        try:
+            schema = pl.read_parquet_schema(file)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise PortfolioError(file, f"cannot be read: {str(error).splitlines()[0]}") from error
+        for name, kind in DRIVER_PERIODS.items():
+            if schema.get(name) != kind:
+                told = f"is missing or not {kind}; run ubi features build of this version"
+                raise PortfolioError(file, told, column=name)
+        return cls(file)
+
+    def last_month(self) -> object:
+        """Last month with trips, None without any."""
+        return pl.scan_parquet(self.file).select(pl.col("month").max()).collect().item()
+
+    def drivers(self) -> pl.DataFrame:
+        """Who drove: one column, driver_id."""
+        return pl.scan_parquet(self.file).select(pl.col("driver_id").unique()).collect()
+
+    def of_drivers(self, first: str, last: str, since: date, until: date) -> pl.DataFrame:
+        """Rows of drivers from `first` to `last`, of months from `since` to before `until`."""
+        wanted = pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)) & (pl.col("month") >= since)
+        return pl.scan_parquet(self.file).filter(wanted & (pl.col("month") < until)).collect()
+
+    def stamp(self) -> list[int]:
+        """What tells this file from another: size and time of writing."""
+        return [durable.size_bytes(self.file), self.file.stat().st_mtime_ns]
+
+
+def score_to(
+    out: Path,
+    policies: pl.DataFrame,
+    periods: Periods,
+    catalogue: Catalogue,
+    model: RiskModel,
+    *,
+    rating_date: date | None = None,
+    previous: pl.DataFrame | None = None,
+    language: str = "en",
+    claims: pl.DataFrame | None = None,
+    extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Rate every policy in force and write the output folder.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+    policies, rating_date, previous, language, claims
+        As of `score.score_book`.
+    extra : dict, optional
+        More for book.json; nothing personal.
+
+    Returns
+    -------
+    dict
+        Content of book.json.
+    """
+    day = rating_date or score.default_rating_date(periods.last_month())
+    score.check(model, catalogue, day)
+    book = book_rows(policies, model, day, previous, claims)
+    log.info("rating date %s: %d policies in force", day, book.height)
+    folder = out / PARTS / _key(book, periods, model, day, language)
+    parts = _rate(folder, book, periods, catalogue, model, day, language)
+    needed = pl.scan_parquet(parts).select(score.NEEDED).collect().sort(*KEYS)
+    totals = score.Totals.of(needed, model)
+    content = totals.book(day, model) | (extra or {})
+    _publish(out, parts, needed["policy_id"], totals, model, content)
+    shutil.rmtree(out / PARTS)
+    return content
+
+
+def _rate(
+    folder: Path, book: pl.DataFrame, periods: Periods, catalogue: Catalogue, model: RiskModel, day: date, language: str
+) -> list[Path]:
+    """Part files of the book, those that are there already not made again."""
+    until = day.replace(day=1)
+    since = add_months(until, -model.plan.window.feature_months)
+    drivers = book["driver_id"].unique().sort()
+    starts = range(0, len(drivers), DRIVERS_AT_ONCE)
+    parts = [folder / f"{k:06d}.parquet" for k in range(len(starts))]
+    for start, file in zip(tqdm(starts, desc="rate", unit="part", disable=None, leave=False), parts, strict=True):
+        if durable.exists(file):
+            continue
+        first, last = drivers[start], drivers[min(start + DRIVERS_AT_ONCE, len(drivers)) - 1]
+        own = book.filter(pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)))
+        part = score.rate(own, periods.of_drivers(first, last, since, until), catalogue, model, language)
+        durable.commit({file: _parquet(part, _PART_ROWS)})
+    return parts
+
+
+def _publish(
+    out: Path, parts: list[Path], policies: pl.Series, totals: score.Totals, model: RiskModel, content: dict[str, Any]
+) -> None:
+    """Write the output: no book.json stands beside tables of another run."""
+    ids = policies.unique().sort()
+    ranges = [(ids[k], ids[min(k + POLICIES_AT_ONCE, len(ids)) - 1]) for k in range(0, len(ids), POLICIES_AT_ONCE)]
+    segments = [parts[0].parent / f"of-{k:06d}" for k in range(len(ranges))]
+    told = tqdm(segments, desc="write", unit="part", disable=None, leave=False)
+    for segment, (first, last) in zip(told, ranges, strict=True):
+        if not durable.exists(segment / "receipts.parquet"):
+            rows = pl.col("policy_id").is_between(pl.lit(first), pl.lit(last))
+            part = pl.scan_parquet(parts).filter(rows).collect().sort(*KEYS)
+            table, made_of = score.finish(part, totals, model)
+            durable.commit(
+                {
+                    segment / "factors.parquet": _parquet(table, POLICIES_AT_ONCE),
+                    segment / "factors.csv": table.write_csv(include_header=False).encode(),
+                    segment / "receipts.parquet": _parquet(made_of, POLICIES_AT_ONCE),
+                }
+            )
+    durable.delete(out / "book.json")
+    durable.commit(
+        {
+            out / "factors.parquet": joined(_parquet(FACTORS.to_frame(), 1), _each(segments, "factors.parquet")),
+            out / "factors.csv": chain([FACTORS.to_frame().write_csv().encode()], _each(segments, "factors.csv")),
+            out / "receipts.parquet": joined(_parquet(RECEIPTS.to_frame(), 1), _each(segments, "receipts.parquet")),
+        },
+        then=lambda: durable.commit({out / "book.json": (json.dumps(content, indent=1) + "\n").encode()}),
+    )
+
+
+def _each(segments: list[Path], name: str) -> Iterator[bytes]:
+    return ((segment / name).read_bytes() for segment in segments)
+
+
+def _parquet(frame: pl.DataFrame, rows: int) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, row_group_size=rows)
+    return buffer.getvalue()
+
+
+def _key(book: pl.DataFrame, periods: Periods, model: RiskModel, day: date, language: str) -> str:
+    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, *periods.stamp()]
+    digest = hashlib.sha256(json.dumps(made_of).encode())
+    digest.update(book.write_csv().encode())
+    return digest.hexdigest()[:16]

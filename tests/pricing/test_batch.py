@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from features.contract.catalogue import load_catalogue
+from pricing import batch, score
+from pricing.batch import Periods, score_to
+from pricing.errors import PortfolioError
+from pricing.plan import load_plan
+from pricing.train import train
+from tests.pricing.book import RATING_DATE, SmallBook
+
+CATALOGUE = load_catalogue()
+FILES = ("factors.parquet", "factors.csv", "receipts.parquet", "book.json")
+
+
+@pytest.fixture(scope="module")
+def book():
+    return SmallBook(3_000)
+
+
+@pytest.fixture(scope="module")
+def policies(book):
+    """Whose order is not that of the drivers; some drivers have two."""
+    renamed = pl.col("policy_id").str.reverse()
+    second = book.policies.head(200).with_columns(policy_id=pl.format("z{}", "policy_id"))
+    return pl.concat([book.policies.with_columns(renamed), second]).sort("policy_id", "start")
+
+
+@pytest.fixture(scope="module")
+def model(book):
+    claims = book.claims
+    return train(book.policies.sort("policy_id"), claims, book.periods, CATALOGUE, load_plan(), (RATING_DATE,))
+
+
+@pytest.fixture(scope="module")
+def periods(book, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features")
+    ordered = book.periods.sort("month", "driver_id")
+    ordered.write_parquet(folder / "driver_periods.parquet", row_group_size=500)
+    return Periods.of(folder)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(batch, "DRIVERS_AT_ONCE", 700)
+    monkeypatch.setattr(batch, "POLICIES_AT_ONCE", 900)
+
+
+def run(out, policies, periods, model):
+    return score_to(out, policies, periods, CATALOGUE, model, rating_date=RATING_DATE)
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_book_scored_in_parts_is_the_book_scored_at_once(book, policies, periods, model, tmp_path):
+    content = run(tmp_path, policies, periods, model)
+    whole = score.score_book(policies, book.periods, CATALOGUE, model, RATING_DATE)
+    assert content == whole.book == json.loads((tmp_path / "book.json").read_text())
+    assert pl.read_parquet(tmp_path / "factors.parquet").equals(whole.factors)
+    assert pl.read_parquet(tmp_path / "receipts.parquet").equals(whole.receipts)
+    assert (tmp_path / "factors.csv").read_text() == whole.factors.write_csv()
+    assert pl.read_parquet(tmp_path / "factors.parquet")["policy_id"].is_sorted()
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(FILES)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("writes", [2, 7, 9, 10, 11])
+def test_a_run_that_dies_at_a_write_goes_on_and_ends_in_the_same_bytes(
+    policies, periods, model, tmp_path, monkeypatch, writes
+):
+    run(tmp_path / "whole", policies, periods, model)
+    commit, rate, done, rated = batch.durable.commit, batch.score.rate, [], []
+
+    def dying(files, then=None):
+        if len(done) == writes:
+            raise KeyboardInterrupt
+        done.append(files)
+        commit(files, then)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.durable, "commit", dying)
+        try:
+            run(tmp_path / "killed", policies, periods, model)
+        except KeyboardInterrupt:
+            assert not (tmp_path / "killed" / "book.json").exists()
+    monkeypatch.setattr(batch.score, "rate", lambda *given: rated.append(given) or rate(*given))
+    run(tmp_path / "killed", policies, periods, model)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    # 5 parts of drivers, 4 of policies, the tables, book.json: nothing is made twice until all of them stand
+    assert len(rated) == (max(5 - writes, 0) if writes < 11 else 5)
+
+
+@pytest.mark.usefixtures("small")
+def test_parts_of_other_inputs_are_not_taken_over(policies, periods, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch.shutil, "rmtree", lambda folder: None)  # parts of the run before are still there
+    previous = policies.select("policy_id", "driver_id", factor=pl.lit(1.05))
+    run(tmp_path / "plain", policies, periods, model)
+    score_to(tmp_path / "out", policies, periods, CATALOGUE, model, rating_date=RATING_DATE, previous=previous)
+    run(tmp_path / "out", policies, periods, model)
+    assert contents(tmp_path / "out")["factors.csv"] == contents(tmp_path / "plain")["factors.csv"]
+
+
+def test_features_that_are_no_driver_periods_are_refused(tmp_path):
+    with pytest.raises(PortfolioError, match="output folder of ubi features build"):
+        Periods.of(tmp_path)
+    file = tmp_path / "driver_periods.parquet"
+    file.write_bytes(b"PAR1 and no more")
+    with pytest.raises(PortfolioError, match="cannot be read"):
+        Periods.of(tmp_path)
+    pl.DataFrame({"a": [1]}).write_parquet(file)
+    with pytest.raises(PortfolioError, match="column policy_id: is missing or not String; run ubi features build"):
+        Periods.of(tmp_path)
