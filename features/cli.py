@@ -6,8 +6,11 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
+
+from device.contract.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,45 @@ def _derive(options: argparse.Namespace) -> int:
     return 1 if any(row["verdict"] == DIFFERS for row in rows) else 0
 
 
+def _sql(options: argparse.Namespace) -> int:
+    from features.sql import Given, ask, ask_json, script, views_of
+
+    if options.lake is None and options.features is None:
+        raise UsageError(
+            "nothing to ask; name the lake with --lake, the output of 'ubi features build' with --features"
+        )
+    views = views_of(
+        Given(
+            options.lake, options.features, options.policies, options.claims, options.rating_date or (), options.months
+        )
+    )
+    if options.write is not None:
+        options.write.write_text(script(views), encoding="utf-8")
+        log.info("%d views written to %s", len(views), options.write)
+    if options.query is not None:
+        if options.json:
+            print(json.dumps(ask_json(views, options.query), ensure_ascii=False))
+        else:
+            answer = ask(views, options.query)
+            _print_table(answer.columns, answer.rows)
+            log.info("%d rows", len(answer.rows))
+    elif options.write is None:
+        if options.json:
+            print(json.dumps([{"view": view.name, "shows": view.text} for view in views]))
+        else:
+            for view in views:
+                print(f"{view.name:<22}{view.text}")
+    return 0
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+    """Columns as wide as their widest value; null is a dash."""
+    cells = [list(columns), *(["-" if value is None else value for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells if columns else ():
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
 def _list(options: argparse.Namespace) -> int:
     from features.catalogue_page import markdown
     from features.contract.catalogue import as_table, load_catalogue
@@ -130,6 +172,26 @@ def _parser() -> argparse.ArgumentParser:
         "derive sealed motion again and compare with what the devices said; exit 1 if a trip differs",
     )
     _add_lake(derive)
+
+    sql = command(
+        "sql", _sql, "ask the lake, the tables, policies and claims in SQL, or write the views for any DuckDB"
+    )
+    sql.add_argument("query", nargs="?", metavar="SQL", help="one question; without it the views are listed")
+    sql.add_argument(
+        "--lake", type=Path, metavar="DIR", help="adds the sealed tables, as sealed_trips, sealed_events, ..."
+    )
+    sql.add_argument("--features", type=Path, metavar="DIR", help="adds the tables of ubi features build, and evidence")
+    sql.add_argument("--policies", type=Path, metavar="FILE", help="adds policies and exposure")
+    sql.add_argument("--claims", type=Path, metavar="FILE", help="adds claims; with all others rating_rows")
+    sql.add_argument(
+        "--rating-date",
+        type=date.fromisoformat,
+        action="append",
+        metavar="YYYY-MM-DD",
+        help="date that rating_rows look from, may be repeated (default: after the last month of the driver periods)",
+    )
+    sql.add_argument("--months", type=int, default=12, metavar="N", help="months before and after it (default: 12)")
+    sql.add_argument("--write", type=Path, metavar="FILE.sql", help="write the CREATE VIEW statements")
 
     catalogue = command("list", _list, "the feature catalogue")
     catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")

@@ -1,0 +1,225 @@
+"""SQL views over the lake, the feature tables, policies and claims, for any DuckDB: the files stay where they are.
+
+    manifest, folders, files -> views of what lies there -> views/*.sql, those whose needs are met -> a script
+
+`ubi features sql` runs the script in a DuckDB of its own, in memory, before the question; `--write` gives it away. The
+sealed files in it are those that counted when it was made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import duckdb
+import polars as pl
+
+from device.contract.errors import UbiError, UsageError
+from device.contract.rules import KIND_NAMES
+from features.contract.files import read_table
+from features.policies import read_policies
+from ingest.contract.lake import Lake
+from ingest.contract.tables import SEALED
+
+FEATURES: Final = ("trips", "events", "driver_periods")
+_CLAIMS: Final = ("policy_id", "occurred_on")
+
+
+class Given(NamedTuple):
+    """What a script makes views of."""
+
+    lake: Path | None = None
+    features: Path | None = None  # folder of `ubi features build`
+    policies: Path | None = None
+    claims: Path | None = None
+    rating_dates: Sequence[date] = ()  # empty: the first day after the last month of the driver periods
+    months: int = 12
+
+
+class View(NamedTuple):
+    """One view of a script."""
+
+    name: str
+    text: str  # what it shows
+    statement: str
+
+
+class Answer(NamedTuple):
+    """Rows of an answer, as text, None where null."""
+
+    columns: list[str]
+    rows: list[tuple[str | None, ...]]
+
+
+def script(views: Sequence[View]) -> str:
+    """Statements that make the views in any DuckDB; they may be run again."""
+    statements = (f"-- {view.text}\n{view.statement};\n" for view in views)
+    return "SET TimeZone = 'UTC';\n\n" + "\n".join(statements)
+
+
+def views_of(given: Given) -> list[View]:
+    """Views of what is given, in an order in which each finds what it needs.
+
+    Raises
+    ------
+    UbiError
+        If a folder or file is not what it should be.
+    """
+    base = [*_lake(given.lake), *_features(given), *_insurer(given)]
+    found = list(base)
+    files = resources.files("features").joinpath("views").iterdir()
+    for file in sorted(files, key=lambda file: file.name):
+        text, needs, statement = file.read_text(encoding="utf-8").split("\n", 2)
+        names = needs.removeprefix("-- needs: ").split(", ")
+        known = {view.name for view in found}
+        if all((name.removeprefix("no ") in known) != name.startswith("no ") for name in names):
+            found.append(View(_name(statement), text.removeprefix("-- "), statement.rstrip().rstrip(";")))
+    return found
+
+
+def ask(views: Sequence[View], query: str) -> Answer:
+    """Answer a question.
+
+    Raises
+    ------
+    UbiError
+        With DuckDB's reason, in one line.
+    """
+    with _opened(views) as connection:
+        relation = _asked(connection, query)
+        if relation is None:
+            return Answer([], [])
+        return Answer(list(relation.columns), _fetched(relation.project("CAST(COLUMNS(*) AS VARCHAR)")))
+
+
+def ask_json(views: Sequence[View], query: str) -> list[dict[str, Any]]:
+    """Answer a question with JSON's types: times and dates are text."""
+    with _opened(views) as connection:
+        answer = _asked(connection, query)
+        if answer is None:
+            return []
+        told = answer.query("answer", "SELECT to_json(answer) FROM answer")
+        return [] if told is None else [json.loads(row) for (row,) in _fetched(told)]
+
+
+def _lake(folder: Path | None) -> Iterator[View]:
+    if folder is None:
+        return
+    lake = Lake.existing(folder.resolve())
+    number = lake.manifest().number
+    for table, schema in SEALED.items():
+        files = ", ".join(map(_quoted, lake.sealed_files(table)))
+        columns = ", ".join(f'CAST(NULL AS {_type(kind)}) AS "{name}"' for name, kind in schema.items())
+        select = f"FROM {_parquet(f'[{files}]')}" if files else f"SELECT {columns} WHERE false"
+        yield _view(f"sealed_{table}", f"Sealed {table}, as manifest {number} of the lake lists them.", select)
+
+
+def _features(given: Given) -> Iterator[View]:
+    kinds = ", ".join(f"({number}, {_quoted(name)})" for number, name in sorted(KIND_NAMES.items()))
+    yield _view("event_kinds", "Kinds of events.", f"FROM (VALUES {kinds}) AS kinds (kind, name)")
+    if given.features is None:
+        return
+    for table in FEATURES:
+        file = given.features.resolve() / f"{table}.parquet"
+        if not file.is_file():
+            raise UsageError(f"{file}: no such file; --features has to name the output folder of 'ubi features build'")
+        yield _view(table, f"Table of 'ubi features build': {table}.", f"FROM {_parquet(_quoted(file))}")
+    days = ", ".join(f"(DATE '{day}', {given.months})" for day in given.rating_dates)
+    after_the_last = f"SELECT (max(month) + INTERVAL 1 MONTH)::DATE AS rating_date, {given.months} AS months"
+    chosen = f"FROM (VALUES {days}) AS dates (rating_date, months)" if days else f"FROM driver_periods {after_the_last}"
+    yield _view("chosen_rating_dates", "What drivers are rated on, see rating_dates.", chosen)
+
+
+def _insurer(given: Given) -> Iterator[View]:
+    if given.policies is not None:
+        read_policies(given.policies)  # says what is wrong with it
+        yield _view("policies_file", "The policies file as it is.", f"FROM {_file(given.policies)}")
+    if given.claims is not None:
+        columns = read_table(given.claims, lambda path, why: UbiError(f"{path}: {why}")).columns
+        for name in _CLAIMS:
+            if name not in columns:
+                raise UbiError(f"{given.claims}, column {name}: is missing; the file has {', '.join(columns)}")
+        amount = "" if "amount" in columns else " SELECT *, NULL AS amount"
+        yield _view("claims_file", "The claims file as it is.", f"FROM {_file(given.claims)}{amount}")
+
+
+def _opened(views: Sequence[View]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    try:
+        connection.execute(script(views))
+    except duckdb.Error as error:
+        connection.close()
+        raise UbiError(_told(error)) from error
+    return connection
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation | None:
+    try:
+        return connection.sql(query)
+    except duckdb.CatalogException as error:
+        raise UbiError(
+            f"{_told(error)}; 'ubi features sql' without a question lists the views; --lake, --features, --policies "
+            "and --claims add some"
+        ) from error
+    except (duckdb.Error, RuntimeError) as error:
+        raise UbiError(_told(error)) from error
+
+
+def _fetched(relation: duckdb.DuckDBPyRelation) -> list[tuple[Any, ...]]:
+    try:
+        return relation.fetchall()
+    except duckdb.Error as error:
+        raise UbiError(_told(error)) from error
+
+
+def _told(error: Exception) -> str:
+    """DuckDB's reason without the drawing of where."""
+    return " ".join(str(error).partition("\n\n")[0].split())
+
+
+def _view(name: str, text: str, select: str) -> View:
+    return View(name, text, f"CREATE OR REPLACE VIEW {name} AS\n{select}")
+
+
+def _name(statement: str) -> str:
+    match = re.match(r"CREATE OR REPLACE VIEW (\w+) AS", statement)
+    assert match is not None, statement
+    return match[1]
+
+
+def _parquet(files: str) -> str:
+    return f"read_parquet({files}, union_by_name = true, hive_partitioning = false)"
+
+
+def _file(path: Path) -> str:
+    name = _quoted(path.resolve())
+    return _parquet(name) if path.suffix == ".parquet" else f"read_csv({name}, all_varchar = true, header = true)"
+
+
+def _quoted(text: Path | str) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _type(kind: Any) -> str:
+    if isinstance(kind, pl.List):
+        return f"{_type(kind.inner)}[]"
+    if isinstance(kind, pl.Struct):
+        return f"STRUCT({', '.join(f'{field.name} {_type(field.dtype)}' for field in kind.fields)})"
+    return _TYPES[kind.base_type()]
+
+
+_TYPES: Final[dict[type[pl.DataType], str]] = {
+    pl.String: "VARCHAR",
+    pl.Boolean: "BOOLEAN",
+    pl.Int8: "TINYINT",
+    pl.Int16: "SMALLINT",
+    pl.Int32: "INTEGER",
+    pl.Int64: "BIGINT",
+    pl.UInt8: "UTINYINT",
+    pl.UInt64: "UBIGINT",
+}
