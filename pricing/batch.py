@@ -18,7 +18,7 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -45,6 +45,11 @@ log = logging.getLogger(__name__)
 DRIVERS_AT_ONCE: Final = 20_000
 POLICIES_AT_ONCE: Final = 100_000  # also the rows of a row group of what is written
 PARTS: Final = ".parts"
+FACTORS_FILE: Final = "factors.parquet"
+CSV_FILE: Final = "factors.csv"
+RECEIPTS_FILE: Final = "receipts.parquet"
+BOOK_FILE: Final = "book.json"
+CUSTOMERS_FILES: Final = ("customers.parquet", "customers.csv")
 _PART_ROWS: Final = 2_000  # of a row group of a part: a range of policies reads few besides its own
 
 
@@ -105,6 +110,7 @@ def score_to(
     previous: pl.DataFrame | None = None,
     language: str = "en",
     claims: pl.DataFrame | None = None,
+    customers: pl.DataFrame | None = None,
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Rate every policy in force and write the output folder.
@@ -114,6 +120,8 @@ def score_to(
     out : pathlib.Path
     policies, rating_date, previous, language, claims
         As of `score.score_book`.
+    customers : polars.DataFrame, optional
+        `customers.customers`, written beside the factors.
     extra : dict, optional
         More for book.json; nothing personal.
 
@@ -131,7 +139,8 @@ def score_to(
     needed = pl.scan_parquet(parts).select(score.NEEDED).collect().sort(*KEYS)
     totals = score.Totals.of(needed, model)
     content = totals.book(day, model) | (extra or {})
-    _publish(out, parts, needed["policy_id"], totals, model, content)
+    segments = _finish(parts, needed["policy_id"], totals, model)
+    _publish(out, segments, customers, content)
     shutil.rmtree(out / PARTS)
     return content
 
@@ -155,34 +164,42 @@ def _rate(
     return parts
 
 
-def _publish(
-    out: Path, parts: list[Path], policies: pl.Series, totals: score.Totals, model: RiskModel, content: dict[str, Any]
-) -> None:
-    """Write the output: no book.json stands beside tables of another run."""
+def _finish(parts: list[Path], policies: pl.Series, totals: score.Totals, model: RiskModel) -> list[Path]:
+    """Finished tables, a folder a range of policies; those that are there already not made again."""
     ids = policies.unique().sort()
     ranges = [(ids[k], ids[min(k + POLICIES_AT_ONCE, len(ids)) - 1]) for k in range(0, len(ids), POLICIES_AT_ONCE)]
     segments = [parts[0].parent / f"of-{k:06d}" for k in range(len(ranges))]
     told = tqdm(segments, desc="write", unit="part", disable=None, leave=False)
     for segment, (first, last) in zip(told, ranges, strict=True):
-        if not durable.exists(segment / "receipts.parquet"):
-            rows = pl.col("policy_id").is_between(pl.lit(first), pl.lit(last))
-            part = pl.scan_parquet(parts).filter(rows).collect().sort(*KEYS)
-            table, made_of = score.finish(part, totals, model)
-            durable.commit(
-                {
-                    segment / "factors.parquet": _parquet(table, POLICIES_AT_ONCE),
-                    segment / "factors.csv": table.write_csv(include_header=False).encode(),
-                    segment / "receipts.parquet": _parquet(made_of, POLICIES_AT_ONCE),
-                }
-            )
-    durable.delete(out / "book.json")
+        if durable.exists(segment / RECEIPTS_FILE):
+            continue
+        rows = pl.col("policy_id").is_between(pl.lit(first), pl.lit(last))
+        table, made_of = score.finish(pl.scan_parquet(parts).filter(rows).collect().sort(*KEYS), totals, model)
+        durable.commit(
+            {
+                segment / FACTORS_FILE: _parquet(table, POLICIES_AT_ONCE),
+                segment / CSV_FILE: table.write_csv(include_header=False).encode(),
+                segment / RECEIPTS_FILE: _parquet(made_of, POLICIES_AT_ONCE),
+            }
+        )
+    return segments
+
+
+def _publish(out: Path, segments: list[Path], customers: pl.DataFrame | None, content: dict[str, Any]) -> None:
+    """Write the output: no book.json stands beside tables of another run."""
+    durable.delete(out / BOOK_FILE)
+    for old in CUSTOMERS_FILES:
+        durable.delete(out / old)
+    files: dict[Path, bytes | Iterable[bytes]] = {
+        out / FACTORS_FILE: joined(_parquet(FACTORS.to_frame(), 1), _each(segments, FACTORS_FILE)),
+        out / CSV_FILE: chain([FACTORS.to_frame().write_csv().encode()], _each(segments, CSV_FILE)),
+        out / RECEIPTS_FILE: joined(_parquet(RECEIPTS.to_frame(), 1), _each(segments, RECEIPTS_FILE)),
+    }
+    if customers is not None:
+        texts = (_parquet(customers, POLICIES_AT_ONCE), customers.write_csv().encode())
+        files |= {out / name: text for name, text in zip(CUSTOMERS_FILES, texts, strict=True)}
     durable.commit(
-        {
-            out / "factors.parquet": joined(_parquet(FACTORS.to_frame(), 1), _each(segments, "factors.parquet")),
-            out / "factors.csv": chain([FACTORS.to_frame().write_csv().encode()], _each(segments, "factors.csv")),
-            out / "receipts.parquet": joined(_parquet(RECEIPTS.to_frame(), 1), _each(segments, "receipts.parquet")),
-        },
-        then=lambda: durable.commit({out / "book.json": (json.dumps(content, indent=1) + "\n").encode()}),
+        files, then=lambda: durable.commit({out / BOOK_FILE: (json.dumps(content, indent=1) + "\n").encode()})
     )
 
 

@@ -70,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--claims", type=Path, metavar="FILE", help="claims before the rating date, where the model counts own claims"
     )
+    score.add_argument(
+        "--histories",
+        type=Path,
+        metavar="FILE",
+        help="premiums and claims of past terms: adds customers.parquet and customers.csv, with value and stars",
+    )
     _add_language(score)
     _add_json(score)
 
@@ -135,9 +141,11 @@ def _make_folder(path: Path) -> None:
 def _score(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
     from pricing.batch import Periods, score_to
+    from pricing.customers import customers, read_histories
     from pricing.judgements import Judged, judge_driving
     from pricing.model import load_model
     from pricing.portfolio import read_claims, read_policies, read_previous
+    from pricing.score import default_rating_date
     from pricing.summary import table
     from pricing.typed import read_table
 
@@ -151,16 +159,19 @@ def _score(options: argparse.Namespace) -> int:
         claims = read_claims(options.claims, model.plan.tariff.covers, policies=policies, judged=judged)
     periods = Periods.of(options.features)
     judge_driving(policies, periods.drivers(), judged)
+    day = options.rating_date or default_rating_date(periods.last_month())
+    past = read_histories(options.histories) if options.histories else None
     book = score_to(
         options.out,
         policies,
         periods,
         load_catalogue(),
         model,
-        rating_date=options.rating_date,
+        rating_date=day,
         previous=previous,
         language=options.lang,
         claims=claims,
+        customers=None if past is None else customers(past, day, model.plan.customers),
         extra={"portfolio": judged.table()},
     )
     judged.write(options.out)

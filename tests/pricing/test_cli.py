@@ -138,6 +138,18 @@ def test_the_report_is_a_page(inputs, capsys, tmp_path):
     assert "observed/expected" in capsys.readouterr().out
 
 
+def test_histories_add_customers_and_go_with_them(inputs, tmp_path):
+    rows = "driver_id,start,end,premium,claims_paid\nd00001,2022-01-01,2025-06-01,9000,1000\n"
+    (tmp_path / "histories.csv").write_text(rows)
+    out = ["--out", str(tmp_path / "out")]
+    assert ubi.main([*score(inputs), *out, "--histories", str(tmp_path / "histories.csv")]) == 0
+    table = pl.read_parquet(tmp_path / "out" / "customers.parquet")
+    assert table.select("driver_id", "year", "value", "stars").rows() == [("d00001", 4, 9_600.0, 2)]
+    assert table.equals(pl.read_csv(tmp_path / "out" / "customers.csv", schema=table.schema))
+    assert ubi.main([*score(inputs), *out]) == 0
+    assert not (tmp_path / "out" / "customers.csv").exists()
+
+
 @pytest.mark.parametrize("command", ["train", "score", "explain", "verify", "report"])
 def test_every_command_has_a_help(command, capsys):
     with pytest.raises(SystemExit) as end:
