@@ -4,8 +4,8 @@ A counter of the car only rises, so between its first and its last reading the c
 saw of it. Part of that rise lies within recorded trips; the rest lies between them: the box was unplugged, asleep, or
 its messages were lost. Distance recorded is from speed, on a scale of its own that the counter corrects:
 
-    scale     = recorded / risen, in trips without a gap
-    recorded  = distance of all trips / scale
+    scale     = distance recorded / rise of the counter, in trips without a gap
+    recorded  = rise in trips without a gap + distance recorded in all others / scale
     unplugged = driven - risen within trips - trips whose own readings are missing, never below 0
 
 The odometer is used where it is told, else the distance since trouble codes were cleared.
@@ -16,10 +16,11 @@ Judgements, numbered:
    between two chains: the statement is about the rest, and never invents a loss.
 2. A counter that falls (codes cleared, instrument replaced) ends its chain; the fall is counted. Where the car drove
    further unseen than the counter stood at, a fall between trips cannot be told, and too little is called unplugged.
-3. The interval holds two readings' steps for each chain, the error of the scale (from the counter's step in each trip
-   it was learnt from, and `SCALE_SD` for what speed itself misses), and trips without readings once outside and once
-   inside the chain. It is meant to hold 95 times in 100; tests/bench/exposure.py tells how often it does.
-4. Where no trip without a gap teaches the scale it is 1 give or take `UNKNOWN_SCALE_SD`.
+3. The interval holds the counter's step at both ends of each chain and of each trip, the error of the scale where it is
+   used (as it was learnt, and `SCALE_SD` for what differs from trip to trip), and trips without readings once outside
+   and once inside the chain. It is meant to hold 95 times in 100; tests/bench/exposure.py tells how often it does.
+4. Where no trip without a gap teaches the scale it is 1 give or take `UNKNOWN_SCALE_SD`: five recorded cars with a second
+   source of distance had 0.94 to 1.07.
 """
 
 from __future__ import annotations
@@ -120,24 +121,24 @@ def _counter(windows: int, rows: pl.DataFrame, name: str, step_m: int) -> dict[s
 
 def _state(total: dict[str, Integers], step_m: int) -> dict[str, Integers]:
     """Recorded of driven distance, with its interval; see the judgements."""
-    driven, whole = total["driven"].astype(np.float64), np.maximum(total["whole"], 1).astype(np.float64)
-    known = (total["whole_mm"] > 0) & (total["whole"] > 0)
-    scale = np.where(known, total["whole_mm"] / 1e3 / whole, 1.0)
-    reading_sd = step_m * np.sqrt(np.maximum(total["trips"], 1) / 6) / whole
-    scale_sd = np.where(known, np.hypot(reading_sd, SCALE_SD), UNKNOWN_SCALE_SD)
-    read_m, unread_m = total["recorded"] / 1e3 / scale, total["unread"] / 1e3 / scale
-    unread_m = np.minimum(unread_m, total["unseen"])
-    recorded = np.minimum(read_m + unread_m, driven)
-    ends_m = step_m * np.maximum(total["chains"], 1)
-    least = np.minimum(read_m * np.maximum(1 - SIDE_SD * scale_sd, 0) * driven / (driven + ends_m), recorded)
-    shorter = np.maximum(driven - ends_m, 1)
-    most = np.clip((read_m + unread_m) * (1 + SIDE_SD * scale_sd) * driven / shorter, recorded, driven)
+    driven, whole = total["driven"].astype(np.float64), total["whole"].astype(np.float64)
+    known = (total["whole_mm"] > 0) & (whole > 0)
+    scale = np.where(known, total["whole_mm"] / 1e3 / np.maximum(whole, 1), 1.0)
+    rest = (total["recorded"] - total["whole_mm"]) / 1e3 / scale
+    unread = np.minimum(total["unread"] / 1e3 / scale, total["unseen"])
+    reading_sd = step_m * np.sqrt(total["trips"] / 6)
+    scale_sd = np.where(known, np.hypot(reading_sd / np.maximum(whole, 1), SCALE_SD), UNKNOWN_SCALE_SD)
+    sd = np.hypot(reading_sd, rest * scale_sd)
+    ends = step_m * np.maximum(total["chains"], 1)
+    recorded = np.minimum(whole + rest + unread, driven)
+    least = np.clip((whole + rest - SIDE_SD * sd) * driven / (driven + ends), 0, recorded)
+    most = (whole + rest + unread * (1 + SIDE_SD * scale_sd) + SIDE_SD * sd) * driven / np.maximum(driven - ends, 1)
     values = {
         "driven_m": driven,
         "recorded_m": recorded,
         "recorded_least_m": least,
-        "recorded_most_m": most,
-        "unplugged_m": np.maximum(total["unseen"] - unread_m, 0),
+        "recorded_most_m": np.clip(most, recorded, driven),
+        "unplugged_m": np.maximum(total["unseen"] - unread, 0),
     }
     return {name: np.rint(value).astype(np.int64) for name, value in values.items()}
 
