@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import math
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -18,9 +20,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from device.contract.errors import UbiError, UsageError
 
 if TYPE_CHECKING:
+    from replay_data.jobs import Task
     from replay_data.player import Progress
 
+log = logging.getLogger(__name__)
+
 EPILOG = """\
+'--show' draws speed, acceleration and events of recordings here and now, '--html FILE' writes them as a page; neither
+needs a broker. 'ubi replay serve FILE' is the car of a recording on serial ports, for any program that reads cars.
 An outbox keeps what the insurer has not acknowledged: a replay that was cut off goes on where it was, and replaying
 twice sends the same messages again, which add nothing. 'ubi replay import FILES... --out DIR' writes recordings of the
 project's own format (.ubirec) instead. A file called import is ./import.
@@ -28,31 +35,68 @@ project's own format (.ubirec) instead. A file called import is ./import.
 
 
 def main(argv: list[str]) -> int:
-    """Run `ubi replay` or `ubi replay import`."""
+    """Run `ubi replay`, `ubi replay import` or `ubi replay serve`."""
     if argv[:1] == ["import"]:
         return _import(_import_parser().parse_args(argv[1:]))
-    return _replay(_parser().parse_args(argv))
+    if argv[:1] == ["serve"]:
+        return _serve(_serve_parser().parse_args(argv[1:]))
+    parser = _parser()
+    options = parser.parse_args(argv)
+    is_shown = options.show or options.html is not None
+    if options.broker is None and not is_shown:
+        parser.error("the following arguments are required: --broker (or --show, which needs none)")
+    task = None if options.broker is None else _task(options)
+    check_known(options.files)
+    if is_shown:
+        _show(options)
+    return 0 if task is None else _replay(task, options)
 
 
-def _replay(options: argparse.Namespace) -> int:
+def _show(options: argparse.Namespace) -> None:
+    from replay_data.recording import read_recording
+    from replay_data.show import Paper, draw
+    from replay_data.show_page import page
+    from replay_data.view import view
+
+    if options.html is not None and len(options.files) > 1 and not options.html.is_dir():
+        raise UsageError(f"--html {options.html}: is no folder, and there are {len(options.files)} recordings to write")
+    encoding = sys.stdout.encoding or "ascii"
+    paper = Paper(
+        width=shutil.get_terminal_size().columns,
+        colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        unicode=encoding.lower().replace("-", "") == "utf8",
+    )
+    for path in options.files:
+        seen = view(read_recording(path, options.device, options.zone))
+        if options.show:
+            print(draw(seen, paper), end="\n\n" if path is not options.files[-1] else "\n", flush=True)
+        if options.html is not None:
+            target = options.html / f"{path.stem}.html" if options.html.is_dir() else options.html
+            target.write_text(page(seen), encoding="utf-8")
+            log.info("%s: written to %s", path, target)
+
+
+def _task(options: argparse.Namespace) -> Task:
     from device.contract.broker import parse_broker
     from device.contract.topics import checked_device_id
-    from replay_data.jobs import Task, replay
-    from replay_data.player import Played
+    from replay_data.jobs import Task
 
-    device_id = None if options.device is None else checked_device_id(options.device)
-    broker = parse_broker(options.broker, insecure=options.insecure)
-    check_known(options.files)
-    task = Task(
+    return Task(
         files=tuple(options.files),
-        broker=broker,
+        broker=parse_broker(options.broker, insecure=options.insecure),
         outbox=options.outbox,
-        device_id=device_id,
+        device_id=None if options.device is None else checked_device_id(options.device),
         zone=options.zone,
         ca_file=options.ca_file,
         rate=options.rate,
         patience_s=options.until_acked,
     )
+
+
+def _replay(task: Task, options: argparse.Namespace) -> int:
+    from replay_data.jobs import replay
+    from replay_data.player import Played
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was queued is in the outbox, the rest can be replayed
     played: dict[Path, Played] = {}
     try:
@@ -101,6 +145,25 @@ def _tell(results: list[dict[str, str | int]], *, as_json: bool) -> None:
         )
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from replay_data.recording import read_recording
+    from replay_data.serve import served, wait
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    wanted = tuple(port for port in ("elm327", "nmea", "imu") if getattr(options, port))
+    layout = "drive {percentage:3.0f}%|{bar}| [{elapsed}]"
+    recording = read_recording(options.file, zone=options.zone)
+    with served(recording, wanted, options.rate) as drive, tqdm(total=1, bar_format=layout, disable=None) as bar:
+        ports = drive.ports
+        print(json.dumps(ports) if options.json else "\n".join(f"{n:<7} {p}" for n, p in ports.items()), flush=True)
+        begin = "the first request for a value" if "elm327" in ports else f"{options.delay:g} s"
+        log.info("the drive of %.0f s begins after %s", recording.duration_ms / 1_000 / options.rate, begin)
+        wait(drive, options.delay, lambda part: bar.update(part - bar.n))
+    return 0
+
+
 def _import(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -137,6 +200,7 @@ def check_known(files: list[Path]) -> None:
     for number, path in enumerate(files):
         if path in files[:number]:
             raise UsageError(f"{path}: stands there twice; name it once")
+    for path in files:
         if recognise(path) is None:
             load(path)  # raises, and says which formats are known
 
@@ -149,8 +213,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of any known format")
+    parser.add_argument("--broker", metavar="URL", help="mqtts://HOST[:PORT], or mqtt://localhost[:PORT]")
+    parser.add_argument("--show", action="store_true", help="draw speed, acceleration and events in the terminal")
     parser.add_argument(
-        "--broker", required=True, metavar="URL", help="mqtts://HOST[:PORT], or mqtt://localhost[:PORT]"
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write them as a page, with a map; several into a folder",
     )
     parser.add_argument("--device", metavar="ID", help="play as this device; default: named after the vehicle or file")
     _add_zone(parser)
@@ -186,6 +255,31 @@ def _import_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ubi replay serve",
+        description="Be the car of a recording, on pseudo-terminals: prints the name of each port, and ends with the "
+        "drive. Without --elm327, --nmea or --imu: every port for which the recording has readings.",
+        epilog="With an adapter the drive begins when a program first asks it for a value.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a recording of any known format")
+    parser.add_argument("--elm327", action="store_true", help="an ELM327 adapter that answers with the car's values")
+    parser.add_argument("--nmea", action="store_true", help="a GNSS receiver (NMEA 0183: GGA, RMC)")
+    parser.add_argument("--imu", action="store_true", help="an IMU (WitMotion WT901)")
+    parser.add_argument("--rate", type=_seconds, default=1.0, metavar="N", help="times real time (default: 1)")
+    parser.add_argument(
+        "--delay",
+        type=_delay,
+        default=10.0,
+        metavar="SECONDS",
+        help="before it begins without an adapter (default: 10)",
+    )
+    _add_zone(parser)
+    parser.add_argument("--json", action="store_true", help="print the ports as JSON")
+    return parser
+
+
 def _add_zone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--zone", type=_zone, metavar="NAME", help="where it was driven (Europe/Berlin), for files that do not tell"
@@ -217,6 +311,10 @@ def _seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def _delay(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
 
 
 def _state_folder() -> Path:

@@ -1,32 +1,32 @@
 """Devices played by several processes at once. A device is played by one of them: a broker knows it by its name.
 
-    files -> by device -> processes, each with a player -> progress and results over a queue -> added up here
+    files -> by device -> processes, each with a player -> progress and results over a pipe -> added up here
 
 A process ends when the one that began it is gone, however that went, so that the same command can be given again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from device.contract.broker import BrokerAddress
 from device.contract.errors import TryAgainError, UbiError, UsageError
 from replay_data.player import Played, Player, Progress
 from replay_data.recording import Recording, device_of, read_recording
 
-LOOK_S: Final = 0.2  # between two looks at the processes, and between two messages of progress
+LOOK_S: Final = 0.2  # between two messages of progress
 LEAVE_WITHIN_S: Final = 10.0
 
 Watch = Callable[[Progress], object]
@@ -115,55 +115,59 @@ def _play(task: Task, devices: list[list[Path]], played: dict[Path, Played], wat
 
 class _Processes:
     def __init__(self, task: Task, shares: list[list[list[Path]]], played: dict[Path, Played], watch: Watch) -> None:
-        context = multiprocessing.get_context("spawn")  # a forked SQLite or MQTT client would be two in one
-        self._said: Any = context.Queue()
-        self._watch = watch
-        self._processes: list[BaseProcess] = [
-            context.Process(target=_work, args=(task, share, number, self._said, os.getpid()), daemon=True)
-            for number, share in enumerate(shares)
-        ]
-        self._open = set(range(len(shares)))
-        self._progress = [Progress()] * len(shares)
+        self._task, self._shares = task, shares
         self._played = played
+        self._watch = watch
+        self._processes: dict[Connection, BaseProcess] = {}
+        self._progress: dict[Connection, Progress] = {}
         self._error: UbiError | None = None
 
     def run(self) -> UbiError | None:
         """Begin all processes and wait for them; when this is left early they are asked to leave, too."""
-        for process in self._processes:
-            process.start()
+        context = multiprocessing.get_context("spawn")  # a forked SQLite or MQTT client would be two in one
         try:
-            while self._open:
-                self._hear()
+            for share in self._shares:
+                here, there = context.Pipe(duplex=False)
+                process: BaseProcess = context.Process(target=_work, args=(self._task, share, there), daemon=True)
+                process.start()
+                there.close()
+                self._processes[here] = process
+            while self._processes:
+                self._hear(None)
         finally:
-            for process in self._processes:
+            for process in self._processes.values():
                 process.terminate()
             until_s = time.monotonic() + LEAVE_WITHIN_S
-            while self._open and time.monotonic() < until_s:
-                self._hear()
+            while self._processes and (left_s := until_s - time.monotonic()) > 0:
+                self._hear(left_s)
         return self._error
 
-    def _hear(self) -> None:
-        """Take what the processes say; waits for it a moment."""
-        dead = {number for number in self._open if not self._processes[number].is_alive()}
-        wait_s = LOOK_S
-        with contextlib.suppress(queue.Empty):
-            while True:
-                number, said = self._said.get(timeout=wait_s)
-                wait_s = 0.01
-                if isinstance(said, Progress):
-                    self._progress[number] = said
-                    self._watch(functools.reduce(Progress.plus, self._progress))
-                else:
-                    played, told = said
-                    self._played |= played
-                    self._error = self._error or _error(told)
-                    self._open.discard(number)
-        for number in dead & self._open:  # it died before it could say so
-            self._error = self._error or TryAgainError(_died(self._processes[number].exitcode))
-            self._open.discard(number)
+    def _hear(self, wait_s: float | None) -> None:
+        """Wait until a process says something, and take it."""
+        for here in connection.wait(list(self._processes), wait_s):
+            if not isinstance(here, Connection):
+                continue
+            try:
+                said = here.recv()
+            except EOFError:
+                self._processes[here].join()
+                self._end(here, {}, TryAgainError(_died(self._processes[here].exitcode)))
+                continue
+            if isinstance(said, Progress):
+                self._progress[here] = said
+                self._watch(functools.reduce(Progress.plus, self._progress.values()))
+            else:
+                played, told = said
+                self._end(here, played, _error(told))
+
+    def _end(self, here: Connection, played: dict[Path, Played], error: UbiError | None) -> None:
+        self._played |= played
+        self._error = self._error or error
+        self._processes.pop(here).join(LEAVE_WITHIN_S)
+        here.close()
 
 
-def _work(task: Task, devices: list[list[Path]], number: int, said: Any, parent: int) -> None:
+def _work(task: Task, devices: list[list[Path]], said: Connection) -> None:
     """One process: play these devices; say the progress, and at last what became of them."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the parent as well, which asks to leave
@@ -172,20 +176,25 @@ def _work(task: Task, devices: list[list[Path]], number: int, said: Any, parent:
 
     def watch(now: Progress) -> None:
         nonlocal told_s, progress
-        if os.getppid() != parent:
-            os._exit(0)  # nobody is left to hear; what is queued is in the outbox, as after a kill
         progress = now
         if time.monotonic() - told_s >= LOOK_S:
             told_s = time.monotonic()
-            said.put((number, progress))
+            _say(said, progress)
 
     played: dict[Path, Played] = {}
     error: UbiError | None = None
     try:
         error = _play(task, devices, played, watch)
     finally:
-        said.put((number, progress))
-        said.put((number, (played, None if error is None else (error.exit_code, str(error)))))
+        _say(said, progress)
+        _say(said, (played, None if error is None else (error.exit_code, str(error))))
+
+
+def _say(said: Connection, what: object) -> None:
+    try:
+        said.send(what)
+    except OSError:
+        os._exit(0)  # nobody is left to hear it; what is queued is in the outbox, as after a kill
 
 
 def _error(told: tuple[int, str] | None) -> UbiError | None:
