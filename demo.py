@@ -9,7 +9,6 @@ No public data joins trips to the claims of the same people, so the drivers whos
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import shutil
@@ -28,15 +27,16 @@ from tqdm import tqdm
 from device.contract.broker import parse_broker
 from device.contract.errors import UbiError, UsageError
 from features import cli as features_cli
+from features.contract.catalogue import load_catalogue
 from ingest import cli as ingest_cli
 from ingest.contract.lake import Lake
 from ingest.embedded import EmbeddedBroker
 from ingest.serve import serve
 from pricing import cli as pricing_cli
-from pricing.arrays import Floats
 from pricing.model import load_model
 from pricing.ranking import ranking_afterwards
-from pricing.report import Heatmap, Report, render, va_matrix
+from pricing.report.make import Sources, make_pack
+from pricing.report.make import write_report as write_report_files
 from replay_data.player import Player, read_recording
 from simulated_lake import TRIPS_PER_DRIVER, BookKey, publish_books
 
@@ -183,31 +183,38 @@ def tell_recorded(out: Path) -> None:
 
 
 def write_report(out: Path) -> None:
-    """Write report.html: the rated book, what the model was worth on it, and how two drivers drove."""
-    model, factors = load_model(out / "model"), pl.read_parquet(out / "factors" / "factors.parquet")
-    periods = pl.read_parquet(out / "features" / "driver_periods.parquet")
-    ranked = factors.filter("rateable").sort("indicated_relativity")
-    names = ranked["driver_id"]
+    """Write report.html and its tables: the filing pack, and what the model was worth against the simulated truth."""
     truth = out / "truth"
-    drivers = pl.read_parquet(truth / "drivers.parquet")
-    report = Report(
+    factors, drivers = pl.read_parquet(out / "factors" / "factors.parquet"), pl.read_parquet(truth / "drivers.parquet")
+    sources = Sources(
+        model=out / "model",
+        factors=out / "factors",
+        periods=pl.read_parquet(out / "features" / "driver_periods.parquet"),
+        policies=pl.read_parquet(out / "policies.parquet"),
+    )
+    pack = make_pack(
+        sources,
+        load_model(out / "model"),
+        load_catalogue(),
         title="Premium factors from driving",
         banner=BANNER,
-        factors=factors,
-        book=json.loads((out / "factors" / "book.json").read_text(encoding="utf-8")),
-        model=model,
         ranking=ranking_afterwards(factors, pl.read_parquet(truth / "claims.parquet"), drivers),
-        heatmaps=[
-            Heatmap(f"Calm: {names[0]}, factor {ranked['factor'][0]:.2f}", heatmap(periods, names[0])),
-            Heatmap(f"Harsh: {names[-1]}, factor {ranked['factor'][-1]:.2f}", heatmap(periods, names[-1])),
-        ],
+        commands=("ubi demo", *commands_of(sources, out)),
     )
-    (out / "report.html").write_text(render(report), encoding="utf-8")
+    write_report_files(pack, out)
 
 
-def heatmap(periods: pl.DataFrame, driver_id: str) -> Floats:
-    """Time of a driver by speed and acceleration."""
-    return va_matrix([entry for row in periods.filter(pl.col("driver_id") == driver_id)["va_ms"] for entry in row])
+def commands_of(sources: Sources, out: Path) -> list[str]:
+    """Tell which commands make the report again from what the demo left."""
+    model, factors = f"--model {sources.model}", f"--factors {sources.factors}"
+    files = f"--features {out / 'features'} --policies {out / 'policies.parquet'}"
+    dates = (f"--rating-date {LEARNED_DATE}", f"--rating-date {RATING_DATE}")
+    return [
+        f"ubi features build --lake {out / 'lake'} --policies {out / 'policies.parquet'} --out {out / 'features'}",
+        f"ubi pricing train {files} --claims {out / 'claims.parquet'} {dates[0]} {model}",
+        f"ubi pricing score {files} {model} {dates[1]} --out {sources.factors}",
+        f"ubi pricing report {model} {factors} {files} --out {out}",
+    ]
 
 
 def run(stage_name: str, *arguments: object) -> None:

@@ -14,6 +14,7 @@ from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import exposure, forward, own_claims, tariff
 from pricing.diagnostics import diagnose
+from pricing.diagnostics.fairness import protected_of
 from pricing.errors import ModelError
 from pricing.fit import Fitted, fit_validated
 from pricing.model import RiskModel
@@ -72,7 +73,16 @@ def train(
         fold = fit.validation["fold"].to_numpy()
         model.diagnosis.update(twins(fit.sample, fold, fit.chosen, threads=threads))
     model.diagnosis.update(
-        diagnose(fit.validation, fit.rows, model, catalogue, plan, challengers=challengers, threads=threads)
+        diagnose(
+            fit.validation,
+            fit.rows,
+            model,
+            catalogue,
+            plan,
+            protected=protected_of(policies, fit.rows, plan.fairness.protected),
+            challengers=challengers,
+            threads=threads,
+        )
     )
     return model
 

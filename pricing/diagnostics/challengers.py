@@ -1,21 +1,18 @@
-"""Other models on the same features, in the same folds: GLM (glum), EBM (interpret), LightGBM free of tables.
+"""Other models on the same features, in the same folds: a GLM (glum) and an EBM (interpret).
 
-They are told beside the filed model and price nothing. All have the tariff as offset, as the filed model has.
+They are told beside the filed model and price nothing. Both have the tariff as offset, as the filed model has.
 
 Judgements:
 
 1. The GLM has each feature in at most five bands of equal tariff claims, and one for what is not known, all with one
    ridge: no hand has chosen its variables, so it is what a first GLM would be, not the best one.
 2. The EBM has ten pairs, a fixed number of rounds and no inner bags, so that it takes minutes and not hours.
-3. The free form is the filed model's settings with sixteen leaves and without monotone constraints: what two features a
-   table and the certificate cost.
-4. All read event rates shrunk by the model's final priors. Priors are fitted on counts and see no claim, so no fold
+3. Both read event rates shrunk by the model's final priors. Priors are fitted on counts and see no claim, so no fold
    learns from its own labels.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import logging
 import warnings
@@ -26,16 +23,12 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
-from pricing import boosting
 from pricing.arrays import Floats
 from pricing.diagnostics.bands import band_of, edges_of
 from pricing.diagnostics.validated import Validated
-from pricing.plan import ModelPlan
 
 log = logging.getLogger(__name__)
 
-FREE: Final = "boosting, free form"
-FREE_LEAVES: Final = 16
 GLM: Final = "GLM on bands"
 EBM: Final = "EBM"
 GLM_BANDS: Final = 5
@@ -49,19 +42,15 @@ SEED: Final = 20261
 Relative = Callable[[Floats, Floats, Floats, Floats, tuple[str, ...], int], Floats]
 
 
-def fit_challengers(
-    judged: Validated, x: Floats, names: tuple[str, ...], plan: ModelPlan, rounds: int, threads: int = 1
-) -> dict[str, Floats]:
+def fit_challengers(judged: Validated, x: Floats, names: tuple[str, ...], threads: int = 1) -> dict[str, Floats]:
     """Expected claims of each row by every challenger that is installed, out of fold.
 
     Parameters
     ----------
     x : numpy.ndarray, shape (n_rows, n_features)
         NaN where not known.
-    rounds : int
-        Trees of the filed model.
     """
-    kinds: dict[str, Relative] = {FREE: _free(rounds, plan), GLM: _glm}
+    kinds: dict[str, Relative] = {GLM: _glm}
     if importlib.util.find_spec("interpret") is None:
         log.warning("the EBM is not fitted: interpret is not installed (pip install interpret-core)")
     else:
@@ -78,29 +67,6 @@ def _out_of_fold(
         relative = kind(x[~test], judged.claims[~test], judged.mu0[~test], x[test], names, threads)
         expected[test] = judged.mu0[test] * relative
     return expected
-
-
-def _free(rounds: int, plan: ModelPlan) -> Relative:
-    settings = dataclasses.replace(plan, leaves=FREE_LEAVES)
-
-    def relative(x: Floats, claims: Floats, mu0: Floats, test: Floats, names: tuple[str, ...], threads: int) -> Floats:
-        level = float(np.log(claims.sum() / mu0.sum()))
-        free = (0,) * len(names)
-        fitted = boosting.fit(
-            x,
-            claims,
-            mu0,
-            level,
-            features=names,
-            directions=free,
-            rounds=max(1, rounds),
-            plan=settings,
-            depth=boosting.ANY_DEPTH,
-            threads=threads,
-        )
-        return boosting.expected(np.ones(len(test)), level, fitted.score(test))
-
-    return relative
 
 
 def _glm(x: Floats, claims: Floats, mu0: Floats, test: Floats, _names: tuple[str, ...], _threads: int) -> Floats:

@@ -69,7 +69,7 @@ def diagnose(
     predictors = {"one rate for all": level, TARIFF: judged.mu0, MODEL: judged.mu}
     ranked = {TARIFF: judged.mu0, MODEL: judged.mu}
     if challengers:
-        against = fit_challengers(judged, matrix, inputs.names, plan.model, model.diagnostics["rounds"], threads)
+        against = fit_challengers(judged, matrix, inputs.names, threads)
         predictors |= against
         ranked |= against
     tables = {

@@ -38,6 +38,32 @@ FIFTHS: Final = 5
 AwareScore = Callable[[Floats, list[Floats]], list[Floats]]
 
 
+def protected_of(policies: pl.DataFrame, rows: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """Protected attributes of each row's driver, as the policy says that covers the rating date.
+
+    Parameters
+    ----------
+    policies : polars.DataFrame
+        driver_id, start, end and any of the attributes.
+    rows : polars.DataFrame
+        driver_id, rating_date.
+    names : tuple of str
+        Of the plan (fairness.protected); those that the policies do not have are left out.
+
+    Returns
+    -------
+    pl.DataFrame
+        One column an attribute, in the rows' order; null where no policy says it.
+    """
+    known = [name for name in names if name in policies.columns]
+    keyed = rows.select("driver_id", "rating_date").with_row_index("row")
+    covering = keyed.join(policies.select("driver_id", "start", "end", *known), on="driver_id").filter(
+        (pl.col("start") <= pl.col("rating_date")) & (pl.col("end").is_null() | (pl.col("end") > pl.col("rating_date")))
+    )
+    first = covering.sort("row", "start").unique("row", keep="first", maintain_order=True)
+    return keyed.join(first.select("row", *known), on="row", how="left", maintain_order="left").select(known)
+
+
 def groups_of(column: pl.Series, driver: Ints) -> pl.Series:
     """Group of each row as text: a level, a band of a number, `(not known)`, or `(small groups)`."""
     text = _bands(column) if column.dtype.is_numeric() and column.n_unique() > MOST_LEVELS else column.cast(pl.String)

@@ -37,9 +37,9 @@ def stability(sample: Validated, tier: Ints) -> pl.DataFrame:
     parts: list[tuple[str, str, Bools]] = [("all", "all rows", np.ones(len(dates), dtype=np.bool_))]
     parts += [("rating date", str(day), dates == day) for day in np.unique(dates)]
     parts += [("fold", str(k + 1), sample.fold == k) for k in np.unique(sample.fold)]
-    parts += [("distance in the window", name, at) for name, at in distance_bands(sample.exposure_km)]
-    parts += [("label term", "below half a year", sample.years < YEARS_EDGE)]
-    parts += [("label term", "half a year and more", sample.years >= YEARS_EDGE)]
+    parts += [("distance", name, at) for name, at in distance_bands(sample.exposure_km)]
+    parts += [("label term", "term below half a year", sample.years < YEARS_EDGE)]
+    parts += [("label term", "term of half a year or more", sample.years >= YEARS_EDGE)]
     parts += [("tier", str(k), tier == k) for k in np.unique(tier)]
     rows = [row for part, value, chosen in parts if (row := _row(part, value, sample.rows(chosen))) is not None]
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -125,17 +126,26 @@ def test_previous_factors_limit_the_next_ones(inputs, tmp_path):
     assert (after / before).is_between(0.85 - 1e-12, 1.15 + 1e-12).all()
 
 
-def test_the_report_is_a_page(inputs, capsys, tmp_path):
-    page = tmp_path / "report.html"
-    arguments = ["--model", str(inputs / "model"), "--factors", str(inputs / "out"), "--html", str(page)]
-    assert ubi.main(["pricing", "report", *arguments]) == 0
-    assert "Worst driver" not in page.read_text()
-    arguments += ["--features", str(inputs / "features"), "--banner", "SIMULATED"]
-    assert ubi.main(["pricing", "report", *arguments]) == 0
-    assert "Worst driver: d" in page.read_text()
-    assert "SIMULATED" in page.read_text()
-    assert "Lift by tier" in page.read_text()
+def test_the_report_is_a_page_and_its_tables(inputs, capsys, tmp_path):
+    book = ["--model", str(inputs / "model"), "--factors", str(inputs / "out")]
+    assert ubi.main(["pricing", "report", *book, "--out", str(tmp_path)]) == 0
+    assert "give --features" in (tmp_path / "report.html").read_text()
+    files = ["--features", str(inputs / "features"), "--policies", str(inputs / "policies.csv")]
+    files += ["--claims", str(inputs / "claims.csv"), "--banner", "SIMULATED"]
+    assert ubi.main(["pricing", "report", *book, *files, "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "SIMULATED" in page
+    assert "Claims since the rating date" in page
+    for table in re.findall(r'href="(tables/[^"]+)"', page):
+        assert (tmp_path / table).is_file()
     assert "observed/expected" in capsys.readouterr().out
+
+
+def test_a_report_names_what_it_needs(inputs, capsys, tmp_path):
+    assert ubi.main(["pricing", "report", "--model", str(inputs / "model"), "--out", str(tmp_path)]) == 2
+    assert "give --factors" in capsys.readouterr().err
+    assert ubi.main(["pricing", "report", "--model", str(inputs / "model"), "--factors", str(inputs / "out")]) == 2
+    assert "--out is not" in capsys.readouterr().err
 
 
 def test_histories_add_customers_and_go_with_them(inputs, tmp_path):
