@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from device.contract.errors import UbiError
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.tables import EVENTS, TRIPS
+from features.engine import Engine, here
 from features.periods import merge
 from features.row_groups import joined
 from features.store import Parts
@@ -51,15 +52,23 @@ class BuildReport(NamedTuple):
     units_made: int  # the others were taken over from an earlier build
 
 
-class Task(NamedTuple):
-    """A unit to make and the folder of the tables; may run on any machine that sees both."""
+class UnitTask(NamedTuple):
+    """A unit to make and the folder of the tables."""
 
     unit: Unit
     out: Path
 
 
-Made = dict[str, Path]  # parts of a unit by the names of TABLES
-Engine = Callable[[Callable[[Task], Made], Sequence[Task]], Iterable[Made]]
+class MonthTask(NamedTuple):
+    """Driver periods of a month's units to merge."""
+
+    month: str
+    key: str
+    periods: list[Path]
+    out: Path
+
+
+Made = dict[str, Path]  # parts by the names of TABLES, or of MONTHS
 
 
 def build(
@@ -67,7 +76,7 @@ def build(
     out: Path,
     policies: pl.DataFrame | None = None,
     *,
-    engine: Engine = map,
+    engine: Engine = here,
     afresh: bool = False,
     progress: bool = False,
 ) -> BuildReport:
@@ -80,8 +89,8 @@ def build(
         Folder, made if it is not there; files of the same names are replaced. Its folder `parts` is for the next build.
     policies : pl.DataFrame, optional
         As from `policies.read_policies`; without, each device is its own driver.
-    engine : callable
-        Runs a function over tasks and gives the results in order: `map` here, or that of `features.spark`.
+    engine : Engine
+        Where the work is done: here, or by `features.spark` on a cluster.
     afresh : bool
         Take over nothing from an earlier build.
     progress : bool
@@ -99,26 +108,31 @@ def build(
         raise UbiError(
             f"{lake.root}: no sealed trip; a trip is sealed when all its messages have come, see 'ubi ingest status'"
         )
+    out = out.resolve()
     parts = Parts(out)
     with parts.alone():
         kept, kept_months = _take_over(parts, [] if afresh else units)
-        tasks = [Task(unit, out) for unit in units if unit.key not in kept]
-        with tqdm(total=len(tasks), desc="features", unit="unit", disable=not progress) as bar:
-            for task, made in zip(tasks, engine(make_parts, tasks), strict=True):
-                kept[task.unit.key] = made
-                bar.update()
-        months = [
-            paths[0] if len(paths) == 1 else kept_months.get(key) or parts.put(MONTHS, month, key, merged(paths))
-            for month, key, paths in _months(units, kept)
-        ]
-        _commit(out, [kept[unit.key] for unit in units], months)
-        return _report(out, len(units), len(tasks))
+        new = [UnitTask(unit, out) for unit in units if unit.key not in kept]
+        made = tqdm(engine(make_parts, new), total=len(new), desc="features", unit="part", disable=not progress)
+        kept |= {task.unit.key: paths for task, paths in zip(new, made, strict=True)}
+        months = {key: paths[0] for _, key, paths in _months(units, kept) if len(paths) == 1} | kept_months
+        apart = [MonthTask(*month, out) for month in _months(units, kept) if month[1] not in months]
+        joint = tqdm(engine(merge_month, apart), total=len(apart), desc="merge", unit="month", disable=not progress)
+        months |= {task.key: paths[MONTHS] for task, paths in zip(apart, joint, strict=True)}
+        _commit(out, [kept[unit.key] for unit in units], [months[key] for _, key, _ in _months(units, kept)])
+        parts.keep_only([*(path for paths in kept.values() for path in paths.values()), *months.values()])
+        return _report(out, len(units), len(new))
 
 
-def make_parts(task: Task) -> Made:
+def make_parts(task: UnitTask) -> Made:
     """Make the parts of one unit: files in, files out."""
     parts, unit = Parts(task.out), task.unit
     return {name: parts.put(name, unit.place, unit.key, content) for name, content in make(unit).items()}
+
+
+def merge_month(task: MonthTask) -> Made:
+    """Merge the driver periods of one month: files in, a file out."""
+    return {MONTHS: Parts(task.out).put(MONTHS, task.month, task.key, merged(task.periods))}
 
 
 def merged(parts: Sequence[Path]) -> bytes:

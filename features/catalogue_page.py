@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Final
 
 from features.contract.catalogue import Catalogue, Feature, load_catalogue
 from features.contract.tables import QUALITY_FLAGS
 
+_SIGN: Final = {1: "+", -1: "-", 0: ""}
 _DIRECTION: Final = {1: "riskier when larger", -1: "riskier when smaller", 0: "open"}
 
 
@@ -43,6 +45,23 @@ A monotone feature never moves against its direction in such a step, and the mod
 |---|---|
 {flags}
 """
+
+
+def screen(catalogue: Catalogue, width: int = 100) -> str:
+    """List of the catalogue for a terminal: a line a feature, and its definition below it where that is longer."""
+    longest = max(len(feature.name) for feature in catalogue.features)
+    left = longest + 20
+    lines = [f"{'feature':<{longest}}  {'unit':<11} {'model':<6}definition"]
+    for feature in catalogue.features:
+        use = f"{_SIGN[feature.direction] if feature.monotone else 'free'}" if feature.model else "-"
+        unit = "share" if feature.kind == "share" else feature.unit
+        head = f"{feature.name:<{longest}}  {unit:<11} {use:<6}"
+        definition = textwrap.wrap(feature.definition, width - left)
+        lines += [head + definition[0], *(" " * left + more for more in definition[1:])]
+    in_model = sum(feature.model for feature in catalogue.features)
+    held = "+ or -: held to that direction, free: not"
+    lines.append(f"{len(catalogue.features)} features, version {catalogue.version}; {in_model} in the model ({held})")
+    return "\n".join(lines)
 
 
 def _row(feature: Feature) -> str:

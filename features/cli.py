@@ -7,10 +7,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from device.contract.errors import UsageError
+
+if TYPE_CHECKING:
+    from features.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +48,10 @@ def _build(options: argparse.Namespace) -> int:
     policies = read_policies(options.policies) if options.policies else None
     lake = Lake.existing(options.lake)
     options.before_build(lake.root)
-    report = build(lake, options.out, policies, afresh=options.afresh, progress=_shows_progress(options))
+    with _engine(options) as engine:
+        report = build(
+            lake, options.out, policies, engine=engine, afresh=options.afresh, progress=_shows_progress(options)
+        )
     if options.json:
         print(json.dumps(report._asdict()))
     else:
@@ -56,6 +64,21 @@ def _build(options: argparse.Namespace) -> int:
     log.info("%d of %d parts made, the others kept", report.units_made, report.units)
     log.info("tables written to %s", options.out)
     return 0
+
+
+def _engine(options: argparse.Namespace) -> AbstractContextManager[Engine]:
+    """Where the work is done."""
+    from features.engine import here
+
+    if options.engine == "local":
+        if options.spark_master is not None:
+            raise UsageError("--spark-master is for --engine spark")
+        return nullcontext(here)
+    try:
+        from features.spark import spark_engine
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the library '{error.name}' is not installed; run: pip install 'ubi[spark]'") from error
+    return spark_engine(options.spark_master)
 
 
 def _derive(options: argparse.Namespace) -> int:
@@ -118,7 +141,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -
 
 
 def _list(options: argparse.Namespace) -> int:
-    from features.catalogue_page import markdown
+    from features.catalogue_page import markdown, screen
     from features.contract.catalogue import as_table, load_catalogue
 
     catalogue = load_catalogue()
@@ -127,9 +150,7 @@ def _list(options: argparse.Namespace) -> int:
     elif options.json:
         print(json.dumps(as_table(catalogue), ensure_ascii=False, indent=1))
     else:
-        for feature in catalogue.features:
-            print(f"{feature.name:<32}{feature.unit:<12}{'model' if feature.model else '-':<7}{feature.definition}")
-        print(f"{len(catalogue.features)} features, version {catalogue.version}")
+        print(screen(catalogue))
     return 0
 
 
@@ -162,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Parquet or CSV with policy_id, driver_id, device_id, start, end, and region (DE, DE-BY; for public "
         "holidays) if known; without it each device is its own driver",
     )
+    _add_engine(build)
     build.add_argument(
         "--afresh", action="store_true", help="take over nothing that an earlier build left in DIR/parts"
     )
@@ -196,6 +218,17 @@ def _parser() -> argparse.ArgumentParser:
     catalogue = command("list", _list, "the feature catalogue")
     catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")
     return parser
+
+
+def _add_engine(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--engine", choices=("local", "spark"), default="local", help="where the work is done (default: local)"
+    )
+    command.add_argument(
+        "--spark-master",
+        metavar="URL",
+        help="cluster of --engine spark, as spark://HOST:7077 (default: what Spark is configured for)",
+    )
 
 
 def _add_lake(command: argparse.ArgumentParser) -> None:

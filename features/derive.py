@@ -1,7 +1,7 @@
 """Motion to trip summaries and events, by columns: the batch twin of the device's streaming core.
 
     motion of whole trips -> slices -> sums and histograms of each trip
-                                    -> swings over a threshold -> events, excursions
+                                    -> runs over a threshold -> events, excursions
 
 All is integer arithmetic, so the result does not depend on how motion was cut into files, slices or threads.
 """
@@ -9,25 +9,24 @@ All is integer arithmetic, so the result does not depend on how motion was cut i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from device.contract.errors import ContractError
-from device.contract.rules import Rules, load_rules
+from device.contract.rules import load_rules
 from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS
 from features.contract.histograms import Bins, as_lists, tally
 from features.events import EXCURSION_KEYS, events, excursions
-from features.runs import Found, Table, find, joined, sides
-from features.slices import NULL, Integers, Slice
+from features.runs import Found, Table, find, joined, searches
+from features.slices import NULL, READS, Integers, Slice, slices
 from features.summaries import Summed, summarise
 from ingest.contract.publish import conform
-from ingest.contract.tables import EVENTS, MOTION, TRIPS
+from ingest.contract.tables import EVENTS, TRIPS
 
-SLICE_ROWS: Final = 131_072  # rows worked on at once: they and what is made of them stay in a core's cache
-READS: Final = tuple(name for name in MOTION if name != "yaw_rate_ddps")
+__all__ = ["HEADS", "READS", "SUMMARIES", "Derived", "derive"]
 HEADS: Final = pl.Schema(
     {
         name: TRIPS[name]
@@ -71,35 +70,78 @@ def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame) -> Derived:
     ContractError
         If a trip's rows are not together, or a trip of the motion has no head.
     """
-    samples = motion.lazy().select(pl.col(name).cast(MOTION[name]) for name in READS).collect()
-    trips = _trips(samples, heads)
-    parts = [_derive(*part) for part in _by_version(samples, trips)]
-    summaries = pl.concat([SUMMARIES.to_frame(), *(part.summaries for part in parts)])
-    events = pl.concat([EVENTS.to_frame(), *(part.events for part in parts)])
-    return Derived(summaries.sort("trip_key"), events.sort("trip_key", "onset_ms", "kind"))
+    heads = heads.select(HEADS.names()).sort("trip_key")
+    works: dict[int, _Work] = {}
+    keys = [np.empty(0, np.uint64)]
+    for trip_key, rows, motion_ in slices(motion.lazy()):
+        keys.append(trip_key)
+        place = _places(trip_key, heads)
+        for version, mine in _by_version(heads["rules_version"].gather(place)):
+            work = works.setdefault(version, _Work(heads, version))
+            samples = motion_ if mine.all() else motion_.filter(np.repeat(mine, rows))
+            work.take(samples, rows[mine], place[mine])
+    every = np.concatenate(keys)
+    if np.unique(every).size < every.size:
+        raise ContractError("the rows of a trip do not stand together; sort motion by trip_key and t_ms")
+    parts = [Derived(SUMMARIES.to_frame(), EVENTS.to_frame()), *(work.derived() for work in works.values())]
+    return Derived(
+        _by_trip(pl.concat([part.summaries for part in parts])),
+        pl.concat([part.events for part in parts]).sort("trip_key", "onset_ms", "kind"),
+    )
 
 
-def _derive(rules: Rules, motion: pl.DataFrame, trips: pl.DataFrame) -> Derived:
-    """Derive whole trips of one rules version; `trips` in the order of their rows."""
-    period_ms = trips["period_ms"].to_numpy().astype(np.int64)
-    local = trips["start_ms"] + trips["utc_offset_min"].cast(pl.Int64) * 60_000
-    placed, local_ms = local.is_not_null().to_numpy(), local.fill_null(0).to_numpy()
-    summed: list[tuple[int, Summed]] = []
-    found: list[tuple[int, Found]] = []
-    wanted = sides(rules)
-    for first, last, rows in _slices(motion, trips):
-        piece = Slice(rows, trips["rows"][first:last].to_numpy(), period_ms[first:last])
-        found.append((first, find(piece, wanted, rules.default_limit_dkmh)))
-        summed.append((first, summarise(piece, local_ms[first:last], placed[first:last])))
-    runs = joined(found)
-    happened = events(runs, rules, period_ms)
-    histograms = {name: _joined([(first, part.histograms[name]) for first, part in summed]) for name in _OF_MOTION}
-    histograms["excursions"] = _counts(excursions(runs, rules, period_ms), EXCURSION_KEYS)
-    histograms["event_counts"] = _counts(_event_keys(happened), _EVENT_KEYS)
-    lists = {name: as_lists(pl.DataFrame(bins._asdict()), trips.height) for name, bins in histograms.items()}
-    sums = {name: np.concatenate([part.sums[name] for _, part in summed]) for name in SCALAR_FIELDS}
-    columns = {"trip_key": trips["trip_key"]} | sums | lists
-    return Derived(pl.DataFrame(columns, SUMMARIES), _event_rows(happened, trips))
+def _by_trip(summaries: pl.DataFrame) -> pl.DataFrame:
+    """Sorted; sealed motion is already, and lists are slow to move."""
+    return summaries if summaries["trip_key"].is_sorted() else summaries.sort("trip_key")
+
+
+def _places(trip_key: Integers, heads: pl.DataFrame) -> Integers:
+    """Row of each trip's head."""
+    known = heads["trip_key"].to_numpy()
+    place = np.searchsorted(known, trip_key)
+    lost = np.append(known, np.uint64(0))[place] != trip_key if known.size else np.ones(trip_key.size, np.bool_)
+    if lost.any():
+        first = trip_key[lost][0]
+        raise ContractError(f"motion of {lost.sum()} trips, the first with trip_key {first}, has no trip row")
+    return place
+
+
+class _Work:
+    """Trips of one rules version: what their slices came to."""
+
+    def __init__(self, heads: pl.DataFrame, rules_version: int) -> None:
+        self._heads = heads
+        self._rules = load_rules(rules_version)
+        self._searches = searches(self._rules)
+        local = heads["start_ms"] + heads["utc_offset_min"].cast(pl.Int64) * 60_000
+        self._placed, self._local_ms = local.is_not_null().to_numpy(), local.fill_null(0).to_numpy()
+        self._period_ms = heads["period_ms"].cast(pl.Int64).to_numpy()
+        self._places: list[Integers] = []
+        self._trips = 0
+        self._found: list[tuple[int, Found]] = []
+        self._summed: list[tuple[int, Summed]] = []
+
+    def take(self, motion: pl.DataFrame, rows: Integers, place: Integers) -> None:
+        """Take whole trips: their motion, how many rows each has, and the row of its head."""
+        part = Slice(motion, rows, self._period_ms[place])
+        self._found.append((self._trips, find(part, self._searches, self._rules.default_limit_dkmh)))
+        self._summed.append((self._trips, summarise(part, self._local_ms[place], self._placed[place])))
+        self._places.append(place)
+        self._trips += place.size
+
+    def derived(self) -> Derived:
+        """All that was taken, in the order in which it was."""
+        place = np.concatenate(self._places)
+        period_ms, heads = self._period_ms[place], self._heads[place]
+        runs = joined(self._found)
+        happened = events(runs, self._rules, period_ms)
+        bins = {name: _joined([(first, part.histograms[name]) for first, part in self._summed]) for name in _OF_MOTION}
+        bins["excursions"] = _counts(excursions(runs, self._rules, period_ms), EXCURSION_KEYS, place.size)
+        bins["event_counts"] = _counts(_event_keys(happened), _EVENT_KEYS, place.size)
+        lists = {name: as_lists(pl.DataFrame(of._asdict()), place.size) for name, of in bins.items()}
+        sums = {name: np.concatenate([part.sums[name] for _, part in self._summed]) for name in SCALAR_FIELDS}
+        summaries = pl.DataFrame({"trip_key": heads["trip_key"]} | sums | lists, SUMMARIES)
+        return Derived(summaries, _event_rows(happened, heads))
 
 
 _OF_MOTION: Final = ("distance_by_speed_mm", "distance_by_hour_mm", "va_ms")
@@ -110,12 +152,12 @@ def _event_keys(events: Table) -> Table:
     return events and {"trip": events["trip"], "key": events["kind"] * LEVELS + events["level"]}
 
 
-def _counts(rows: Table, keys: int) -> Bins:
+def _counts(rows: Table, keys: int, trips: int) -> Bins:
     """How many rows each trip has of each key."""
     if not rows:
         return Bins(*(np.empty(0, np.int64) for _ in range(3)))
     order = np.argsort(rows["trip"], kind="stable")
-    return tally(rows["trip"][order], rows["key"][order], 1, keys)
+    return tally(np.bincount(rows["trip"], minlength=trips), rows["key"][order], 1, keys)
 
 
 def _joined(parts: list[tuple[int, Bins]]) -> Bins:
@@ -133,37 +175,7 @@ def _event_rows(events: Table, trips: pl.DataFrame) -> pl.DataFrame:
     return conform("events", rows.join(heads, on="trip", how="left").drop("trip"))
 
 
-def _trips(samples: pl.DataFrame, heads: pl.DataFrame) -> pl.DataFrame:
-    """Heads of the trips that have motion, in the order of their rows, with `rows` Int64."""
-    runs = samples.select(pl.col("trip_key").rle()).unnest("trip_key").rename({"value": "trip_key", "len": "rows"})
-    if runs["trip_key"].n_unique() < runs.height:
-        raise ContractError("the rows of a trip do not stand together; sort motion by trip_key and t_ms")
-    trips = runs.join(heads.select(HEADS.names()), on="trip_key", how="left", maintain_order="left")
-    if trips["trip_id"].null_count():
-        lost = trips.filter(pl.col("trip_id").is_null())
-        raise ContractError(
-            f"motion of {lost.height} trips, the first with trip_key {lost['trip_key'][0]}, has no trip row"
-        )
-    return trips.with_columns(pl.col("rows").cast(pl.Int64))
-
-
-def _by_version(samples: pl.DataFrame, trips: pl.DataFrame) -> Iterator[tuple[Rules, pl.DataFrame, pl.DataFrame]]:
-    """Split by rules version; nearly always there is one."""
-    for version in sorted(trips["rules_version"].unique()):
-        mine = trips["rules_version"] == version
-        if mine.all():
-            yield load_rules(version), samples, trips
-        else:
-            of_row = np.repeat(mine.to_numpy(), trips["rows"].to_numpy())
-            yield load_rules(version), samples.filter(of_row), trips.filter(mine)
-
-
-def _slices(samples: pl.DataFrame, trips: pl.DataFrame) -> Iterator[tuple[int, int, pl.DataFrame]]:
-    """Cut at trip borders into parts of about SLICE_ROWS rows: first trip, the one after the last, rows."""
-    ends = trips["rows"].cum_sum().to_numpy()
-    parts = -(-samples.height // SLICE_ROWS)
-    wanted = np.arange(1, parts + 1) * samples.height // max(parts, 1)
-    cuts = np.unique(np.searchsorted(ends, wanted) + 1)  # trips up to each cut; a long trip may swallow some
-    for first, last in pairwise((0, *map(int, cuts))):
-        row = int(ends[first - 1]) if first else 0
-        yield first, last, samples.slice(row, int(ends[last - 1]) - row)
+def _by_version(versions: pl.Series) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
+    """Rules versions, and which trips are of each; nearly always there is one."""
+    for version in sorted(versions.unique()):
+        yield version, (versions == version).to_numpy()

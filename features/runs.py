@@ -9,8 +9,7 @@ all but the first step works on what is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,12 +24,11 @@ TIME: Final = 2**31
 Table = dict[str, Integers]  # columns of one length
 
 
-class Side(NamedTuple):
-    """What is looked for in one signal with one sign."""
+class Search(NamedTuple):
+    """What is looked for in one signal, on one side of it or on two that do not overlap."""
 
     signal: str
-    sign: int
-    leave: int  # the lowest exit threshold
+    leave: dict[int, int]  # sign -> the lowest exit threshold
     whole: tuple[Rule, ...]  # rules that leave there: each of their stretches holds at most one run
     inner: tuple[Rule, ...]  # rules that leave earlier
 
@@ -60,30 +58,30 @@ class Found(NamedTuple):
     near: dict[Rule, Near]
 
 
-def sides(rules: Rules) -> list[Side]:
+def searches(rules: Rules) -> list[Search]:
     """Bring rules in order."""
-    by_side: dict[tuple[str, int], list[Rule]] = {}
+    by_signal: dict[str, list[Rule]] = {}
     for rule in rules.rules + rules.excursions:
-        by_side.setdefault((rule.signal, rule.sign), []).append(rule)
+        by_signal.setdefault(rule.signal, []).append(rule)
     out = []
-    for (signal, sign), of in sorted(by_side.items()):
-        leave = min(rule.exit for rule in of)
-        whole = tuple(rule for rule in of if rule.exit == leave)
-        out.append(Side(signal, sign, leave, whole, tuple(rule for rule in of if rule.exit > leave)))
+    for signal, of in sorted(by_signal.items()):
+        signs = sorted({rule.sign for rule in of})
+        leave = {sign: min(rule.exit for rule in of if rule.sign == sign) for sign in signs}
+        apart = [leave] if sum(leave.values()) > 0 else [{sign: exit_} for sign, exit_ in leave.items()]
+        for sides in apart:
+            here = [rule for rule in of if rule.sign in sides]
+            whole = tuple(rule for rule in here if rule.exit == sides[rule.sign])
+            out.append(Search(signal, sides, whole, tuple(rule for rule in here if rule not in whole)))
     return out
 
 
-def find(motion: Slice, wanted: Sequence[Side], default_limit_dkmh: int) -> Found:
+def find(motion: Slice, wanted: Sequence[Search], default_limit_dkmh: int) -> Found:
     """Find what a slice holds."""
     found = Found({}, {})
-    for name in sorted({side.signal for side in wanted}):
-        signal = _signal(motion, name, default_limit_dkmh)
+    for search in wanted:
+        signal = _signal(motion, search.signal, default_limit_dkmh)
         if signal is not None:
-            of = [side for side in wanted if side.signal == name]
-            first, last, sign = _stretches(motion, *signal, of)
-            for side in of:
-                mine = sign == side.sign
-                _add(found, motion, signal[0], side, first[mine], last[mine])
+            _search(found, motion, search, *signal)
     return found
 
 
@@ -121,63 +119,70 @@ def _signal(motion: Slice, name: str, default_limit_dkmh: int) -> tuple[Integers
     if speed is None or (name == "idling" and engine is None):
         return None
     unseen = motion.missing("speed_dkmh")
+    default = np.int16(min(default_limit_dkmh, 2**14))  # beyond any speed
     if name == "idling":
         idling = (engine == np.int8(ENGINE_ON)) & (speed < np.int16(STANDING_DKMH))
         return idling.view(np.int8), [unseen, motion.missing("engine")]
     if limit_kmh is None:
-        return speed - np.int16(default_limit_dkmh), [unseen]
-    # A limit holds for many rows: its tenths are made once for each stretch.
-    first = np.flatnonzero(np.concatenate([[True], limit_kmh[1:] != limit_kmh[:-1]]))
-    limit_dkmh = np.where(limit_kmh[first] == NULL, default_limit_dkmh, limit_kmh[first] * 10).astype(np.int16)
-    return speed - np.repeat(limit_dkmh, np.diff(first, append=speed.size)), [unseen]
+        return speed - default, [unseen]
+    limit_dkmh = limit_kmh * np.int16(10)  # 0 where it is NULL: ten times -2**15 has no bits left in 16
+    limit_dkmh += np.multiply((limit_kmh == np.int16(NULL)).view(np.int8), default, dtype=np.int16)
+    return np.subtract(speed, limit_dkmh, out=limit_dkmh), [unseen]
+
+
+def _search(found: Found, motion: Slice, search: Search, values: Integers, unknown: Sequence[Integers]) -> None:
+    first, end, sign = _stretches(motion, values, unknown, search.leave)
+    size = values if list(search.leave) == [1] else np.abs(values) if len(search.leave) == 2 else -values
+    for entry in sorted({rule.entry for rule in search.whole}):
+        rules = [rule for rule in search.whole if rule.entry == entry]
+        at_once = all(entry <= search.leave[rule.sign] for rule in rules)
+        onset, reached = (first, np.arange(first.size)) if at_once else _onsets(size, entry, first, end)
+        for rule in rules:
+            mine = sign[reached] == rule.sign
+            found.runs[rule] = _whole_runs(motion, size, rule, onset[mine], end[reached[mine]])
+    if search.inner:
+        _, reached = _onsets(size, min(rule.entry for rule in search.inner), first, end)
+        for sign_ in search.leave:
+            mine = reached[sign[reached] == sign_]
+            near = _samples(motion, size, first[mine], end[mine])
+            found.near.update((rule, near) for rule in search.inner if rule.sign == sign_)
 
 
 def _stretches(
-    motion: Slice, values: Integers, unknown: Iterable[Integers], of: Sequence[Side]
+    motion: Slice, values: Integers, unknown: Sequence[Integers], leave: dict[int, int]
 ) -> tuple[Integers, Integers, Integers]:
-    """Neighbours that are on one side of the exit thresholds, or between them: first rows, ends, signs or 0."""
-    at = np.zeros(values.size, np.int8)
-    for side in of:
-        if side.sign > 0:
-            at += (values >= values.dtype.type(side.leave)).view(np.int8)
+    """Neighbours on the same side at or over its exit threshold: their first rows, the rows after them, their signs."""
+    side = np.zeros(values.size, np.int8)
+    for sign, exit_ in leave.items():
+        if sign > 0:
+            side += (values >= exit_).view(np.int8)
         else:
-            at -= (values <= values.dtype.type(-side.leave)).view(np.int8)
+            side -= (values <= -exit_).view(np.int8)
     for rows in unknown:
-        at[rows] = 0
+        side[rows] = 0
     changed = np.ones(values.size, np.bool_)
-    np.not_equal(at[1:], at[:-1], out=changed[1:])
+    np.not_equal(side[1:], side[:-1], out=changed[1:])
     changed[1:] |= motion.apart[:-1]
-    first = np.flatnonzero(changed)
-    return first, np.append(first[1:], values.size), at[first]
+    edges = np.flatnonzero(changed)
+    held = np.flatnonzero(side[edges] != 0)
+    first = edges[held]
+    return first, np.append(edges, values.size)[held + 1], side[first]
 
 
-def _add(found: Found, motion: Slice, values: Integers, side: Side, first: Integers, end: Integers) -> None:
-    """Add the runs of the side's rules in stretches that begin and end there."""
-    for rule in side.whole:
-        found.runs[rule] = _whole_runs(motion, values, rule, first, end)
-    if side.inner:
-        _, reached = _onsets(values, side.sign, min(rule.entry for rule in side.inner), first, end)
-        near = _samples(motion, values, side.sign, first[reached], end[reached])
-        found.near.update(dict.fromkeys(side.inner, near))
-
-
-def _onsets(values: Integers, sign: int, entry: int, first: Integers, end: Integers) -> tuple[Integers, Integers]:
+def _onsets(size: Integers, entry: int, first: Integers, end: Integers) -> tuple[Integers, Integers]:
     """First row at or over the entry threshold in each stretch that has one, and the numbers of these stretches."""
-    kind = values.dtype.type
-    over = np.flatnonzero(values >= kind(entry) if sign > 0 else values <= kind(-entry))
-    next_over = np.append(over, values.size)[np.searchsorted(over, first)]
+    over = np.flatnonzero(size >= entry)
+    next_over = np.append(over, size.size)[np.searchsorted(over, first)]
     reached = np.flatnonzero(next_over < end)
     return next_over[reached], reached
 
 
-def _whole_runs(motion: Slice, values: Integers, rule: Rule, first: Integers, end: Integers) -> Table:
-    onset, reached = _onsets(values, rule.sign, rule.entry, first, end)
-    end = end[reached]
+def _whole_runs(motion: Slice, size: Integers, rule: Rule, onset: Integers, end: Integers) -> Table:
     if rule.merge_gap_ms < motion.period_ms.min():  # none can merge, so that a short one is none
         duration_ms = motion.t_ms[end - 1] - motion.t_ms[onset] + motion.period_ms[motion.trip[onset]]
         long = duration_ms >= rule.min_duration_ms
         onset, end = onset[long], end[long]
-    return _table(motion.trip, motion.t_ms, motion.column("speed_dkmh"), values, rule, onset, end)
+    return _table(motion.trip, motion.t_ms, motion.column("speed_dkmh"), size, onset, end)
 
 
 def _inner_runs(near: Near, rule: Rule) -> Table:
@@ -185,16 +190,15 @@ def _inner_runs(near: Near, rule: Rule) -> Table:
     trip, stretch, t_ms, value, speed = (column[at] for column in near)
     first = np.flatnonzero((np.diff(stretch, prepend=-1) != 0) | (np.diff(at, prepend=-1) != 1))
     end = np.append(first[1:], at.size)[: first.size]
-    onset, reached = _onsets(value, 1, rule.entry, first, end)
-    return _table(trip, t_ms, speed, value, replace(rule, sign=1), onset, end[reached])
+    onset, reached = _onsets(value, rule.entry, first, end)
+    return _table(trip, t_ms, speed, value, onset, end[reached])
 
 
 def _table(
     trip: Integers,
     t_ms: Integers,
     speed_dkmh: Integers | None,
-    values: Integers,
-    rule: Rule,
+    size: Integers,
     onset: Integers,
     end: Integers,
 ) -> Table:
@@ -207,13 +211,13 @@ def _table(
         "end_ms": t_ms[last].astype(np.int64),
         "onset_speed_dkmh": unknown if speed_dkmh is None else speed_dkmh[onset].astype(np.int64),
         "end_speed_dkmh": unknown if speed_dkmh is None else speed_dkmh[last].astype(np.int64),
-        "peak_and_time": _peaks(t_ms, values, rule, onset, end),
+        "peak_and_time": _peaks(t_ms, size, onset, end),
     }
 
 
-def _peaks(t_ms: Integers, values: Integers, rule: Rule, onset: Integers, end: Integers) -> Integers:
+def _peaks(t_ms: Integers, size: Integers, onset: Integers, end: Integers) -> Integers:
     row, starts = _expanded(onset, end)
-    peak_and_time = rule.sign * values[row].astype(np.int64) * TIME + (TIME - 1 - t_ms[row])
+    peak_and_time = size[row].astype(np.int64) * TIME + (TIME - 1 - t_ms[row])
     return np.maximum.reduceat(peak_and_time, starts) if starts.size else peak_and_time
 
 
@@ -224,13 +228,13 @@ def _expanded(first: Integers, end: Integers) -> tuple[Integers, Integers]:
     return np.arange(lengths.sum()) + np.repeat(first - starts, lengths), starts
 
 
-def _samples(motion: Slice, values: Integers, sign: int, first: Integers, end: Integers) -> Near:
+def _samples(motion: Slice, size: Integers, first: Integers, end: Integers) -> Near:
     row, _ = _expanded(first, end)
     speed = motion.column("speed_dkmh")
     return Near(
         trip=motion.trip[row].astype(np.int64),
         stretch=np.repeat(np.arange(first.size), end - first),
         t_ms=motion.t_ms[row].astype(np.int64),
-        value=sign * values[row].astype(np.int64),
+        value=size[row].astype(np.int64),
         speed_dkmh=np.full(row.size, NULL) if speed is None else speed[row].astype(np.int64),
     )

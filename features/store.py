@@ -12,6 +12,7 @@ damages is made again.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -61,8 +62,9 @@ class Parts:
         """Keep a part."""
         path = self.folder / table / f"{place}-{key}-{content_hash(content)}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        durable.temporary(path).write_bytes(content)
-        durable.temporary(path).replace(path)
+        part = durable.temporary(path.with_name(f"{path.name}-{os.urandom(4).hex()}"))  # others may write the same
+        part.write_bytes(content)
+        part.replace(path)
         return path
 
     def keep_only(self, wanted: Iterable[Path]) -> None:

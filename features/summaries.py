@@ -22,7 +22,9 @@ from features.slices import NULL, Flags, Integers, Slice
 HOUR_MS: Final = 3_600_000
 _EPOCH_HOUR_OF_WEEK: Final = 72  # the epoch was a Thursday, Monday 00:00 = 0
 _VA_BINS: Final = SPEED_BANDS * ACCEL_BINS
-_DISTANCE: Final = (np.int32(36), np.int32(72))
+_HALF, _PER_MM = np.int32(36), np.int32(72)
+# The longest segment, at 400 km/h for BRIDGE_MS, has 555,556 mm: so many rows never make 2**32.
+_ROWS_IN_32_BITS: Final = 4_096
 
 
 class Summed(NamedTuple):
@@ -54,7 +56,7 @@ def summarise(motion: Slice, local_ms: Integers, placed: Flags) -> Summed:
 
 
 def _of_samples(motion: Slice) -> dict[str, Integers]:
-    rows = motion.ends - motion.starts
+    rows = motion.rows
     speed, quality = motion.column("speed_dkmh"), motion.column("quality")
     fastest = np.zeros_like(rows) if speed is None else np.maximum.reduceat(speed, motion.starts).astype(np.int64)
     flagged = [motion.count(_rows_with(quality, bit)) for bit in (QUALITY_JUMP, QUALITY_COARSE)]
@@ -71,7 +73,7 @@ def _of_samples(motion: Slice) -> dict[str, Integers]:
 
 
 def _rows_with(quality: Integers | None, bit: int) -> Integers:
-    return np.empty(0, np.int64) if quality is None else np.flatnonzero(quality & np.uint8(bit))
+    return np.empty(0, np.int64) if quality is None else np.flatnonzero((quality & np.uint8(bit)) != 0)
 
 
 def _segments(motion: Slice) -> tuple[Integers, Integers, Integers]:
@@ -109,30 +111,40 @@ def _around(motion: Slice, unseen: Integers) -> tuple[Integers, Integers]:
 def _distances(
     motion: Slice, step_ms: Integers, speed_sum: Integers, local_ms: Integers, placed: Flags
 ) -> tuple[dict[str, Integers], dict[str, Bins]]:
-    """Distance, also by speed band and by local hour of week; rows of one band and hour in a row are added up first."""
+    """Distance, also by speed band and by local hour of week; rows in a row of one band or hour are added up first."""
     distance_mm = np.multiply(speed_sum, step_ms)
-    distance_mm += _DISTANCE[0]
-    distance_mm //= _DISTANCE[1]
-    band = np.clip(speed_sum // np.int16(200), 0, SPEED_BANDS - 1)
-    into_hour_ms = (local_ms % HOUR_MS).astype(np.int32)
-    hour = (into_hour_ms[motion.trip] + motion.t_ms) // np.int32(HOUR_MS)  # begun since the one the trip began in
-    first = _changes(motion, band, hour)
-    trip, band, hour = motion.trip[first], band[first], hour[first]
-    of_run = np.add.reduceat(distance_mm, first, dtype=np.int64)
+    distance_mm += _HALF
+    distance_mm //= _PER_MM
+    travelled_mm = np.cumsum(distance_mm.view(np.uint32), dtype=np.uint32)  # differences hold, though it runs over
+    band = np.clip(speed_sum // np.int16(200), 0, SPEED_BANDS - 1).astype(np.int8)
+    first = _changes(motion, band)
+    of_run = _sums(travelled_mm, first)
+    of_trip = np.searchsorted(first, motion.starts)
+    by_speed = tally(np.diff(of_trip, append=first.size), band[first], of_run, SPEED_BANDS)
+    distance = np.add.reduceat(of_run, of_trip)
+    into_hour_ms = np.repeat((local_ms % HOUR_MS).astype(np.int32), motion.rows)
+    hour = (into_hour_ms + motion.t_ms) // np.int32(HOUR_MS)  # begun since the one in which the trip began
+    first = _changes(motion, hour)
+    of_run = _sums(travelled_mm, first)
+    trip, hour = motion.trip[first], hour[first]
     of_week = (local_ms[trip] // HOUR_MS + hour + _EPOCH_HOUR_OF_WEEK) % HOURS_OF_WEEK
     here = placed[trip]
-    return {"distance_mm": np.add.reduceat(of_run, np.searchsorted(first, motion.starts))}, {
-        "distance_by_speed_mm": tally(trip, band, of_run, SPEED_BANDS),
-        "distance_by_hour_mm": tally(trip[here], of_week[here], of_run[here], HOURS_OF_WEEK),
-    }
+    rows = np.bincount(trip[here], minlength=motion.rows.size)
+    by_hour = tally(rows, of_week[here], of_run[here], HOURS_OF_WEEK)
+    return {"distance_mm": distance}, {"distance_by_speed_mm": by_speed, "distance_by_hour_mm": by_hour}
 
 
-def _changes(motion: Slice, *values: Integers) -> Integers:
-    """Rows where a trip starts, or a value is another than in the row before."""
-    changed = np.zeros(motion.trip.size, np.bool_)
-    for value in values:
-        changed[1:] |= value[1:] != value[:-1]
+def _sums(travelled_mm: Integers, first: Integers) -> Integers:
+    """Distance of runs of rows, from the distance up to and with each row."""
+    return np.diff(travelled_mm[np.append(first[1:], travelled_mm.size) - 1], prepend=np.uint32(0)).astype(np.int64)
+
+
+def _changes(motion: Slice, value: Integers) -> Integers:
+    """Rows where a trip starts, a value is another than in the row before, or the distance since may run over."""
+    changed = np.empty(value.size, np.bool_)
+    np.not_equal(value[1:], value[:-1], out=changed[1:])
     changed[motion.starts] = True
+    changed[::_ROWS_IN_32_BITS] = True
     return np.flatnonzero(changed)
 
 
@@ -147,14 +159,15 @@ def _times(motion: Slice, step_ms: Integers, speed_sum: Integers) -> dict[str, I
         known = states["limit_known_ms"] = limit_kmh != np.int16(NULL)
         states["speeding_ms"] = known & (speed_sum > limit_kmh * np.int16(20))
     packed = np.zeros(step_ms.size, np.uint8)
-    for bit, state in enumerate(states.values()):
-        packed |= state.view(np.uint8) << np.uint8(bit)
+    for state in states.values():
+        packed += packed
+        packed += state.view(np.uint8)
     first = _changes(motion, packed)
     of_run, packed = np.add.reduceat(step_ms, first, dtype=np.int64), packed[first]
     of_trip = np.searchsorted(first, motion.starts)
     none = np.zeros_like(motion.starts)
     sums = dict.fromkeys(("idle_ms", "limit_known_ms", "speeding_ms"), none)
-    for bit, name in enumerate(states):
+    for bit, name in enumerate(reversed(states)):
         sums[name] = np.add.reduceat(of_run * (packed >> np.uint8(bit) & np.uint8(1)), of_trip)
     observed_ms = np.add.reduceat(of_run, of_trip)
     return sums | {"observed_ms": observed_ms, "moving_ms": observed_ms - sums["standing_ms"]}
@@ -171,7 +184,7 @@ def _heatmap(motion: Slice) -> Bins:
     key += (np.clip(accel, -bound, bound) + np.int16(bound + ACCEL_STEP_CMPS2 // 2)) // np.int16(ACCEL_STEP_CMPS2)
     for name in ("speed_dkmh", "accel_lon_cmps2"):
         key[motion.missing(name)] = _VA_BINS
-    bins = tally(motion.trip, key, 1, _VA_BINS + 1)
+    bins = tally(motion.rows, key, 1, _VA_BINS + 1)
     known = bins.key != _VA_BINS
     trip = bins.group[known]
     return Bins(trip, bins.key[known], bins.value[known] * motion.period_ms[trip])

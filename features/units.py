@@ -112,8 +112,9 @@ def code_id() -> str:
 
 
 def _unit(lake: Lake, place: str, groups: Sequence[Group], policies: pl.DataFrame | None) -> Unit:
+    folder = lake.sealed.resolve()  # the same path on every machine
     trips, events = (
-        tuple(str(lake.sealed / file.path) for group in groups for file in group.files if file.table == table)
+        tuple(str(folder / file.path) for group in groups for file in group.files if file.table == table)
         for table in ("trips", "events")
     )
     names = sorted(Path(path).name for path in (*trips, *events))  # a sealed file is named after its content

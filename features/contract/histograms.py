@@ -6,7 +6,6 @@ for the v-a heatmap of trips, this 5 (2 M rows). Large ones (excursions) have fe
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,8 +15,7 @@ import polars as pl
 from ingest.contract.tables import HISTOGRAM
 
 BLOCK_CELLS: Final = 2**16  # 512 KB of Int64 counters
-DENSE_KEYS: Final = 2**10
-_END: Final = 2**31  # beyond every group
+SPARSE_CELLS: Final = 16  # with more than these for each row, sorting the rows is cheaper than counting in cells
 Integers = npt.NDArray[np.integer[Any]]
 
 
@@ -29,13 +27,13 @@ class Bins(NamedTuple):
     value: Integers
 
 
-def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:
+def tally(rows: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:
     """Add up `value` per group and key.
 
     Parameters
     ----------
-    group : numpy.ndarray, shape (n,)
-        Group of each row, from 0, not falling.
+    rows : numpy.ndarray, shape (n_groups,)
+        How many rows each group has; they stand together, in the order of the groups.
     key : numpy.ndarray, shape (n,)
         Bin of each row, in [0, keys).
     value : numpy.ndarray, shape (n,), or int
@@ -43,17 +41,17 @@ def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> B
     keys : int
         Number of bins.
     """
-    if keys > DENSE_KEYS:
-        return _tally_by_sort(group, key, value, keys)
-    block = BLOCK_CELLS // keys  # groups counted at once
-    firsts = range(0, int(group[-1]) + 1 if group.size else 0, block)
-    cuts = np.searchsorted(group, [*firsts, _END])
+    if key.size * SPARSE_CELLS < rows.size * keys:
+        return _tally_by_sort(rows, key, value, keys)
+    ends = np.cumsum(rows)
+    block = max(BLOCK_CELLS // keys, 1)  # groups counted at once
     cells = np.zeros(block * keys, np.int64)
     found: list[tuple[Integers, Integers]] = [(np.empty(0, np.int64), cells[:0])]
-    for first, (low, high) in zip(firsts, pairwise(cuts), strict=True):
-        at = np.multiply(group[low:high], keys, dtype=np.int64)
+    for first in range(0, rows.size, block):
+        here = rows[first : first + block]
+        low, high = ends[first] - rows[first], ends[first + here.size - 1]
+        at = np.repeat(np.arange(here.size) * keys, here)
         at += key[low:high]
-        at -= first * keys
         cells[:] = 0
         np.add.at(cells, at, value if isinstance(value, int) else value[low:high])
         filled = np.flatnonzero(cells != 0)
@@ -61,9 +59,8 @@ def tally(group: Integers, key: Integers, value: Integers | int, keys: int) -> B
     return _split(*(np.concatenate(parts) for parts in zip(*found, strict=True)), keys)
 
 
-def _tally_by_sort(group: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:
-    at = np.multiply(group, keys, dtype=np.int64) + key
-    cell, row = np.unique(at, return_inverse=True)
+def _tally_by_sort(rows: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:
+    cell, row = np.unique(np.repeat(np.arange(rows.size) * keys, rows) + key, return_inverse=True)
     cells = np.zeros(cell.size, np.int64)
     np.add.at(cells, row, value)
     filled = cells != 0
@@ -83,17 +80,13 @@ def as_lists(histogram: pl.DataFrame, groups: int) -> pl.Series:
     histogram : pl.DataFrame
         group, key, value, by group and key: as `Bins`.
     """
-    lists = (
-        histogram.lazy()
-        .with_columns(pl.col("group").set_sorted())
-        .group_by("group", maintain_order=True)
-        .agg(pl.struct("key", "value").alias("list"))
-        .collect()
-    )
-    empty = pl.lit([], HISTOGRAM)
-    every = pl.DataFrame({"group": pl.int_range(groups, dtype=pl.Int64, eager=True)})
-    joined = every.join(lists, on="group", how="left", maintain_order="left")
-    return joined.select(pl.col("list").cast(HISTOGRAM).fill_null(empty)).to_series()
+    rows = histogram.select(pl.col("group").set_sorted(), pl.struct("key", "value").alias("list"))
+    lists = rows.group_by("group", maintain_order=True).agg("list").select("group", pl.col("list").cast(HISTOGRAM))
+    if lists.height == groups:
+        return lists["list"]
+    place = np.full(groups, lists.height)  # of a group without entries: beyond the last list
+    place[lists["group"].to_numpy()] = np.arange(lists.height)
+    return pl.concat([lists["list"], pl.Series("list", [[]], HISTOGRAM)]).gather(place)
 
 
 def sum_lists(group: pl.Series, lists: pl.Series, weight: pl.Series, keys: int) -> pl.DataFrame:
@@ -119,5 +112,7 @@ def sum_lists(group: pl.Series, lists: pl.Series, weight: pl.Series, keys: int) 
     lengths = rows["entry"].list.len().to_numpy()
     entries = rows["entry"].explode().struct.unnest()
     value = entries["value"].to_numpy() * np.repeat(rows["weight"].to_numpy(), lengths)
-    bins = tally(np.repeat(rows["group"].to_numpy(), lengths), entries["key"].to_numpy(), value, keys)
-    return pl.DataFrame(bins._asdict())
+    groups = int(rows["group"][-1]) + 1 if rows.height else 0
+    entries_of = np.zeros(groups, np.int64)
+    np.add.at(entries_of, rows["group"].to_numpy(), lengths)
+    return pl.DataFrame(tally(entries_of, entries["key"].to_numpy(), value, keys)._asdict())

@@ -19,8 +19,8 @@ Judgements, numbered:
 3. The interval holds the counter's step at both ends of each chain and of each trip, the error of the scale where it is
    used (as it was learnt, and `SCALE_SD` for what differs from trip to trip), and trips without readings once outside
    and once inside the chain. It is meant to hold 95 times in 100; tests/bench/exposure.py tells how often it does.
-4. Where no trip without a gap teaches the scale it is 1 give or take `UNKNOWN_SCALE_SD`: five recorded cars with a second
-   source of distance had 0.94 to 1.07.
+4. Where no trip without a gap teaches the scale it is 1 give or take `UNKNOWN_SCALE_SD`: five recorded cars with a
+   second source of distance had 0.94 to 1.07.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from features.contract.catalogue import Catalogue, Feature, Quantile, load_catal
 from features.contract.measures import EXPOSURE, FOLDINGS, Folding, by_acceleration
 from features.contract.periods import BINS, DRIVER_PERIODS, SUMS
 from features.contract.reconcile import reconcile
+from features.contract.validate import validated
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
@@ -61,19 +62,20 @@ def rating_features(
     Raises
     ------
     ContractError
-        If a column is missing or has another type.
+        If a column is missing or has another type, or a value breaks the catalogue.
     """
     _check(periods, rating)
-    features = (catalogue or load_catalogue()).features
+    catalogue = catalogue or load_catalogue()
     windows = rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
     rows = _months_of(windows, periods, months)
     firsts = [*range(0, windows.height, WINDOWS_AT_ONCE)] or [0]
     cuts = rows["window"].search_sorted(pl.Series([*firsts, windows.height])).to_list()
     parts = [
-        _features(windows.slice(first, WINDOWS_AT_ONCE), rows[low:high], periods, features)
+        _features(windows.slice(first, WINDOWS_AT_ONCE), rows[low:high], periods, catalogue.features)
         for first, low, high in zip(firsts, cuts, cuts[1:], strict=False)
     ]
-    return rating.join(pl.concat(parts), on=_WINDOW, how="left", maintain_order="left")
+    known = validated(pl.concat(parts), catalogue)
+    return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
 
 
 def _months_of(windows: pl.DataFrame, periods: pl.DataFrame, months: int) -> pl.DataFrame:
@@ -140,8 +142,13 @@ def _folded(windows: int, window: pl.Series, lists: pl.Series, folding: Folding)
     classes = len(folding.weights)
     dense = np.zeros((windows, classes), np.int64)
     entries = lists.explode(empty_as_null=False, keep_nulls=False).struct
+    key = entries.field("key").to_numpy()
+    if key.size and not 0 <= key.min() <= key.max() < len(folding.class_of):
+        raise ContractError(
+            f"{lists.name} of the driver periods has a bin that there is not: {key.min()} or {key.max()}"
+        )
     at = np.repeat(window.to_numpy() * classes, lists.list.len().fill_null(0).to_numpy())
-    at += folding.class_of[entries.field("key").to_numpy()]
+    at += folding.class_of[key]
     np.add.at(dense.reshape(-1), at, entries.field("value").to_numpy())
     return dense
 

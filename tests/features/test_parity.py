@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import features.derive
+import features.slices
 from device.contract.errors import ContractError
 from device.contract.motion import MotionSample
 from device.contract.rules import KIND_NUMBERS, load_rules
@@ -61,7 +62,7 @@ def test_batch_equals_the_device_however_often_it_was_restarted(drives, saves):
 def test_cutting_into_slices_changes_nothing(drives, slice_rows):
     whole = derive(motion_of(drives), heads_of(drives))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.derive, "SLICE_ROWS", slice_rows)
+        patch.setattr(features.slices, "SLICE_ROWS", slice_rows)
         sliced = derive(motion_of(drives), heads_of(drives))
     assert sliced.summaries.equals(whole.summaries)
     assert sliced.events.equals(whole.events)
