@@ -9,7 +9,7 @@ from typing import Final
 
 from replay_data import view as seen
 from replay_data.driven import Trip
-from replay_data.show_svg import SPEED_CLASSES_KMH, chart, route
+from replay_data.show_svg import SPEED_CLASSES_KMH, chart, route, shade
 from replay_data.view import View
 
 WIDE, NARROW = 940, 350  # pixels of a picture on a screen and on a telephone; the page shows one of them
@@ -43,7 +43,7 @@ svg .name{font-weight:600;font-size:12px}
 .curve{fill:var(--curve);stroke:var(--curve);stroke-width:1.3;stroke-linejoin:round}
 .limit{fill:none;stroke:var(--limit);stroke-width:1.3;stroke-dasharray:5 3}
 .event rect{fill-opacity:.22}.event text{font-size:11px;font-weight:600}
-.level0 rect{fill:var(--muted);fill-opacity:.7}.level1 rect,.level1 circle{fill:var(--one)}
+.event.lasting rect{fill-opacity:.8}.level0 rect{fill:var(--muted)}.level1 rect,.level1 circle{fill:var(--one)}
 .level2 rect,.level2 circle{fill:var(--two)}.event.level1 text{fill:var(--one)}.event.level2 text{fill:var(--two)}
 .map{background:var(--panel);border-radius:6px}.map path{fill:none;stroke-linecap:round;stroke-linejoin:round}
 .map .track{stroke:var(--back);stroke-width:6}.v0{stroke:var(--zero)}.v1{stroke:#4b6cb7}.v2{stroke:#2a9d8f}
@@ -102,7 +102,7 @@ def _trip(number: int, trip: Trip, view: View) -> Iterator[str]:
         return
     yield f'<div class="wide">{chart(trip, WIDE)}</div><div class="narrow">{chart(trip, NARROW)}</div>'
     if any(sample.limit_kmh is not None for sample in trip.samples):
-        yield '<p class="muted">Dashed: the speed limit, where it is known.</p>'
+        yield '<p class="muted">Dashed: the speed limit, where it is known. A bar below: longer over it.</p>'
     drawn = route(trip, view.track, WIDE, MAP_WIDE)
     if drawn:
         yield f'<h3>Map</h3><div class="wide map">{drawn}</div>'
@@ -127,9 +127,8 @@ def _events(trip: Trip) -> Iterator[str]:
     yield '<div class="scroll"><table><thead><tr><th class="n">no.<th>at<th>event<th class="n">level<th class="n">peak'
     yield '<th class="n">lasted<th>speed</tr></thead><tbody>'
     for number, event in enumerate(trip.events, start=1):
-        level = 0 if seen.is_background(event) else event.level
         yield (
-            f'<tr><td class="n">{number}<td>{seen.clock(event.onset_ms)}<td><i class="dot level{level}"></i>'
+            f'<tr><td class="n">{number}<td>{seen.clock(event.onset_ms)}<td><i class="dot level{shade(event)}"></i>'
             f'{seen.label(event)}<td class="n">{event.level}<td class="n">{seen.strength(event)}'
             f'<td class="n">{event.duration_ms / 1_000:.1f} s<td>{seen.speeds(event)}</tr>'
         )

@@ -20,7 +20,6 @@ NUMBER_ROWS, NUMBER_PX = 2, 13  # above the curves, for the numbers of events; w
 TOP_PX: Final = NUMBER_ROWS * NUMBER_PX + 4
 MAP_POINTS: Final = 2_000  # a longer track is thinned to about this many
 FRESH_MS: Final = 10_000  # between two positions further apart in time nothing is drawn
-EARTH_M_PER_DEG: Final = 111_195.0
 SPEED_CLASSES_KMH: Final = (30, 60, 90, 130)  # upper ends; the last class is open
 
 
@@ -115,7 +114,8 @@ def _event_marks(trip: Trip, width: int, bottom: int) -> Iterator[str]:
         box = f'x="{x:.1f}" width="{max(end - x, 2):.1f}"'
         title = f"<title>{html.escape(told(number, event))}</title>"
         if seen.is_background(event):
-            yield f'<g class="event level0">{title}<rect {box} y="{TOP_PX + HEAD_PX + PLOT_PX - 4}" height="4"/></g>'
+            y = TOP_PX + HEAD_PX + PLOT_PX - 4
+            yield f'<g class="event lasting level{shade(event)}">{title}<rect {box} y="{y}" height="4"/></g>'
             continue
         half = 3.5 * len(str(number)) + 1
         row = next((row for row, end in enumerate(free) if peak - half >= end), None)
@@ -195,10 +195,10 @@ class _Projection:
 
     def scale(self) -> list[str]:
         """A bar of a round length at the lower left."""
-        most_m = self._width / 4 / self._px_per_deg * EARTH_M_PER_DEG
+        most_m = self._width / 4 / self._px_per_deg * seen.M_PER_DEG
         power = 10 ** math.floor(math.log10(most_m))
         length_m = next(k * power for k in (5, 2, 1) if k * power <= most_m)
-        width, y = length_m / EARTH_M_PER_DEG * self._px_per_deg, self._height - 12
+        width, y = length_m / seen.M_PER_DEG * self._px_per_deg, self._height - 12
         name = f"{length_m / 1_000:g} km" if length_m >= 1_000 else f"{length_m:g} m"
         return [
             f'<path class="scale" d="M12 {y - 5}V{y}H{12 + width:.1f}V{y - 5}"/>',
@@ -209,6 +209,11 @@ class _Projection:
 def _speed_class(speed_dkmh: int | None) -> int:
     """Number of the class of a speed from 1 on; 0 where it is not known."""
     return 0 if speed_dkmh is None else 1 + sum(speed_dkmh / 10 >= end for end in SPEED_CLASSES_KMH)
+
+
+def shade(event: bodies.Event) -> int:
+    """Level by which an event is coloured; idling is no danger."""
+    return 0 if event.kind == seen.IDLING else event.level
 
 
 def told(number: int, event: bodies.Event) -> str:

@@ -6,6 +6,7 @@ from the recording itself, which is the file of whoever looks at it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ GRADES: Final = {
     GRADE_IMU: "IMU",
 }
 SPEEDING, IDLING = KIND_NUMBERS["speeding"], KIND_NUMBERS["idling"]
+M_PER_DEG: Final = 111_195.0  # of latitude, on a sphere
+FASTEST_MPS, SLACK_M = 100.0, 100.0  # between two positions: 360 km/h, and what a receiver is off
+MAX_CHAINS: Final = 16
 NEAR_FIX_MS: Final = 5_000  # an event further from a position has no place on the map
 
 
@@ -75,15 +79,30 @@ def view(recording: Recording) -> View:
 
 
 def track(recording: Recording) -> list[Point]:
-    """Positions of a recording: readings of latitude and longitude of one time."""
+    """Positions of a recording: readings of latitude and longitude of one time, without those that jump.
+
+    Some logs tell an old position in between (POLIDriving: of the drive's end). Positions that a car could have driven
+    one after the other are a chain; of all chains the one with most different places is the track.
+    """
     latitude: dict[int, float] = {}
-    points = []
+    chains: list[list[Point]] = []
     for t_ms, signal, value in recording.readings:
         if signal == "latitude_deg" and value is not None:
             latitude[t_ms] = value
         elif signal == "longitude_deg" and value is not None and t_ms in latitude:
-            points.append(Point(t_ms, latitude.pop(t_ms), value))
-    return points
+            point = Point(t_ms, latitude.pop(t_ms), value)
+            chain = next((chain for chain in chains if _is_drivable(chain[-1], point)), None)
+            if chain is not None:
+                chain.append(point)
+            elif len(chains) < MAX_CHAINS:
+                chains.append([point])
+    return max(chains, key=lambda chain: len({point[1:] for point in chain}), default=[])
+
+
+def _is_drivable(one: Point, other: Point) -> bool:
+    north = other.lat_deg - one.lat_deg
+    east = (other.lon_deg - one.lon_deg) * math.cos(math.radians(one.lat_deg))
+    return math.hypot(north, east) * M_PER_DEG <= SLACK_M + FASTEST_MPS * (other.t_ms - one.t_ms) / 1_000
 
 
 def columns(trip: Trip, column: str, steps: int, count: int) -> list[Span | None]:
@@ -162,15 +181,17 @@ def facts(trip: Trip) -> dict[str, str]:
         return {}
     told = trip.end.summary
     known = told.samples - told.speed_null_samples
+    has_engine = any(sample.engine is not None for sample in trip.samples)
+    engine = f"engine on {clock(told.idle_ms)}" if has_engine else "engine not known"
     return {
         "distance": f"{told.distance_mm / 1e6:.2f} km",
         "duration": f"{clock(told.duration_ms)} min",
         "top speed": f"{told.max_speed_dkmh / 10:.0f} km/h",
         "moving": f"{clock(told.moving_ms)} min",
-        "standing": f"{clock(told.standing_ms)} min, engine on {clock(told.idle_ms)}",
+        "standing": f"{clock(told.standing_ms)} min, {engine}",
         "not observed": f"{clock(told.unobserved_ms)} min",
-        "speed known": f"{100 * known / max(told.samples, 1):.0f} % of it",
-        "sideways known": f"{100 * told.lateral_samples / max(told.samples, 1):.0f} % of it",
+        "speed known": f"{100 * known / max(told.samples, 1):.0f} % of the time",
+        "sideways known": f"{100 * told.lateral_samples / max(told.samples, 1):.0f} % of the time",
     }
 
 
@@ -180,8 +201,8 @@ def label(event: bodies.Event) -> str:
 
 
 def is_background(event: bodies.Event) -> bool:
-    """Tell whether an event is a state that lasts rather than a manoeuvre: idling, and speeding of the first level."""
-    return event.kind == IDLING or (event.kind == SPEEDING and event.level < 2)
+    """Tell whether an event is a state that lasts rather than a manoeuvre: speeding and idling."""
+    return event.kind in (IDLING, SPEEDING)
 
 
 def strength(event: bodies.Event) -> str:

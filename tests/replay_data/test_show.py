@@ -13,7 +13,7 @@ from device.contract.signals import Reading
 from replay_data.recording import read_recording
 from replay_data.show import MARGIN, Paper, draw
 from replay_data.show_page import page
-from replay_data.view import clock, columns, tick_minutes, view
+from replay_data.view import clock, columns, tick_minutes, track, view
 from tests.conftest import REPOSITORY
 
 TRIPS = REPOSITORY / "replay_data" / "trips"
@@ -145,3 +145,17 @@ def test_a_recording_without_a_trip_says_so(tmp_path):
 def test_times_and_ticks_are_round():
     assert (clock(0), clock(61_500), clock(3_661_000)) == ("0:00", "1:01", "1:01:01")
     assert [tick_minutes(minutes * 60_000, 6) for minutes in (5, 12, 60, 300)] == [1, 2, 10, 60]
+
+
+def test_an_old_position_that_comes_again_and_again_is_not_on_the_map(tmp_path):
+    """Every second position is where the drive will end, as in the logs of POLIDriving."""
+    driven = [(t_ms, 48 + t_ms / 1e7) for t_ms in range(0, 100_000, 1_000)]
+    readings = []
+    for t_ms, latitude in driven:
+        told = latitude if t_ms % 2_000 == 0 else 48.5
+        readings += [Reading(t_ms, "latitude_deg", told), Reading(t_ms, "longitude_deg", 8.0)]
+    path = tmp_path / "jumps.ubirec"
+    write_recording(path, RecordingHead("test"), sorted(readings, key=reading_order))
+    points = track(read_recording(path))
+    assert [point.t_ms for point in points] == [t_ms for t_ms, _ in driven if t_ms % 2_000 == 0]
+    assert max(point.lat_deg for point in points) < 48.02
