@@ -16,18 +16,18 @@ import polars as pl
 from device.contract.errors import ContractError
 from device.contract.trip import ACCEL_STEP_CMPS2, ACCEL_ZERO_BIN
 from features.contract.catalogue import Catalogue, Feature, Quantile, load_catalogue, terms
-from features.contract.measures import EXPOSURE, FOLDINGS, Folding, by_acceleration
+from features.contract.folding import FOLDINGS, by_acceleration, fold, layers, measures_of
+from features.contract.measures import EXPOSURE
 from features.contract.periods import BINS, DRIVER_PERIODS, SUMS
 from features.contract.reconcile import reconcile
 from features.contract.validate import validated
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
-WINDOWS_AT_ONCE: Final = 4_000  # bounds the memory that the histograms of their months take
+WINDOWS_AT_ONCE: Final = 100_000  # bounds the memory that their histograms take: 3 KB each
 
 _WINDOW: Final = ("driver_id", "rating_date")
 SCALARS: Final = tuple(name for name in DRIVER_PERIODS if name not in (*BINS, "driver_id", "month"))
-EXACT_IN_FLOAT: Final = 2**53
 Integers = npt.NDArray[np.int64]
 
 
@@ -94,15 +94,17 @@ def _months_of(windows: pl.DataFrame, periods: pl.DataFrame, months: int) -> pl.
 def _features(
     windows: pl.DataFrame, rows: pl.DataFrame, periods: pl.DataFrame, features: tuple[Feature, ...]
 ) -> pl.DataFrame:
-    own_window = rows["window"].cast(pl.Int64) - (windows["window"].min() or 0)
-    months = periods.select(*SCALARS)[rows["period"]].with_columns(window=own_window)
+    first = windows["window"].min() or 0
+    chosen = layers(rows.with_columns(pl.col("window").cast(pl.Int64) - first), periods.height)
+    scalars = periods.select(*SCALARS)
+    months = pl.concat(
+        [scalars.clear().with_columns(window=pl.lit(0, pl.Int64))]
+        + [layer.of(scalars).with_columns(window=pl.Series(layer.window)) for layer in chosen]
+    )
     totals = _scalars(windows, months) | reconcile(windows.height, months)
-    folded = {
-        histogram: _folded(windows.height, own_window, periods[histogram].gather(rows["period"]), folding)
-        for histogram, folding in FOLDINGS.items()
-    }
-    for histogram, folding in FOLDINGS.items():
-        totals |= zip(folding.names, _product(folded[histogram], folding.weights).T, strict=True)
+    folded = {histogram: fold(windows.height, chosen, periods[histogram]) for histogram in BINS}
+    for histogram, sums in folded.items():
+        totals |= measures_of(sums, FOLDINGS[histogram])
     heatmap = by_acceleration(folded["va_ms"])
     km = totals["distance_mm"] / MM_PER_KM
     columns = {
@@ -135,30 +137,6 @@ def _scalars(windows: pl.DataFrame, own: pl.DataFrame) -> dict[str, Integers]:
         .select(pl.col(*SUMS, EXPOSURE).fill_null(0))
     )
     return {name: every[name].to_numpy() for name in every.columns}
-
-
-def _folded(windows: int, window: pl.Series, lists: pl.Series, folding: Folding) -> Integers:
-    """Histograms of each window, added up by class of bins: shape (windows, classes)."""
-    classes = len(folding.weights)
-    dense = np.zeros((windows, classes), np.int64)
-    entries = lists.explode(empty_as_null=False, keep_nulls=False).struct
-    key = entries.field("key").to_numpy()
-    if key.size and not 0 <= key.min() <= key.max() < len(folding.class_of):
-        raise ContractError(
-            f"{lists.name} of the driver periods has a bin that there is not: {key.min()} or {key.max()}"
-        )
-    at = np.repeat(window.to_numpy() * classes, lists.list.len().fill_null(0).to_numpy())
-    at += folding.class_of[key]
-    np.add.at(dense.reshape(-1), at, entries.field("value").to_numpy())
-    return dense
-
-
-def _product(folded: Integers, weights: Integers) -> Integers:
-    """`folded` @ `weights`, in integers; by floating-point numbers, which is faster, where those are exact."""
-    largest = int(folded.sum(axis=1).max(initial=0)) * int(weights.max(initial=0))
-    if largest >= EXACT_IN_FLOAT:
-        return folded @ weights
-    return (folded.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
 
 
 def _value(feature: Feature, totals: dict[str, Integers], heatmap: Integers) -> npt.NDArray[np.float64]:

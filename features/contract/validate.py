@@ -1,0 +1,94 @@
+"""Rating features held against the catalogue: what breaks a definition stops the run, what is implausible is told.
+
+A value that breaks a definition (of another type, not finite, told below its least exposure) is a fault of this program
+or of the table it was given. A value outside the plausible range is a fault of a car or an adapter: it stays, since a
+book is not stopped by one car, and whoever runs the batch is told feature, number of rows and the worst driver.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import polars as pl
+
+from device.contract.errors import ContractError
+from features.contract.catalogue import Catalogue, Feature
+
+log = logging.getLogger(__name__)
+
+
+class Doubt(NamedTuple):
+    """Rows of a feature outside its plausible range, and the one that is farthest from it."""
+
+    feature: str
+    rows: int
+    least: float
+    greatest: float
+    driver_id: str
+    value: float
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{self.feature}: {self.rows} of the rows outside {self.least:g} to {self.greatest:g}, "
+            f"driver {self.driver_id} has {self.value:.6g}"
+        )
+
+
+def validated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Return the rows as they are, with a warning for each feature that holds implausible values.
+
+    Parameters
+    ----------
+    rows : pl.DataFrame
+        driver_id, exposure_km and the columns of every feature, as `rating_features` makes them.
+
+    Raises
+    ------
+    ContractError
+        With the feature whose column breaks its definition, and the first driver.
+    """
+    _check(rows, catalogue)
+    for doubt in doubts(rows, catalogue):
+        log.warning("%s", doubt)
+    return rows
+
+
+def doubts(rows: pl.DataFrame, catalogue: Catalogue) -> list[Doubt]:
+    """Tell which features hold values outside their plausible range."""
+    counts = rows.select(
+        (~pl.col(f.name).is_between(*f.plausible)).sum().alias(f.name) for f in catalogue.features
+    ).row(0, named=True)
+    return [_doubt(rows, feature, counts[feature.name]) for feature in catalogue.features if counts[feature.name]]
+
+
+def _doubt(rows: pl.DataFrame, feature: Feature, count: int) -> Doubt:
+    least, greatest = feature.plausible
+    value = pl.col(feature.name)
+    beyond = pl.max_horizontal(least - value, value - greatest)
+    worst = rows.select("driver_id", value=value, beyond=beyond).sort("beyond", descending=True, nulls_last=True)
+    return Doubt(feature.name, count, least, greatest, worst["driver_id"][0], worst["value"][0])
+
+
+def _check(rows: pl.DataFrame, catalogue: Catalogue) -> None:
+    wrong: dict[str, pl.Expr] = {}
+    for feature in catalogue.features:
+        names = [feature.name]
+        if feature.kind == "rate":
+            names += [f"{feature.name}__n", f"{feature.name}__km"]
+            wrong[f"{names[1]} or {names[2]} is below 0"] = (pl.col(names[1]) < 0) | (pl.col(names[2]) < 0)
+        for name in names:
+            if rows.schema.get(name) != pl.Float64:
+                raise ContractError(f"feature {name} of the rating rows is {rows.schema.get(name)}, not Float64")
+            wrong[f"{name} is not finite"] = ~pl.col(name).is_finite()
+        if feature.min_exposure_km > 0:
+            too_few = pl.col("exposure_km") < feature.min_exposure_km
+            wrong[f"{feature.name} is told below {feature.min_exposure_km:g} km"] = (
+                pl.col(feature.name).is_not_null() & too_few
+            )
+    found = rows.select(test.any().fill_null(value=False).alias(text) for text, test in wrong.items()).row(0)
+    for text, fault in zip(wrong, found, strict=True):
+        if fault:
+            first = rows.filter(wrong[text])["driver_id"][0]
+            raise ContractError(f"{text} for driver {first}: run 'ubi features build' with this release")
