@@ -1,0 +1,206 @@
+"""What a driver could change, and what it would do: the integers of the driving changed, and the driver rated again.
+
+    driver periods with fewer events -> features -> model -> factor, the off-balance B held fixed
+
+Judgements, numbered:
+
+1. An event that is left out becomes the next weaker thing: its swing stays in the table of excursions, just below the
+   rule's threshold, and no time moves in the v-a heatmap. Real driving would gain at least that: the promise is small.
+2. Events go in proportion to how many there were in each month and at each level, in whole numbers.
+3. Driving at night is moved to twelve hours later, the same distance at the same speeds.
+4. What is told is the factor as it would be published: what the plan's band or the renewal limit holds back is not
+   promised, and a change below 0.01 is not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from device.contract.rules import KIND_NUMBERS, load_rules
+from device.contract.trip import DURATION_CLASSES, LEVELS, ONSET_BANDS, PEAK_BINS, PEAK_STEP_CMPS2
+from features.contract.periods import NIGHT_FROM_HOUR, NIGHT_TO_HOUR
+from pricing.explain.rerate import Case, Rerated
+
+LEAST: Final = 0.01  # a smaller change of the factor is not told
+STEPS: Final = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)  # events per 100 km that somebody could leave out
+MM_PER_100_KM: Final = 100_000_000
+Histogram = dict[int, int]
+Row = dict[str, Any]
+
+
+class Habit(NamedTuple):
+    """What could be done less: kinds of events, and how it is told, {step} being how many per 100 km."""
+
+    kinds: tuple[str, ...]
+    en: str
+    zh: str
+
+
+HABITS: Final = (
+    Habit(("harsh_braking",), "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
+    Habit(("harsh_acceleration",), "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
+    Habit(
+        ("harsh_turn_left", "harsh_turn_right"),
+        "{step} fewer harsh turns per 100 km",
+        "每100公里减少{step}次急转弯",
+    ),
+)
+SPEEDING: Final = ("half the time over the limit", "超速时间减半")
+NIGHT: Final = ("half the driving between 22:00 and 05:00 by day instead", "22:00至05:00的行驶有一半改在白天")
+
+
+class Counterfactual(NamedTuple):
+    """One change and what it does; `held` names what keeps the factor where it is, empty where nothing does."""
+
+    en: str
+    zh: str
+    before: Rerated
+    after: Rerated
+    held: str
+
+    def tell(self, language: str = "en") -> str:
+        """One line."""
+        text = self.zh if language == "zh" else self.en
+        before, after = f"{self.before.factor:.2f}", f"{self.after.factor:.2f}"
+        if self.held:
+            kept = {"band": ("the band of the plan", "费率区间"), "limit": ("the renewal limit", "续保幅度限制")}[
+                self.held
+            ]
+            return (
+                f"{text}：系数仍为{before}（{kept[1]}）"
+                if language == "zh"
+                else f"{text}: stays {before}, by {kept[0]}"
+            )
+        return f"{text}：{before}降至{after}" if language == "zh" else f"{text}: {before} to {after}"
+
+
+def counterfactuals(case: Case, own: pl.DataFrame) -> list[Counterfactual]:
+    """Changes that would lower the driver's factor, the largest first; those held back last.
+
+    Parameters
+    ----------
+    case : Case
+    own : polars.DataFrame
+        Driver periods of the driver in the window.
+    """
+    if own.is_empty():
+        return []
+    before = case.rate(own)
+    if not before.rateable:
+        return []
+    km100 = int(own["distance_mm"].sum()) / MM_PER_100_KM
+    found = []
+    for text_en, text_zh, change in _changes(own, km100):
+        rows = change([dict(row) for row in own.iter_rows(named=True)])
+        after = case.rate(pl.DataFrame(rows, schema=own.schema))
+        gain = before.factor - after.factor
+        would = before.factor * (1 - after.relativity / before.relativity)
+        if round(before.factor, 2) - round(after.factor, 2) >= LEAST - 1e-9:
+            found.append((gain, Counterfactual(text_en, text_zh, before, after, "")))
+        elif would >= LEAST and (after.capped or after.limited):
+            held = "limit" if after.limited else "band"
+            found.append((-1.0 / would, Counterfactual(text_en, text_zh, before, after, held)))
+    return [told for _, told in sorted(found, key=lambda pair: -pair[0])]
+
+
+_Change = Callable[[list[Row]], list[Row]]
+
+
+def _changes(own: pl.DataFrame, km100: float) -> list[tuple[str, str, _Change]]:
+    """Texts and functions of all changes that this driving leaves room for."""
+    changes: list[tuple[str, str, _Change]] = []
+    for habit in HABITS:
+        numbers = {KIND_NUMBERS[kind] for kind in habit.kinds}
+        count = sum(entry["value"] for row in own["event_counts"] for entry in row if entry["key"] // LEVELS in numbers)
+        step = next((step for step in STEPS if step * km100 <= count and step * km100 >= 1), None)
+        if step is not None:
+            less = partial(_fewer, kinds=habit.kinds, count=int(step * km100))
+            changes.append((habit.en.format(step=f"{step:g}"), habit.zh.format(step=f"{step:g}"), less))
+    if int(own["speeding_ms"].sum()) + int(own["over_130_ms"].sum()) > 0:
+        changes.append((*SPEEDING, _half_speeding))
+    if any(_is_night(entry["key"]) for row in own["distance_by_hour_mm"] for entry in row):
+        changes.append((*NIGHT, _half_night))
+    return changes
+
+
+def _fewer(rows: list[Row], kinds: tuple[str, ...], count: int) -> list[Row]:
+    """Leave out `count` events of some kinds, in proportion to months and levels."""
+    numbers = {KIND_NUMBERS[kind] for kind in kinds}
+    _take(rows, "event_counts", lambda key: key // LEVELS in numbers, count)
+    entries = {rule.number: rule.levels[0] // PEAK_STEP_CMPS2 for rule in load_rules().rules if rule.number in numbers}
+    taken = _take(rows, "excursions", lambda key: _peak_bin(key) >= entries.get(_kind(key), PEAK_BINS), count)
+    for row, gone in zip(rows, taken, strict=True):
+        swings = _read(row["excursions"])
+        for key, value in gone.items():
+            weaker = _peak_bin(key) - entries[_kind(key)] + 1
+            at = key - weaker * DURATION_CLASSES * ONSET_BANDS
+            swings[at] = swings.get(at, 0) + value
+        row["excursions"] = _written(swings)
+    return rows
+
+
+def _half_speeding(rows: list[Row]) -> list[Row]:
+    speeding = KIND_NUMBERS["speeding"]
+    for row in rows:
+        row["speeding_ms"] -= row["speeding_ms"] // 2
+        row["over_130_ms"] -= row["over_130_ms"] // 2
+    total = sum(value for row in rows for key, value in _read(row["event_counts"]).items() if key // LEVELS == speeding)
+    _take(rows, "event_counts", lambda key: key // LEVELS == speeding, total // 2)
+    return rows
+
+
+def _half_night(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        hours = _read(row["distance_by_hour_mm"])
+        for key in [key for key in hours if _is_night(key)]:
+            moved = hours[key] // 2
+            by_day = key // 24 * 24 + (key % 24 + 12) % 24
+            hours[key] -= moved
+            hours[by_day] = hours.get(by_day, 0) + moved
+        row["distance_by_hour_mm"] = _written(hours)
+    return rows
+
+
+def _take(rows: list[Row], name: str, chosen: Callable[[int], bool], count: int) -> list[Histogram]:
+    """Take `count` out of the chosen bins of all rows, in proportion; what was taken of each row."""
+    bins = [(k, key, value) for k, row in enumerate(rows) for key, value in _read(row[name]).items() if chosen(key)]
+    total = sum(value for _, _, value in bins)
+    count = min(count, total)
+    taken: list[Histogram] = [{} for _ in rows]
+    before = 0
+    for k, key, value in bins:
+        # Whole numbers that add up: what the running total has given so far, rounded down each time.
+        share = (before + value) * count // total - before * count // total
+        before += value
+        if share:
+            taken[k][key] = share
+    for row, gone in zip(rows, taken, strict=True):
+        left = _read(row[name])
+        for key, value in gone.items():
+            left[key] -= value
+        row[name] = _written(left)
+    return taken
+
+
+def _kind(key: int) -> int:
+    return key // (PEAK_BINS * DURATION_CLASSES * ONSET_BANDS)
+
+
+def _peak_bin(key: int) -> int:
+    return key // (DURATION_CLASSES * ONSET_BANDS) % PEAK_BINS
+
+
+def _is_night(key: int) -> bool:
+    return not NIGHT_TO_HOUR <= key % 24 < NIGHT_FROM_HOUR
+
+
+def _read(entries: list[dict[str, int]]) -> Histogram:
+    return {entry["key"]: entry["value"] for entry in entries}
+
+
+def _written(histogram: Histogram) -> list[dict[str, int]]:
+    return [{"key": key, "value": value} for key, value in sorted(histogram.items()) if value]

@@ -1,0 +1,109 @@
+"""Rate one driver of a rated book on changed driving: same model, previous factor and own claims, B held fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from features.contract.catalogue import Catalogue
+from features.contract.window import rating_features
+from pricing import reasons
+from pricing.contract.factors import RECEIPTS
+from pricing.exposure import add_months
+from pricing.factor import factors
+from pricing.matrix import Inputs, rateable, read_inputs
+from pricing.model import RiskModel
+from pricing.reasons import Effects
+from pricing.rebuild import Rebuilt
+from pricing.score import to_factor
+
+
+@dataclass(frozen=True, slots=True)
+class Rerated:
+    """The factor of one driver on some driving.
+
+    Attributes
+    ----------
+    factor : float
+        As it would be published.
+    relativity : float
+        Indicated by the driving.
+    inputs, split
+        Features and effects, of one row.
+    """
+
+    factor: float
+    relativity: float
+    rateable: bool
+    capped: bool
+    limited: bool
+    inputs: Inputs
+    split: Effects
+
+    def effect(self, feature: str) -> float:
+        """What a feature of the model multiplies the factor by."""
+        return float(self.split.effects[0, self.split.names.index(feature)])
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of a rated book, and what it was rated with."""
+
+    published: dict[str, Any]
+    receipt_row: dict[str, Any]
+    base: float
+    rating_date: date
+    catalogue: Catalogue
+    model: RiskModel
+
+    @classmethod
+    def of(cls, rebuilt: Rebuilt, catalogue: Catalogue, model: RiskModel) -> Case:
+        """The case of a row that was rebuilt."""
+        book = rebuilt.book
+        day = date.fromisoformat(book["rating_date"])
+        base = book["constants"]["base_factor"]
+        return cls(rebuilt.published, rebuilt.receipt_row, base, day, catalogue, model)
+
+    @property
+    def driver(self) -> str:
+        """Whose driving it is."""
+        return str(self.published["driver_id"])
+
+    @property
+    def months(self) -> tuple[date, ...]:
+        """First days of the months of the window, rising."""
+        first = self.rating_date.replace(day=1)
+        count = self.model.plan.window.feature_months
+        return tuple(add_months(first, k - count) for k in range(count))
+
+    def own(self, periods: pl.DataFrame) -> pl.DataFrame:
+        """Driver periods of the driver in the window."""
+        months = self.months
+        return periods.filter(
+            (pl.col("driver_id") == self.driver) & pl.col("month").is_between(pl.lit(months[0]), pl.lit(months[-1]))
+        )
+
+    def rate(self, periods: pl.DataFrame) -> Rerated:
+        """Rate the driver on these driver periods."""
+        asked = pl.DataFrame({"driver_id": [self.driver], "rating_date": [self.rating_date]})
+        rows = rating_features(periods, asked, self.model.plan.window.feature_months, self.catalogue)
+        inputs = read_inputs(rows, self.catalogue)
+        rated = self.model.rate(inputs)
+        enough = rateable(rows, self.model.plan.rateable)
+        part = pl.DataFrame([self.receipt_row], schema_overrides=RECEIPTS).with_columns(
+            pl.Series("relativity", rated.relativity), pl.Series("rateable", enough)
+        )
+        book, _ = to_factor(part, self.model)
+        steps = factors(book, self.base, self.model.plan.factor)
+        return Rerated(
+            factor=float(steps.published[0]),
+            relativity=float(rated.relativity[0]),
+            rateable=bool(enough[0]),
+            capped=bool(enough[0] and steps.banded[0] != steps.based[0]),
+            limited=bool(enough[0] and steps.factor[0] != steps.banded[0]),
+            inputs=inputs,
+            split=reasons.effects(self.model, rated),
+        )
