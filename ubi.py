@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from device.contract.errors import UbiError, UsageError
 
@@ -31,13 +31,13 @@ STDOUT = 1
 class Command(NamedTuple):
     """One subcommand: the module whose `main` runs it, the extra with its libraries, a line of help.
 
-    `before` is handed to `main` where a stage needs an earlier one run first, which it may not call itself.
+    `tools` are handed to `main` where a stage needs what only several stages together can do, which it may not call.
     """
 
     module: str
     extra: str
     help: str
-    before: Callable[[Path], None] | None = None
+    tools: tuple[Callable[..., Any], ...] = ()
 
 
 def _seal(lake: Path) -> None:
@@ -49,15 +49,22 @@ def _seal(lake: Path) -> None:
         seal(Lake(lake), time.time_ns() // 1_000_000)
 
 
+def _from_lake(lake: Path, features: Path, policies: Path | None) -> Any:
+    """What `pricing.verify` asks a lake for."""
+    from driven import from_lake
+
+    return from_lake(lake, features, policies)
+
+
 COMMANDS = {
     "demo": Command("demo", "insurer", "the whole pipeline on recorded trips, with an embedded broker"),
     "device": Command("device.cli", "device", "the agent in the car: run, check, calibrate, record"),
     "replay": Command("replay_data.cli", "device", "play recorded trips through the device path to a broker"),
     "ingest": Command("ingest.cli", "insurer", "MQTT messages to the lake; seal it, tell gaps and rejects"),
-    "features": Command("features.cli", "insurer", "the lake to trips, events and driver periods", before=_seal),
-    "pricing": Command("pricing.cli", "insurer", "train a model, score a book, explain, verify"),
+    "features": Command("features.cli", "insurer", "the lake to trips, events and driver periods", tools=(_seal,)),
+    "pricing": Command("pricing.cli", "insurer", "train a model, score a book, explain, verify", tools=(_from_lake,)),
 }
-OWN_PACKAGES = ("demo", "device", "features", "ingest", "pricing", "replay_data", "ubi")
+OWN_PACKAGES = ("demo", "device", "driven", "features", "ingest", "pricing", "replay_data", "ubi")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,7 +104,7 @@ def _run(argv: list[str]) -> int:
 def _call(command: Command, arguments: list[str]) -> int:
     try:
         main_of = importlib.import_module(command.module).main
-        status: int = main_of(arguments) if command.before is None else main_of(arguments, command.before)
+        status: int = main_of(arguments, *command.tools)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in OWN_PACKAGES:
             raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pricing.rebuild import Rebuilt
+    from pricing.verify import FromLake
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,16 @@ _LANGUAGES = ("en", "zh")
 _MONTHS_TOLD = 36  # of earned exposure, in the model's manifest
 
 
-def main(argv: list[str]) -> int:
-    """Run one `ubi pricing` command line and return its exit status."""
+def main(argv: list[str], from_lake: Callable[..., FromLake] | None = None) -> int:
+    """Run one `ubi pricing` command line and return its exit status.
+
+    Parameters
+    ----------
+    from_lake : callable
+        Lake, features and policies to what `verify` asks the lake for.
+    """
     options = _parser().parse_args(argv)
+    options.from_lake = from_lake
     status: int = options.run(options)
     return status
 
@@ -90,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         _add_features(rebuilding)
         _add_model(rebuilding)
     _add_language(explain)
+    verify.add_argument("--lake", type=Path, metavar="DIR", help="compares its trips and events as well")
+    verify.add_argument(
+        "--policies", type=Path, metavar="FILE", help="with --lake: policies that the features were built with"
+    )
+    verify.add_argument("--plan", metavar="NAME|FILE", help="names what differs in this plan from the model's")
     _add_json(verify)
 
     report = command("report", _report, "what training found as a table; with --factors and --out the filing pack")
@@ -190,24 +203,32 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ingest.contract.erasure import was_erased
-    from pricing.rebuild import FROM_FEATURES
+    from features.contract.catalogue import load_catalogue
+    from pricing.batch import Periods
+    from pricing.plan import load_plan
+    from pricing.verify import Verdict, verify
 
-    rebuilt = _rebuild(options)
-    erased = FROM_FEATURES if was_erased(options.features, rebuilt.published["driver_id"]) else ()
-    layers = [
-        (name, "rebuilt" if same else "source erased" if name in erased else "CHANGED", now)
-        for name, same, now in rebuilt.layers()
-    ]
+    Periods.of(options.features)  # refuses a folder that is none
+    from_lake = None
+    if options.lake is not None and options.from_lake is not None:
+        from_lake = options.from_lake(options.lake, options.features, options.policies)
+    plan = None if options.plan is None else load_plan(options.plan)
+    layers = verify(
+        options.factors,
+        options.policy,
+        options.features,
+        options.model,
+        load_catalogue(),
+        plan=plan,
+        from_lake=from_lake,
+    )
     if options.json:
-        rows = [
-            {"layer": name, "verdict": told, "rebuilt": told == "rebuilt", "now": now} for name, told, now in layers
-        ]
-        print(json.dumps(rows))
+        print(json.dumps([layer._asdict() for layer in layers]))
     else:
-        for name, told, now in layers:
-            print(f"{name:<11}{told:<15}{now}")
-    return 1 if any(told == "CHANGED" for _, told, _ in layers) else 0
+        for layer in layers:
+            print(f"{layer.name:<16}{layer.verdict:<16}{layer.now}".rstrip())
+            print("".join(f"    {line}\n" for line in layer.named), end="")
+    return 1 if any(layer.verdict is Verdict.CHANGED for layer in layers) else 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -19,12 +19,9 @@ from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
 from pricing.portfolio import read_book
 from pricing.reasons import Effects
-from pricing.receipt import CODE_VERSION, receipts, row_hashes
+from pricing.receipt import CODE_VERSION, receipts, row_hashes, window_contents
 from pricing.score import model_features, to_factor
 from pricing.typed import read_table
-
-# Layers that are made of the driver's features: they cannot come out again once those were erased.
-FROM_FEATURES = ("features", "relativity", "factor", "receipt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +36,8 @@ class Rebuilt:
         Made again.
     adjustments : dict of str to float
         Named multipliers between B x relativity and the factor; their product with B, base and effects is the factor.
+    contents : int
+        Sum of the contents of all trips in the window, as the features have them now.
     features_sha256, receipt : str
         Made again.
     table_receipt : str
@@ -54,22 +53,10 @@ class Rebuilt:
     factor: float
     adjustments: dict[str, float]
     model_id: str
+    contents: int
     features_sha256: str
     receipt: str
     table_receipt: str
-
-    def layers(self) -> list[tuple[str, bool, str]]:
-        """Name of each layer, whether it came out as it was, and what it is now."""
-        written = self.receipt_row
-        return [
-            ("table", self.table_receipt == self.published["receipt"] == written["receipt"], self.table_receipt),
-            ("features", self.features_sha256 == written["features_sha256"], self.features_sha256[:16]),
-            ("model", self.model_id == self.book["constants"]["model_id"], self.model_id),
-            ("code", self.book["constants"]["code_version"] == CODE_VERSION, CODE_VERSION),
-            ("relativity", self.relativity == self.published["indicated_relativity"], f"{self.relativity:.6f}"),
-            ("factor", self.factor == self.published["factor"], f"{self.factor:.6f}"),
-            ("receipt", self.receipt == self.published["receipt"], self.receipt),
-        ]
 
 
 def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue, model: RiskModel) -> Rebuilt:
@@ -116,6 +103,8 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
     again = table.with_columns(
         factor=pl.lit(factor), indicated_relativity=pl.lit(relativity), own_claims=pl.lit(round(float(theta[0]), MICRO))
     )
+    contents = int(window_contents(periods, asked, model.plan.window.feature_months)[0])
+    remade = made_of.with_columns(contents=pl.lit(contents), features_sha256=pl.lit(features_sha256))
     constants = book["constants"] | {"code_version": CODE_VERSION, "model_id": model.model_id}
     return Rebuilt(
         published=published,
@@ -127,8 +116,9 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         factor=factor,
         adjustments=adjustments,
         model_id=model.model_id,
+        contents=contents,
         features_sha256=features_sha256,
-        receipt=receipts(constants, again, made_of.with_columns(features_sha256=pl.lit(features_sha256)))[0],
+        receipt=receipts(constants, again, remade)[0],
         table_receipt=receipts(book["constants"], table, made_of)[0],
     )
 

@@ -31,7 +31,7 @@ from pricing.errors import ModelError
 from pricing.factor import Book, Steps, balanced_base, combined, factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
-from pricing.receipt import CODE_VERSION, receipts, row_hashes
+from pricing.receipt import CODE_VERSION, receipts, row_hashes, window_contents
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +157,7 @@ def rate(
         *reasons.top_reasons(told, inputs, catalogue, language),
         pl.lit(model.plan.plan_version).alias("plan_version"),
         pl.lit(model.model_id).alias("model_id"),
+        window_contents(periods, book, model.plan.window.feature_months),
         pl.Series("features_sha256", row_hashes(model_features(rows, inputs))),
         rows["previous"].alias("previous_factor"),
         weight.alias("weight"),

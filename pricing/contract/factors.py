@@ -60,6 +60,7 @@ RECEIPTS: Final = pl.Schema(
     {
         "policy_id": pl.String,
         "driver_id": pl.String,
+        "contents": pl.Int64,  # sum of the contents of all trips in the window: see DRIVER_PERIODS
         "features_sha256": pl.String,
         "previous_factor": pl.Float64,
         "past_claims": pl.Int64,  # of the driver before the rating date; 0 where own claims do not count
