@@ -39,6 +39,7 @@ def sum_trips(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         Schema DRIVER_PERIODS.
     """
     rows = trip_worths(trips.filter(pl.col("driver_id").is_not_null()), events)
+    rows = rows.select("trip_key", *(name for name in DRIVER_PERIODS if name != "event_counts"))
     rows = rows.sort(*_ORDER, "trip_key", nulls_last=True)
     group = _groups(rows)
     sums = _sums(rows.with_columns(group=group))
