@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --group build $(UPGRADE) pyproject.toml
 
-.PHONY: help demo test check bench diff golden lock campaign proto clean
+.PHONY: help demo test check bench diff golden lock campaign proto spark clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +36,9 @@ golden: $(READY) ## write the golden files again, on purpose; review the differe
 campaign: $(READY) ## run the long tests, many minutes
 	HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
 
+spark: .venv-spark/.ready ## test the Spark engine on a cluster of this machine; needs Java 17 and 1 GB of disk
+	.venv-spark/bin/python -m pytest tests/features/test_spark.py $(ARGS)
+
 proto: $(READY) ## generate the wire code from the .proto files
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. $$(find device replay_data -name '*.proto')
 
@@ -46,7 +49,7 @@ lock: $(READY) ## resolve the locks from pyproject.toml (UPGRADE=--upgrade for n
 	$(COMPILE) --extra spark -c lock/dev.txt -o lock/spark.txt
 
 clean: ## remove the environment, caches and outputs
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ubi.egg-info bench-results demo-out
+	rm -rf .venv .venv-spark .mypy_cache .pytest_cache .ruff_cache .hypothesis build ubi.egg-info bench-results demo-out
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): lock/dev.txt pyproject.toml
@@ -55,4 +58,11 @@ $(READY): lock/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(PIP) --require-hashes -r lock/dev.txt
 	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# An environment of its own: pyspark takes 450 MB. Its lock agrees with that of the tests.
+.venv-spark/.ready: lock/dev.txt lock/spark.txt pyproject.toml
+	$(PYTHON) -m venv .venv-spark
+	.venv-spark/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r lock/dev.txt -r lock/spark.txt
+	.venv-spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

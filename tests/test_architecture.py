@@ -31,6 +31,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("ingest/monitor.py",),
     "pty": ("replay_data/pseudo_terminal.py",),
     "pynmeagps": ("device/sources/nmea.py",),
+    "pyspark": ("features/spark.py",),
     "serial": ("device/sources/serial_port.py", "device/sources/protocol_watched.py"),
     "sqlite3": ("device/outbox_damage.py", "device/outbox_file.py"),  # the first reads what the second cannot open
     # python-OBD lives in a process that can be killed; the borders of the time zones in one that ends at once.
