@@ -56,15 +56,24 @@ def _from_lake(lake: Path, features: Path, policies: Path | None) -> Any:
     return from_lake(lake, features, policies)
 
 
+def _with_trip(recording: Path, case: Any, own: Any, monthly: bool, language: str) -> str:
+    """Tell what a recorded trip would do to a driver's factor."""
+    import what_if
+
+    return what_if.tell(what_if.with_drive(case, own, what_if.drive(recording), monthly=monthly), case, language)
+
+
 COMMANDS = {
     "demo": Command("demo", "insurer", "the whole pipeline on recorded trips, with an embedded broker"),
     "device": Command("device.cli", "device", "the agent in the car: run, check, calibrate, record"),
     "replay": Command("replay_data.cli", "device", "play recorded trips through the device path to a broker"),
     "ingest": Command("ingest.cli", "insurer", "MQTT messages to the lake; seal it, tell gaps and rejects"),
     "features": Command("features.cli", "insurer", "the lake to trips, events and driver periods", tools=(_seal,)),
-    "pricing": Command("pricing.cli", "insurer", "train a model, score a book, explain, verify", tools=(_from_lake,)),
+    "pricing": Command(
+        "pricing.cli", "insurer", "train a model, score a book, explain, verify", tools=(_from_lake, _with_trip)
+    ),
 }
-OWN_PACKAGES = ("demo", "device", "driven", "features", "ingest", "pricing", "replay_data", "ubi")
+OWN_PACKAGES = ("demo", "device", "driven", "features", "ingest", "pricing", "replay_data", "ubi", "what_if")
 
 
 def main(argv: list[str] | None = None) -> int:

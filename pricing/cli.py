@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.contract.errors import UsageError
+from pricing.explain import cli as explain_command
+from pricing.explain.cli import WithTrip
 from pricing.report import cli as report_command
 
 if TYPE_CHECKING:
@@ -26,16 +28,18 @@ _LANGUAGES = ("en", "zh")
 _MONTHS_TOLD = 36  # of earned exposure, in the model's manifest
 
 
-def main(argv: list[str], from_lake: Callable[..., FromLake] | None = None) -> int:
+def main(argv: list[str], from_lake: Callable[..., FromLake] | None = None, with_trip: WithTrip | None = None) -> int:
     """Run one `ubi pricing` command line and return its exit status.
 
     Parameters
     ----------
     from_lake : callable
         Lake, features and policies to what `verify` asks the lake for.
+    with_trip : callable
+        What `explain --with-trip` does with a recording.
     """
     options = _parser().parse_args(argv)
-    options.from_lake = from_lake
+    options.from_lake, options.drive = from_lake, with_trip
     status: int = options.run(options)
     return status
 
@@ -87,8 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_language(score)
     _add_json(score)
 
-    explain = command("explain", _explain, "one factor as the product of all its parts")
-    explain.add_argument("policy", metavar="POLICY_ID")
+    explain = command(
+        "explain",
+        lambda options: explain_command.run(options, _periods(options.features)),
+        "one factor as the product of all its parts, the driving behind it, and what would change it",
+    )
+    explain_command.add_arguments(explain)
     verify = command("verify", _verify, "rebuild one factor and say, layer by layer, what came out as it was")
     verify.add_argument("policy", metavar="RECEIPT|POLICY_ID")
     for rebuilding in (explain, verify):
@@ -191,14 +199,6 @@ def _score(options: argparse.Namespace) -> int:
     factors = read_table(options.out / "factors.parquet")
     print(json.dumps(book) if options.json else table(factors, book))
     log.info("factors written to %s", options.out / "factors.parquet")
-    return 0
-
-
-def _explain(options: argparse.Namespace) -> int:
-    from features.contract.catalogue import load_catalogue
-    from pricing.explain import product
-
-    print(product(_rebuild(options), load_catalogue(), options.lang))
     return 0
 
 

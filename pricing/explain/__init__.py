@@ -1,5 +1,1 @@
 """One factor told to a person: what it is made of, the driving behind it, what would change it."""
-
-from pricing.explain.tell import product
-
-__all__ = ["product"]

@@ -14,7 +14,7 @@ from device.contract.trip import LEVELS
 from features.contract.catalogue import load_catalogue
 from pricing.contract.factors import FACTORS
 from pricing.errors import ModelError
-from pricing.explain import product
+from pricing.explain.tell import product
 from pricing.exposure import DAYS_PER_YEAR
 from pricing.model import load_model
 from pricing.plan import load_plan

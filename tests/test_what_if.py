@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import ubi
+import what_if
+from features.contract.catalogue import load_catalogue
+from features.contract.tables import EVENTS, TRIPS
+from pricing.explain.rerate import Case
+from pricing.model import load_model
+from pricing.plan import load_plan
+from pricing.rebuild import rebuild
+from pricing.score import score_book
+from pricing.train import train
+from tests.pricing.book import RATING_DATE, SmallBook
+
+TRIP = min((Path(__file__).parent.parent / "replay_data" / "trips").glob("*.ubirec"))
+POLICY = "p00007"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A rated book on disk: --factors, --features and --model."""
+    folder, book, catalogue = tmp_path_factory.mktemp("book"), SmallBook(3_000), load_catalogue()
+    policies = book.policies.sort("policy_id")
+    model = train(policies, book.claims, book.periods, catalogue, load_plan(), (RATING_DATE,))
+    model.save(folder / "model")
+    score_book(policies, book.periods, catalogue, model, RATING_DATE).save(folder / "factors")
+    (folder / "features").mkdir()
+    book.periods.write_parquet(folder / "features" / "driver_periods.parquet")
+    TRIPS.to_frame().write_parquet(folder / "features" / "trips.parquet")
+    EVENTS.to_frame().write_parquet(folder / "features" / "events.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drive():
+    return what_if.drive(TRIP)
+
+
+@pytest.fixture(scope="module")
+def case(folders):
+    model, catalogue = load_model(folders / "model"), load_catalogue()
+    periods = pl.read_parquet(folders / "features" / "driver_periods.parquet")
+    return Case.of(rebuild(folders / "factors", POLICY, periods, catalogue, model), catalogue, model)
+
+
+@pytest.fixture(scope="module")
+def own(case, folders):
+    return case.own(pl.read_parquet(folders / "features" / "driver_periods.parquet"))
+
+
+def arguments(folders, *more):
+    named = [word for name in ("factors", "features", "model") for word in (f"--{name}", str(folders / name))]
+    return ["pricing", "explain", POLICY, *named, *more]
+
+
+def test_the_trip_adds_its_kilometres_and_nothing_of_its_car(case, own, drive):
+    change = what_if.with_drive(case, own, drive)
+    assert change.before.factor == case.published["factor"]
+    added = float(change.after.inputs.exposure_km[0] - change.before.inputs.exposure_km[0])
+    assert added == pytest.approx(drive.km)
+    assert drive.km > 1
+    moved = what_if._moved(drive.trips, case.months[-1], case)
+    assert moved.select("vin_hash", "odometer_start_m").null_count().row(0) == (moved.height,) * 2
+
+
+def test_it_counts_in_the_month_it_is_moved_to_on_the_same_weekday(case, drive):
+    for month in case.months:
+        day = pl.from_epoch(what_if._moved(drive.trips, month, case)["start_ms"], time_unit="ms").dt
+        assert day.date().dt.month_start().to_list() == [month] * drive.trips.height
+        before = pl.from_epoch(drive.trips["start_ms"], time_unit="ms").dt.weekday()
+        assert day.weekday().to_list() == before.to_list()
+
+
+def test_once_a_month_is_twelve_times_and_moves_more(case, own, drive):
+    once, monthly = (what_if.with_drive(case, own, drive, monthly=many) for many in (False, True))
+    assert (once.times, monthly.times) == (1, 12)
+    km = [float(change.after.inputs.exposure_km[0] - once.before.inputs.exposure_km[0]) for change in (once, monthly)]
+    assert km[1] == pytest.approx(12 * km[0])
+
+
+def test_the_command_prints_the_change(folders, capsys):
+    assert ubi.main(arguments(folders, "--with-trip", str(TRIP), "--monthly")) == 0
+    out = capsys.readouterr().out
+    assert "factor with, B held fixed" in out
+    assert "driven once in each of 12 months" in out
+    assert ubi.main(arguments(folders, "--with-trip", str(TRIP), "--lang", "zh")) == 0
+    assert "once, in the last month of the window" in capsys.readouterr().out
+
+
+def test_explain_tells_reasons_history_and_changes(folders, capsys):
+    assert ubi.main(arguments(folders)) == 0
+    out = capsys.readouterr().out
+    assert "2024-03" in out
+    assert "0 trips stored in the window" in out
+    assert "What would change it" in out
+    assert ubi.main(arguments(folders, "--json")) == 0
+    told = json.loads(capsys.readouterr().out)
+    product = told["base"]
+    for value in (*told["effects"].values(), *told["adjustments"].values()):
+        product *= value
+    base = json.loads((folders / "factors" / "book.json").read_text())["constants"]["base_factor"]
+    assert product * base == pytest.approx(told["published"]["factor"], abs=5e-7)
+
+
+def test_a_driver_is_found_by_name_too(folders, capsys):
+    words = arguments(folders)
+    assert ubi.main([word if word != POLICY else "d00007" for word in words]) == 0
+    assert f"policy {POLICY}, driver d00007" in capsys.readouterr().out
+
+
+def test_what_cannot_be_driven_is_told(folders, capsys, tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("no recording")
+    for more, status in ((["--with-trip", str(text)], 1), (["--monthly"], 2)):
+        assert ubi.main(arguments(folders, *more)) == status
+        errors = capsys.readouterr().err.splitlines()
+        assert len([line for line in errors if line.startswith("ubi: error")]) == 1
+
+
+def test_price_with_trip_is_the_same_question_in_one_call(folders, case, own, drive):
+    change = what_if.price_with_trip(
+        TRIP, POLICY, folders / "factors", folders / "features", folders / "model", monthly=True
+    )
+    assert change.after.factor == what_if.with_drive(case, own, drive, monthly=True).after.factor
+    assert list(change.by_feature) == list(what_if.with_drive(case, own, drive, monthly=True).by_feature)
