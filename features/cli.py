@@ -140,6 +140,24 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def _places(options: argparse.Namespace) -> int:
+    from features.places import places
+    from features.policies import read_policies
+    from ingest.contract.lake import Lake
+
+    policies = read_policies(options.policies) if options.policies else None
+    table = places(Lake.existing(options.lake), policies)
+    if options.json:
+        print(json.dumps(table.to_dicts()))
+    else:
+        shown = [
+            [None if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
+            for row in table.rows()
+        ]
+        _print_table(table.columns, shown)
+    return 0
+
+
 def _list(options: argparse.Namespace) -> int:
     from features.catalogue_page import markdown, screen
     from features.contract.catalogue import as_table, load_catalogue
@@ -214,6 +232,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     sql.add_argument("--months", type=int, default=12, metavar="N", help="months before and after it (default: 12)")
     sql.add_argument("--write", type=Path, metavar="FILE.sql", help="write the CREATE VIEW statements")
+
+    where = command("places", _places, "how many places drivers have, as far as consent goes; never read by pricing")
+    _add_lake(where)
+    where.add_argument("--policies", type=Path, metavar="FILE", help="as for build")
 
     catalogue = command("list", _list, "the feature catalogue")
     catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")
