@@ -19,7 +19,7 @@ import polars as pl
 
 from features.policies import assign
 from ingest.contract import tables
-from ingest.contract.lake import Lake, read_files
+from ingest.contract.lake import Lake, collect, scan_files
 
 MIN_TRIPS: Final = 20
 _KEY: Final = ("policy_id", "driver_id")
@@ -43,13 +43,9 @@ PLACES: Final = pl.Schema(
 
 def places(lake: Lake, policies: pl.DataFrame | None = None) -> pl.DataFrame:
     """Make the table of places of all sealed trips: schema PLACES; see `places_of`."""
-    sealed = [
-        lake.sealed / file.path for group in lake.manifest().groups for file in group.files if file.table == "trips"
-    ]
-    trips = pl.concat(
-        [pl.DataFrame(schema={name: tables.TRIPS[name] for name in _COLUMNS})]
-        + [read_files([path], tables.TRIPS).select(_COLUMNS) for path in sealed]
-    )
+    groups = lake.manifest().groups
+    sealed = [lake.sealed / file.path for group in groups for file in group.files if file.table == "trips"]
+    trips = collect(scan_files(sealed, tables.TRIPS).select(_COLUMNS), sealed, tables.TRIPS)
     return places_of(assign(trips, policies))
 
 
