@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from device.contract.errors import ContractError
-from device.contract.rules import load_rules
+from device.contract.rules import Rules, load_rules
 from device.contract.trip import HISTOGRAM_FIELDS, LEVELS, SCALAR_FIELDS
 from features.contract.histograms import Bins, as_lists, tally
 from features.events import EXCURSION_KEYS, events, excursions
@@ -55,7 +55,7 @@ class Derived(NamedTuple):
     events: pl.DataFrame
 
 
-def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame) -> Derived:
+def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame, rules: Rules | None = None) -> Derived:
     """Derive summaries and events from motion.
 
     Parameters
@@ -64,6 +64,8 @@ def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame) -> Derived:
         Columns of `tables.MOTION` (at least READS): the rows of a trip together, in time order.
     heads : pl.DataFrame
         Columns of HEADS, one row a trip, in any order; trips without motion are ignored.
+    rules : Rules, optional
+        Rules to use instead of those of each trip's rules_version.
 
     Raises
     ------
@@ -71,13 +73,15 @@ def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame) -> Derived:
         If a trip's rows are not together, or a trip of the motion has no head.
     """
     heads = heads.select(HEADS.names()).sort("trip_key")
+    if rules is not None:
+        heads = heads.with_columns(pl.lit(rules.version, HEADS["rules_version"]).alias("rules_version"))
     works: dict[int, _Work] = {}
-    keys = [np.empty(0, np.uint64)]
+    keys: list[Integers] = [np.empty(0, np.uint64)]
     for trip_key, rows, motion_ in slices(motion.lazy()):
         keys.append(trip_key)
         place = _places(trip_key, heads)
         for version, mine in _by_version(heads["rules_version"].gather(place)):
-            work = works.setdefault(version, _Work(heads, version))
+            work = works.setdefault(version, _Work(heads, rules or load_rules(version)))
             samples = motion_ if mine.all() else motion_.filter(np.repeat(mine, rows))
             work.take(samples, rows[mine], place[mine])
     every = np.concatenate(keys)
@@ -109,9 +113,9 @@ def _places(trip_key: Integers, heads: pl.DataFrame) -> Integers:
 class _Work:
     """Trips of one rules version: what their slices came to."""
 
-    def __init__(self, heads: pl.DataFrame, rules_version: int) -> None:
+    def __init__(self, heads: pl.DataFrame, rules: Rules) -> None:
         self._heads = heads
-        self._rules = load_rules(rules_version)
+        self._rules = rules
         self._searches = searches(self._rules)
         local = heads["start_ms"] + heads["utc_offset_min"].cast(pl.Int64) * 60_000
         self._placed, self._local_ms = local.is_not_null().to_numpy(), local.fill_null(0).to_numpy()

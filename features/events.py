@@ -1,6 +1,6 @@
 """Events and excursions from runs of samples: the second half of the definition of `device/contract/rules`.
 
-    runs of a rule -> merged -> long and fast enough -> events
+runs of a rule -> merged -> long and fast enough -> events
 """
 
 from __future__ import annotations
@@ -41,11 +41,7 @@ def events(runs: dict[Rule, Table], rules: Rules, period_ms: Integers) -> Table:
         trip and the columns of `ingest.contract.tables.EVENTS` from kind to delta_v_dkmh; NULL where not known.
     """
     return _together(
-        [
-            _events(_merged(runs[rule], rule.merge_gap_ms), rule, period_ms)
-            for rule in rules.rules
-            if rule in runs
-        ]
+        [_events(_merged(runs[rule], rule.merge_gap_ms), rule, period_ms) for rule in rules.rules if rule in runs]
     )
 
 
@@ -79,10 +75,10 @@ def _events(runs: Table, rule: Rule, period_ms: Integers) -> Table:
         counts &= speed >= rule.min_speed_dkmh  # NULL is below all
     peak = runs["peak_and_time"] // TIME
     known = (speed != NULL) & (runs["end_speed_dkmh"] != NULL)
-    table = {
+    table: Table = {
         "trip": runs["trip"],
         "kind": np.full(peak.size, rule.number),
-        "level": sum((peak >= level for level in rule.levels), np.zeros(peak.size, np.int64)),
+        "level": np.searchsorted(rule.levels, peak, side="right"),
         "onset_ms": runs["onset_ms"],
         "peak_ms": TIME - 1 - (runs["peak_and_time"] - peak * TIME),
         "end_ms": runs["end_ms"],

@@ -88,7 +88,13 @@ def find(motion: Slice, wanted: Sequence[Search], default_limit_dkmh: int) -> Fo
 def joined(parts: Sequence[tuple[int, Found]]) -> dict[Rule, Table]:
     """Runs by rule of several slices, each given with the number of its first trip."""
     whole = {
-        rule: _concatenated([found.runs[rule] | {"trip": found.runs[rule]["trip"] + trip} for trip, found in parts if rule in found.runs])
+        rule: _concatenated(
+            [
+                found.runs[rule] | {"trip": found.runs[rule]["trip"] + trip}
+                for trip, found in parts
+                if rule in found.runs
+            ]
+        )
         for rule in {rule for _, found in parts for rule in found.runs}
     }
     inner = {

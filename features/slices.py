@@ -131,4 +131,3 @@ class Slice:
     def count(self, rows: Integers) -> Integers:
         """How many of some rows, which rise, each trip has."""
         return np.searchsorted(rows, self.ends) - np.searchsorted(rows, self.starts)
-

@@ -136,7 +136,8 @@ def _distances(
 
 def _sums(travelled_mm: Integers, first: Integers) -> Integers:
     """Distance of runs of rows, from the distance up to and with each row."""
-    return np.diff(travelled_mm[np.append(first[1:], travelled_mm.size) - 1], prepend=np.uint32(0)).astype(np.int64)
+    up_to = travelled_mm[np.append(first[1:], travelled_mm.size) - 1]
+    return np.asarray(np.diff(up_to, prepend=np.uint32(0)).astype(np.int64))
 
 
 def _changes(motion: Slice, value: Integers) -> Integers:

@@ -56,7 +56,7 @@ def tally(rows: Integers, key: Integers, value: Integers | int, keys: int) -> Bi
         np.add.at(cells, at, value if isinstance(value, int) else value[low:high])
         filled = np.flatnonzero(cells != 0)
         found.append((filled + first * keys, cells[filled]))
-    return _split(*(np.concatenate(parts) for parts in zip(*found, strict=True)), keys)
+    return _split(np.concatenate([cell for cell, _ in found]), np.concatenate([value for _, value in found]), keys)
 
 
 def _tally_by_sort(rows: Integers, key: Integers, value: Integers | int, keys: int) -> Bins:

@@ -1,0 +1,109 @@
+"""Bounds from excursion tables: what other rules would find in the motion lies within, whatever the rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.contract.rules import KIND_NUMBERS, Rules, load_rules
+from features.bounds import bounds
+from features.derive import derive
+from tests.features.lakes import drive, sealed, utc_ms
+from tests.features.trips import Trip, heads_of, motion_of
+
+START_MS = utc_ms(2025, 1, 6)
+TABLED = ("harsh_braking", "harsh_acceleration", "harsh_turn_left", "harsh_turn_right")
+
+
+def other_rules(entry: int, exit_: int, gap_ms: int, duration_ms: int, speed_dkmh: int) -> Rules:
+    changed = {
+        "entry": entry,
+        "exit": min(exit_, entry),
+        "levels": (entry,),
+        "merge_gap_ms": gap_ms,
+        "min_duration_ms": duration_ms,
+        "min_speed_dkmh": speed_dkmh,
+    }
+    old = load_rules()
+    rules = tuple(replace(rule, **changed) if rule.kind in TABLED else rule for rule in old.rules)
+    return replace(old, version=1_000, rules=rules)
+
+
+def counted(trips: list[Trip], rules: Rules) -> dict[tuple[int, int], int]:
+    events = derive(motion_of(trips), heads_of(trips), rules).events
+    return {(key, kind): n for key, kind, n in events.group_by("trip_key", "kind").len().rows()}
+
+
+def thinned(trip: Trip, period_ms: int) -> Trip:
+    """The same values on another grid."""
+    samples = [sample._replace(t_ms=i * period_ms) for i, sample in enumerate(trip.samples)]
+    return Trip(trip.key, trip.start_ms, trip.utc_offset_min, samples, period_ms, trip.rules_version)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(150, 700),
+    st.integers(100, 500),
+    st.sampled_from([0, 500, 1_000, 2_000, 5_000]),
+    st.sampled_from([0, 500, 1_000, 3_000]),
+    st.sampled_from([0, 0, 100, 300]),
+    st.sampled_from([500, 100]),
+)
+def test_what_the_motion_says_lies_within(seed, entry, exit_, gap_ms, duration_ms, speed_dkmh, period_ms):
+    drives = [drive(seed + i, "car", START_MS + i * 3_600_000, minutes=2) for i in range(2)]
+    trips = sorted((replace(trip, rules_version=2) for trip, _, _ in drives), key=lambda trip: trip.key)
+    if period_ms != 500:  # a tenth of a second: speed of the drive changes five times as fast as it could
+        trips, speed_dkmh = [thinned(trip, period_ms) for trip in trips], 0
+    rules = other_rules(entry, exit_, gap_ms, duration_ms, speed_dkmh)
+    heads = heads_of(trips)
+    before = derive(motion_of(trips), heads)
+    true = counted(trips, rules)
+    found = bounds(heads.join(before.summaries, on="trip_key"), before.events, rules)
+    assert found.height == len(trips) * len(rules.rules)
+    for row in found.iter_rows(named=True):
+        n = true.get((row["trip_key"], row["kind"]), 0)
+        assert row["low"] <= n <= row["high"], (row, n)
+
+
+def test_stricter_rules_keep_the_old_events_that_reach_them():
+    trips = sorted((drive(seed, "car", START_MS)[0] for seed in range(30)), key=lambda trip: trip.key)
+    trips = [replace(trip, rules_version=2) for trip in trips]
+    rules, heads = other_rules(350, 200, 1_000, 500, 0), heads_of(trips)
+    before = derive(motion_of(trips), heads)
+    found = bounds(heads.join(before.summaries, on="trip_key"), before.events, rules)
+    braking = found.filter(pl.col("kind") == KIND_NUMBERS["harsh_braking"])
+    true = sum(n for (_, kind), n in counted(trips, rules).items() if kind == KIND_NUMBERS["harsh_braking"])
+    assert true > 50
+    assert 0.7 * true <= braking["low"].sum() <= true <= braking["high"].sum()
+
+
+def test_the_same_rules_are_counted_exactly():
+    tables = sealed([drive(seed, "car", START_MS + seed * 3_600_000) for seed in range(5)])
+    trips = tables["trips"].with_columns(rules_version=pl.lit(2, pl.Int32))
+    found = bounds(trips, tables["events"], load_rules(2))
+    assert found["low"].equals(found["high"].rename("low"))
+
+
+def test_a_threshold_below_the_excursions_has_no_upper_bound():
+    tables = sealed([drive(1, "car", START_MS)])
+    found = bounds(tables["trips"], tables["events"], other_rules(140, 100, 1_000, 0, 0))
+    changed = found.filter(pl.col("kind") == KIND_NUMBERS["harsh_braking"])
+    assert changed["high"].to_list() == [None]
+    assert changed["low"][0] >= 0
+
+
+@pytest.mark.parametrize("kind", ["impact", "speeding", "idling"])
+def test_what_excursions_say_nothing_about_is_not_known(kind):
+    tables = sealed([drive(1, "car", START_MS)])
+    old = load_rules()
+    rules = replace(
+        old, rules=tuple(replace(rule, min_duration_ms=7) if rule.kind == kind else rule for rule in old.rules)
+    )
+    row = (
+        bounds(tables["trips"], tables["events"], rules).filter(pl.col("kind") == KIND_NUMBERS[kind]).row(0, named=True)
+    )
+    assert (row["low"], row["high"]) == (0, None)
