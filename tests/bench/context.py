@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from tests.bench.drives import SHARED
 from tests.bench.measure import ROOT
 from tests.bench.row import Row
 
+PROFILES: Final = ("calm", "everyday", "brisk", "reckless")
 FOLDERS: Final = ("kit-obd2", "polidriving", "drive-plotr-nds", "ndsbr", "twizy-ev", "ikhyd", "bmw-can-phone")
 # The same drives once more, in another format or by another instrument.
 AGAIN: Final = {"alonso_20231229_151643_raw.csv", "trip2_with_obd.txt", "dataset1_phone.csv"}
@@ -53,9 +55,14 @@ class Counts(NamedTuple):
 
 
 def run() -> list[Row]:
-    """Rates by kind of trip, as they are and against what is usual there."""
+    """Rates by kind of trip and by source, as they are and against what is usual there."""
     every = recorded()
     rows: list[Row] = []
+    for source in sorted({drive.source for drive in every}):
+        others = weights(counts([drive for drive in every if drive.source != source]))
+        rows.append(_braking(source, [drive for drive in every if drive.source == source], others))
+    usual = weights(counts(every))
+    rows += [_braking(f"own trips, simulated, {profile}", simulated(profile), usual) for profile in PROFILES]
     for place, name in enumerate(CONTEXTS):
         plain, fair = _rates(every, place)
         rows += [
@@ -68,6 +75,15 @@ def run() -> list[Row]:
         ]
         rows.append(Row(f"{name}, city over motorway", fair[0] / fair[2], "1", anchor=plain[0] / plain[2]))
     return rows
+
+
+def _braking(name: str, drives: Sequence[Drive], of_others: npt.NDArray[np.int64]) -> Row:
+    """Moderate brakings per 100 km in context, beside those as driven."""
+    counted = counts(drives)
+    events, km = counted.events[0].sum(), counted.km[0].sum()
+    context_km = float((counted.km[0] * of_others[0]).sum() / MILLI)
+    told = f"braking, {name}, {km:.0f} km, in context beside as driven"
+    return Row(told, float(100 * events / context_km), "per 100 km", anchor=float(100 * events / km))
 
 
 def _rates(drives: Sequence[Drive], place: int) -> tuple[Floats, Floats]:
@@ -90,9 +106,17 @@ def recorded() -> list[Drive]:
 
 def _recorded() -> Iterator[Drive]:
     files = [file for folder in FOLDERS for file in sorted((SHARED / folder).glob("*"))]
+    return _played([file for file in files if file.name not in AGAIN and recognise(file)])
+
+
+def simulated(profile: str) -> list[Drive]:
+    """Recorded trips of this project's simulated drivers of a profile."""
+    return list(_played(sorted((ROOT / "replay_data" / "trips").glob(f"sim-{profile}-*.ubirec"))))
+
+
+def _played(files: Sequence[Path]) -> Iterator[Drive]:
+    """Drives through the device's own pipeline."""
     for file in files:
-        if file.name in AGAIN or not recognise(file):
-            continue
         pipeline = Pipeline(lambda mono_ms: (START_MS + mono_ms, None))
         outputs = [output for reading in load(file)[1] for output in pipeline.push(reading)]
         for output in (*outputs, *pipeline.finish()):
