@@ -23,8 +23,38 @@ Made from `features/contract/catalogue.toml` by `ubi features list --markdown`; 
 Version {catalogue.version}: {len(catalogue.features)} features, {in_model} of them in the model.
 
 A feature describes a driver in a window of months. It is one division of two integers: sums over trips that do not
-depend on order, batching or machine. Null means not known. Rates enter the model shrunk by their count
-(empirical Bayes), all else as it is. The reason is what a driver is told; shares are told in per cent.
+depend on order, batching or machine. Null means not known. Rates enter the model shrunk by their count (empirical
+Bayes), all else as it is. The reason is what a driver is told; shares are told in per cent. `ubi features list`
+prints the catalogue, `--json` for machines. Whoever rates is warned of values outside the plausible range, with the
+worst driver; a value that breaks its definition stops the run.
+
+**Time.** Hours, nights, weekends and holidays are local, by the zone offset that each trip brings from the car. So
+summer time is right on both sides of a change; a trip that runs through one keeps the offset of its start. A trip
+counts as driven on a public holiday if it starts on one, by local date, in the region of its policy (column `region`
+of the policies, ISO 3166-1 or -2; the days come from the `holidays` library). Offset or region not known: null, never
+a working day and never UTC.
+
+**Place.** Location is the driver's choice, and a choice must not move a price: no feature reads it. `ubi features
+places` tells how many coarse cells drivers visit and how much of their driving is from or to the cell they are in
+most, from the trips whose start and end were sent, and from 20 such trips on.
+
+**Road.** The speed limit is known where the source tells it; `limit_known_time_share` says for how much of the time,
+and the speeding share is of that time alone. The road's class is not on the wire, since no device of ours knows it:
+city, rural and motorway are told by speed (`below_50_km_share`, `town_time_share` and the like).
+
+**In context.** A firm braking is ten times as usual per km in a city as on a motorway, whoever drives. Rates
+`..._in_context` divide by distance weighted by how usual such an event is at its speed and on its kind of trip (city,
+rural, motorway), so they compare drivers in the same traffic; these are priced, and the plain rates are told. The
+weights (`features/context.toml`) come from open recordings of other people's drives, made by `python -m
+tests.bench.context --write`. The weighted distance holds no event, so one more event always raises the rate. What it
+does to real trips: [performance](performance.md#rates-in-context).
+
+**Exposure.** The car's own counters (odometer, else distance since trouble codes were cleared) tell how far it drove
+while nobody looked. `recorded_km_share` is what was recorded of it, with its interval, `unplugged_km_share` what was
+driven between trips. Codes cleared, an odometer that falls, another car, box or stream are counted at least as often
+as they can be told. How true the statement is: [performance](performance.md#exposure-stated-and-true). None of it is
+priced: a lost kilometre is a number and a flag, not a charge. Trips with gaps, without summary, with a doubtful
+clock, a broken chain or a wrong signature have shares of their own.
 
 Order of worse driving, in which the factor must not fall:
 
