@@ -57,6 +57,8 @@ class Feature:
         Least and greatest value that a driver can have; others are told as doubtful.
     grade : str
         How the value depends on the sensors, in a sentence.
+    quality : bool
+        Tells how well the driving was seen, and whether by one box in one car: watched, never priced.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Feature:
     known: str | None = None
     plausible: tuple[float, float] = (-math.inf, math.inf)
     grade: str = ""
+    quality: bool = False
     quantile: Quantile | None = None
 
     @property
@@ -184,6 +187,7 @@ def _fault(feature: Feature) -> str | None:
             feature.touched_below and feature.model
         ),
         "plausible has to be two rising numbers": (not feature.plausible[0] < feature.plausible[1]),
+        "quality is watched, never priced: it cannot be in the model": feature.quality and feature.model,
         "grade has to be a row of [grades]": not feature.grade,
         f"there is no measure {', '.join(sorted(used - NAMES))}": not used <= NAMES,
         "needs numerator and denominator, or a quantile": (
