@@ -1,0 +1,1 @@
+"""Chaos replay: faults over recorded trips, and whether a price moves without a flag; see docs/replay.md."""
