@@ -23,8 +23,10 @@ NOT_BENCHMARKS = {
     "measure",
     "outbox_drive",
     "paho_client",
+    "peers",
     "publisher",
     "row",
+    "small_claims",
     "worker",
 }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 from replay_data.player import Recording, read_recording
+from tests.bench import measure
 from tests.bench.measure import ROOT
 
-SHARED = Path(os.environ.get("UBI_SHARED_DATA", ROOT.parent / "shared" / "data"))
+SHARED = measure.SHARED
 
 
 class Drives(NamedTuple):

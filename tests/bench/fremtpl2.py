@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pricing.evaluate import poisson_deviance
-from tests.bench.drives import SHARED
+from tests.bench.measure import SHARED
 
 Floats = npt.NDArray[np.float64]
 

@@ -17,6 +17,7 @@ from tests.bench.row import Row
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("UBI_SHARED_DATA", ROOT.parent / "shared" / "data"))
 KB_PER_MB = 1_024
 CHILD_WITHIN_S = 120.0
 
