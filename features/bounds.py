@@ -84,7 +84,7 @@ def bounds(trips: pl.DataFrame, events: pl.DataFrame, rules: Rules) -> pl.DataFr
 def _of_kind(trips: pl.DataFrame, events: pl.DataFrame, rule: Rule, rules: Rules, old: Rules) -> pl.DataFrame:
     before = next((other for other in old.rules if other.kind == rule.kind), None)
     excursion = next((swing for swing in old.excursions if swing.kind == rule.kind), None)
-    rows = trips.select("trip_key", kind=pl.lit(rule.number, pl.Int16), counted=_counted(rule.number))
+    rows = trips.select("trip_key", kind=pl.lit(rule.number, pl.Int16), counted=counted_events(rule.number))
     if rule == before and (rule.signal != "over_limit_dkmh" or rules.default_limit_dkmh == old.default_limit_dkmh):
         found = rows.with_columns(low="counted", high="counted")
     elif excursion is None or (excursion.signal, excursion.sign) != (rule.signal, rule.sign):
@@ -256,7 +256,7 @@ def _samples_over(trips: pl.DataFrame, rule: Rule) -> pl.Series:
     return of_bins["over"] + of_bins["speedless"]
 
 
-def _counted(kind: int) -> pl.Expr:
+def counted_events(kind: int) -> pl.Expr:
     """Events of a kind that the summary counts."""
     of_kind = pl.element().struct.field("key") // LEVELS == kind
     counts = pl.col("event_counts").list.eval(pl.element().struct.field("value").filter(of_kind)).list.sum()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device.contract.errors import UsageError
 
@@ -82,6 +82,10 @@ def _engine(options: argparse.Namespace) -> AbstractContextManager[Engine]:
 
 
 def _derive(options: argparse.Namespace) -> int:
+    if options.rules is not None:
+        return _change_rules(options)
+    if options.csv is not None or options.policies is not None:
+        raise UsageError("--csv and --policies belong to --rules")
     from features.rederive import AGREES, DIFFERS, NOT_COMPARED, rederive
     from ingest.contract.lake import Lake
 
@@ -99,6 +103,42 @@ def _derive(options: argparse.Namespace) -> int:
         print(f"device and batch: {counts[AGREES]} trips agree, {counts[DIFFERS]} differ", end="")
         print(f", {counts[NOT_COMPARED]} not compared (messages are missing)" if counts[NOT_COMPARED] else "")
     return 1 if any(row["verdict"] == DIFFERS for row in rows) else 0
+
+
+def _change_rules(options: argparse.Namespace) -> int:
+    from features.policies import read_policies
+    from features.rules_change import by_kind, change, read_rules
+    from ingest.contract.lake import Lake
+
+    rules = read_rules(options.rules)
+    policies = read_policies(options.policies) if options.policies else None
+    rows = change(Lake.existing(options.lake), rules, policies, progress=_shows_progress(options))
+    if options.csv is not None:
+        options.csv.write_text(rows.write_csv(), encoding="utf-8")
+        log.info("%d rows written to %s", rows.height, options.csv)
+    if options.json:
+        print(json.dumps(rows.to_dicts()))
+    else:
+        _print_change(by_kind(rows).to_dicts(), rows.to_dicts())
+    return 0
+
+
+def _print_change(kinds: list[dict[str, Any]], drivers: list[dict[str, Any]]) -> None:
+    def line(name: str, kind: str, row: dict[str, Any]) -> str:
+        low, high = row["after_at_least_per_100km"], row["after_at_most_per_100km"]
+        bounds = "" if low == high else f"  ({_rate(low).strip()} to {_rate(high).strip()})"
+        return f"{name:<24}{kind:<20}{_rate(row['before_per_100km'])}{_rate(row['after_about_per_100km'])}{bounds}"
+
+    print(f"{'events per 100 km':<44}{'before':>10}{'after':>10}  (at least to at most, where motion was not kept)")
+    for row in kinds:
+        print(line("all", row["kind"], row))
+    for row in drivers:
+        if row["before"] != row["after_at_least"] or row["before"] != row["after_at_most"]:
+            print(line(row["driver_id"], row["kind"], row))
+
+
+def _rate(value: float | None) -> str:
+    return f"{'?':>10}" if value is None else f"{value:>10.2f}"
 
 
 def _sql(options: argparse.Namespace) -> int:
@@ -209,9 +249,18 @@ def _parser() -> argparse.ArgumentParser:
     derive = command(
         "derive",
         _derive,
-        "derive sealed motion again and compare with what the devices said; exit 1 if a trip differs",
+        "derive sealed motion again and compare with what the devices said; exit 1 if a trip differs; "
+        "or tell what other rules would change",
     )
     _add_lake(derive)
+    derive.add_argument(
+        "--rules",
+        metavar="FILE|VERSION",
+        help="tell what these event rules would find instead, by driver and kind, counted where motion was kept and "
+        "bounded where it was not; the lake stays as it is",
+    )
+    derive.add_argument("--policies", type=Path, metavar="FILE", help="with --rules: who drove, as for build")
+    derive.add_argument("--csv", type=Path, metavar="FILE", help="with --rules: write the rows there, too")
 
     sql = command(
         "sql", _sql, "ask the lake, the tables, policies and claims in SQL, or write the views for any DuckDB"

@@ -24,3 +24,7 @@ class PoliciesError(UbiError):
         self.row = row
         where = "".join((f", row {row}" if row is not None else "", f", column {column}" if column else ""))
         super().__init__(f"{path}{where}: {message}")
+
+
+class RulesError(UbiError):
+    """Event rules that cannot be used; the message names the file."""
