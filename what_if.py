@@ -108,6 +108,8 @@ def tell(change: Change, case: Case, language: str = "en") -> str:
             f"{before.relativity:.6f} to {after.relativity:.6f}  relativity indicated by the driving"
             + (f"; the factor is held by {told}" if told else "")
         )
+    if before.rateable and not change.by_feature:
+        lines.append("no feature leaves its bin of the rating tables: this driving is already what the price says")
     if not after.rateable:
         lines.append("too little driving even so: the factor stays what it was")
     by_name = {feature.name: feature for feature in case.catalogue.features}

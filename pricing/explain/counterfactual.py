@@ -26,28 +26,35 @@ from features.contract.periods import NIGHT_FROM_HOUR, NIGHT_TO_HOUR
 from pricing.explain.rerate import Case, Rerated
 
 LEAST: Final = 0.01  # a smaller change of the factor is not told
-STEPS: Final = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1)  # events per 100 km that somebody could leave out
+EPSILON: Final = 1e-9
+STEPS: Final = (2.0, 5.0, 10.0)  # events per 100 km that somebody could leave out; the first that shows is told
+FIRM_STEPS: Final = (5.0, 10.0, 20.0)
+SMALL_STEPS: Final = (1.0, 0.5, 0.2, 0.1)  # of who has fewer than the first of STEPS
 MM_PER_100_KM: Final = 100_000_000
+FIRM_CMPS2: Final = 200  # as the features of moderate swings have it
+TURNS: Final = ("harsh_turn_left", "harsh_turn_right")
 Histogram = dict[int, int]
 Row = dict[str, Any]
 
 
 class Habit(NamedTuple):
-    """What could be done less: kinds of events, and how it is told, {step} being how many per 100 km."""
+    """What could be done less, and how it is told, {step} being how many per 100 km.
+
+    `firm` is what is no event yet: swings of FIRM_CMPS2 and more, below the first level of the rules.
+    """
 
     kinds: tuple[str, ...]
+    firm: bool
     en: str
     zh: str
 
 
 HABITS: Final = (
-    Habit(("harsh_braking",), "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
-    Habit(("harsh_acceleration",), "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
-    Habit(
-        ("harsh_turn_left", "harsh_turn_right"),
-        "{step} fewer harsh turns per 100 km",
-        "每100公里减少{step}次急转弯",
-    ),
+    Habit(("harsh_braking",), False, "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
+    Habit(("harsh_acceleration",), False, "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
+    Habit(TURNS, False, "{step} fewer harsh turns per 100 km", "每100公里减少{step}次急转弯"),
+    Habit(("harsh_braking",), True, "{step} fewer firm brakings per 100 km", "每100公里减少{step}次较重刹车"),
+    Habit(TURNS, True, "{step} fewer sharp turns per 100 km", "每100公里减少{step}次较急转弯"),
 )
 SPEEDING: Final = ("half the time over the limit", "超速时间减半")
 NIGHT: Final = ("half the driving between 22:00 and 05:00 by day instead", "22:00至05:00的行驶有一半改在白天")
@@ -92,54 +99,93 @@ def counterfactuals(case: Case, own: pl.DataFrame) -> list[Counterfactual]:
     before = case.rate(own)
     if not before.rateable:
         return []
-    km100 = int(own["distance_mm"].sum()) / MM_PER_100_KM
-    found = []
-    for text_en, text_zh, change in _changes(own, km100):
-        rows = change([dict(row) for row in own.iter_rows(named=True)])
-        after = case.rate(pl.DataFrame(rows, schema=own.schema))
-        gain = before.factor - after.factor
-        would = before.factor * (1 - after.relativity / before.relativity)
-        if round(before.factor, 2) - round(after.factor, 2) >= LEAST - 1e-9:
-            found.append((gain, Counterfactual(text_en, text_zh, before, after, "")))
-        elif would >= LEAST and (after.capped or after.limited):
-            held = "limit" if after.limited else "band"
-            found.append((-1.0 / would, Counterfactual(text_en, text_zh, before, after, held)))
-    return [told for _, told in sorted(found, key=lambda pair: -pair[0])]
+    found: list[tuple[float, Counterfactual]] = []
+    for ways in _changes(own):
+        told: Counterfactual | None = None
+        for text_en, text_zh, change in ways:
+            rows = change([dict(row) for row in own.iter_rows(named=True)])
+            after = case.rate(pl.DataFrame(rows, schema=own.schema))
+            held = _held(before, after)
+            if held is not None:
+                told = Counterfactual(text_en, text_zh, before, after, held)
+            if held == "":
+                break
+        if told is not None:
+            found.append((told.after.factor + bool(told.held), told))
+    return [told for _, told in sorted(found, key=lambda pair: pair[0])]
+
+
+def _held(before: Rerated, after: Rerated) -> str | None:
+    """Empty where the factor falls; band or limit where that holds it; None where there is nothing to tell."""
+    if round(before.factor, 2) - round(after.factor, 2) >= LEAST - EPSILON:
+        return ""
+    would = before.factor * (1 - after.relativity / before.relativity)
+    if would >= LEAST and (after.capped or after.limited):
+        return "limit" if after.limited else "band"
+    return None
 
 
 _Change = Callable[[list[Row]], list[Row]]
 
 
-def _changes(own: pl.DataFrame, km100: float) -> list[tuple[str, str, _Change]]:
-    """Texts and functions of all changes that this driving leaves room for."""
-    changes: list[tuple[str, str, _Change]] = []
+def _changes(own: pl.DataFrame) -> list[list[tuple[str, str, _Change]]]:
+    """Texts and functions of all changes that this driving leaves room for; of one habit the smallest step first."""
+    km100 = int(own["distance_mm"].sum()) / MM_PER_100_KM
+    changes: list[list[tuple[str, str, _Change]]] = []
     for habit in HABITS:
-        numbers = {KIND_NUMBERS[kind] for kind in habit.kinds}
-        count = sum(entry["value"] for row in own["event_counts"] for entry in row if entry["key"] // LEVELS in numbers)
-        step = next((step for step in STEPS if step * km100 <= count and step * km100 >= 1), None)
-        if step is not None:
-            less = partial(_fewer, kinds=habit.kinds, count=int(step * km100))
-            changes.append((habit.en.format(step=f"{step:g}"), habit.zh.format(step=f"{step:g}"), less))
+        column, chosen = _swings(habit) if habit.firm else _events(habit)
+        count = sum(entry["value"] for row in own[column] for entry in row if chosen(entry["key"]))
+        steps = [step for step in (FIRM_STEPS if habit.firm else STEPS) if step * km100 <= count]
+        small = [] if habit.firm else [step for step in SMALL_STEPS if step * km100 <= count][:1]
+        changes.append(
+            [
+                (
+                    habit.en.format(step=f"{step:g}"),
+                    habit.zh.format(step=f"{step:g}"),
+                    partial(_fewer, habit=habit, count=int(step * km100)),
+                )
+                for step in steps or small
+                if step * km100 >= 1
+            ]
+        )
     if int(own["speeding_ms"].sum()) + int(own["over_130_ms"].sum()) > 0:
-        changes.append((*SPEEDING, _half_speeding))
+        changes.append([(*SPEEDING, _half_speeding)])
     if any(_is_night(entry["key"]) for row in own["distance_by_hour_mm"] for entry in row):
-        changes.append((*NIGHT, _half_night))
+        changes.append([(*NIGHT, _half_night)])
     return changes
 
 
-def _fewer(rows: list[Row], kinds: tuple[str, ...], count: int) -> list[Row]:
-    """Leave out `count` events of some kinds, in proportion to months and levels."""
-    numbers = {KIND_NUMBERS[kind] for kind in kinds}
-    _take(rows, "event_counts", lambda key: key // LEVELS in numbers, count)
-    entries = {rule.number: rule.levels[0] // PEAK_STEP_CMPS2 for rule in load_rules().rules if rule.number in numbers}
-    taken = _take(rows, "excursions", lambda key: _peak_bin(key) >= entries.get(_kind(key), PEAK_BINS), count)
-    for row, gone in zip(rows, taken, strict=True):
-        swings = _read(row["excursions"])
+def _events(habit: Habit) -> tuple[str, Callable[[int], bool]]:
+    """Where a habit's events are counted, and in which bins."""
+    numbers = {KIND_NUMBERS[kind] for kind in habit.kinds}
+    return "event_counts", lambda key: key // LEVELS in numbers
+
+
+def _swings(habit: Habit) -> tuple[str, Callable[[int], bool]]:
+    """Where a habit's swings are counted, and in which bins: firm ones, or those as strong as an event."""
+    firm = FIRM_CMPS2 // PEAK_STEP_CMPS2
+    harsh = {rule.number: rule.levels[0] // PEAK_STEP_CMPS2 for rule in load_rules().rules if rule.kind in habit.kinds}
+
+    def chosen(key: int) -> bool:
+        entry = harsh.get(_kind(key), PEAK_BINS)
+        return firm <= _peak_bin(key) < entry < PEAK_BINS if habit.firm else _peak_bin(key) >= entry
+
+    return "excursions", chosen
+
+
+def _fewer(rows: list[Row], habit: Habit, count: int) -> list[Row]:
+    """Leave out `count` events or firm swings, in proportion to months and levels; swings stay, below the threshold."""
+    if not habit.firm:
+        _take(rows, *_events(habit), count)
+    column, chosen = _swings(habit)
+    for row, gone in zip(rows, _take(rows, column, chosen, count), strict=True):
+        swings = _read(row[column])
         for key, value in gone.items():
-            weaker = _peak_bin(key) - entries[_kind(key)] + 1
-            at = key - weaker * DURATION_CLASSES * ONSET_BANDS
+            at = key
+            while chosen(at):
+                at -= DURATION_CLASSES * ONSET_BANDS
             swings[at] = swings.get(at, 0) + value
-        row["excursions"] = _written(swings)
+        row[column] = _written(swings)
     return rows
 
 

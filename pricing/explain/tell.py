@@ -105,13 +105,22 @@ def trips(case: Case, folder: Path) -> str:
     return "\n".join(lines)
 
 
+ADVICE: Final = {
+    "en": (
+        "too little driving in the window: the factor stays what it was, whatever the driving",
+        "nothing in the table of changes would lower the factor by 0.01",
+        "B held fixed, same distance:",
+    ),
+    "zh": ("窗口内驾驶里程不足：系数保持不变", "表中没有能使系数降低0.01的改变", "总平衡系数B不变，里程不变："),
+}
+
+
 def advice(found: list[Counterfactual], case: Case, language: str = "en") -> str:
     """Tell what the driver could change, one line each."""
+    too_little, nothing, head = ADVICE[language]
     if not case.published["rateable"]:
-        return "too little driving in the window: the factor stays what it was, whatever the driving"
-    if not found:
-        return "nothing in the table of changes would lower the factor by 0.01"
-    return "\n".join(["B held fixed, same distance:", *(f"  {one.tell(language)}" for one in found)])
+        return too_little
+    return "\n".join([head, *(f"  {one.tell(language)}" for one in found)]) if found else nothing
 
 
 def _by_kind(entries: list[dict[str, int]]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import LEVELS, excursion_key
 from features.contract.catalogue import load_catalogue
-from pricing.explain.counterfactual import _fewer, _half_night, _half_speeding, counterfactuals
+from pricing.explain.counterfactual import HABITS, _fewer, _half_night, _half_speeding, counterfactuals
 from pricing.explain.rerate import Case
 from pricing.plan import load_plan
 from pricing.rebuild import rebuild
@@ -21,6 +21,7 @@ from tests.pricing.book import RATING_DATE, SmallBook, entries
 
 CATALOGUE = load_catalogue()
 BRAKING = KIND_NUMBERS["harsh_braking"]
+HARSH, FIRM = (next(h for h in HABITS if h.kinds == ("harsh_braking",) and h.firm is firm) for firm in (False, True))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ COUNTS = st.dictionaries(st.integers(0, 2), st.integers(0, 30), max_size=3)
 def test_events_go_in_whole_numbers_and_in_proportion(months, count):
     rows = [month({BRAKING * LEVELS + level: n for level, n in counts.items()}, {}) for counts in months]
     had = sum(n for counts in months for n in counts.values())
-    left = _fewer(rows, ("harsh_braking",), count)
+    left = _fewer(rows, HARSH, count)
     now = [sum(entry["value"] for entry in row["event_counts"]) for row in left]
     assert had - sum(now) == min(count, had)
     for counts, after in zip(months, now, strict=True):
@@ -126,10 +127,17 @@ def test_events_go_in_whole_numbers_and_in_proportion(months, count):
 def test_a_swing_left_out_becomes_one_below_the_threshold():
     hard, mild = excursion_key(BRAKING, 450, 800, 600), excursion_key(BRAKING, 210, 800, 600)
     other = excursion_key(KIND_NUMBERS["harsh_acceleration"], 450, 800, 600)
-    (row,) = _fewer([month({BRAKING * LEVELS + 2: 3}, {hard: 3, mild: 1, other: 5})], ("harsh_braking",), 2)
+    (row,) = _fewer([month({BRAKING * LEVELS + 2: 3}, {hard: 3, mild: 1, other: 5})], HARSH, 2)
     softer = excursion_key(BRAKING, 275, 800, 600)
     assert row["excursions"] == entries({hard: 1, mild: 1, softer: 2, other: 5})
     assert row["event_counts"] == entries({BRAKING * LEVELS + 2: 1})
+
+
+def test_firm_swings_go_without_an_event():
+    hard, firm = excursion_key(BRAKING, 450, 800, 600), excursion_key(BRAKING, 225, 800, 600)
+    (row,) = _fewer([month({BRAKING * LEVELS + 2: 3}, {hard: 3, firm: 4})], FIRM, 3)
+    assert row["excursions"] == entries({hard: 3, firm: 1, excursion_key(BRAKING, 175, 800, 600): 3})
+    assert row["event_counts"] == entries({BRAKING * LEVELS + 2: 3})
 
 
 def test_half_the_speeding_is_half_of_it():
