@@ -89,7 +89,9 @@ def _derive(options: argparse.Namespace) -> int:
     from features.rederive import AGREES, DIFFERS, NOT_COMPARED, rederive
     from ingest.contract.lake import Lake
 
-    rows = rederive(Lake.existing(options.lake), progress=_shows_progress(options)).to_dicts()
+    lake = Lake.existing(options.lake)
+    with _engine(options) as engine:
+        rows = rederive(lake, engine=engine, progress=_shows_progress(options)).to_dicts()
     if options.json:
         print(json.dumps(rows))
     else:
@@ -181,7 +183,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -
 
 
 def _places(options: argparse.Namespace) -> int:
-    from features.places import places
+    from features.places import places, told
     from features.policies import read_policies
     from ingest.contract.lake import Lake
 
@@ -190,11 +192,19 @@ def _places(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(table.to_dicts()))
     else:
-        shown = [
-            [None if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
-            for row in table.rows()
-        ]
-        _print_table(table.columns, shown)
+        _print_table(table.columns, [told(row) for row in table.rows()])
+    return 0
+
+
+def _exposure(options: argparse.Namespace) -> int:
+    from features.exposure import HEADINGS, exposure_of, next_month, read_periods, told
+
+    periods = read_periods(options.features)
+    table = exposure_of(periods, options.rating_date or next_month(periods), options.months)
+    if options.json:
+        print(json.dumps(table.to_dicts()))
+    else:
+        _print_table(HEADINGS, [told(row) for row in table.rows()])
     return 0
 
 
@@ -261,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     derive.add_argument("--policies", type=Path, metavar="FILE", help="with --rules: who drove, as for build")
     derive.add_argument("--csv", type=Path, metavar="FILE", help="with --rules: write the rows there, too")
+    _add_engine(derive)
 
     sql = command(
         "sql", _sql, "ask the lake, the tables, policies and claims in SQL, or write the views for any DuckDB"
@@ -285,6 +296,18 @@ def _parser() -> argparse.ArgumentParser:
     where = command("places", _places, "how many places drivers have, as far as consent goes; never read by pricing")
     _add_lake(where)
     where.add_argument("--policies", type=Path, metavar="FILE", help="as for build")
+
+    exposure = command(
+        "exposure", _exposure, "what each driver drove, what was recorded of it, and what does not look right"
+    )
+    exposure.add_argument("--features", required=True, type=Path, metavar="DIR", help="folder of ubi features build")
+    exposure.add_argument(
+        "--rating-date",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="end of the window (default: after the last month of the driver periods)",
+    )
+    exposure.add_argument("--months", type=int, default=12, metavar="N", help="months before it (default: 12)")
 
     catalogue = command("list", _list, "the feature catalogue")
     catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")

@@ -101,3 +101,8 @@ def places_of(trips: pl.DataFrame) -> pl.DataFrame:
 def _cell(at: str) -> pl.Expr:
     """Cell as one integer that sorts by latitude, then longitude; null where either is."""
     return pl.col(f"{at}_cell_lat_cdeg").cast(pl.Int64) * 100_000 + pl.col(f"{at}_cell_lon_cdeg")
+
+
+def told(row: tuple[object, ...]) -> list[str | None]:
+    """One row as text: shares in three digits, what is not known as None."""
+    return [None if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]

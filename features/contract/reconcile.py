@@ -101,7 +101,7 @@ def _counter(windows: int, rows: pl.DataFrame, name: str, step_m: int) -> dict[s
     span, risen = last - first, pl.col(f"{name}_inside_m")
     sound = (span >= risen) & (pl.col(f"{name}_falls") == 0)
     kept = pl.when(sound)
-    links = rows.filter(pl.col("one") & first.is_not_null() & (pl.col(f"{name}_trips") > 0)).select(
+    links = rows.filter(pl.col("one") & first.is_not_null()).select(
         "window",
         driven=kept.then(span).otherwise(0) + pl.when(between > 0).then(between).otherwise(0),
         unseen=kept.then(span - risen).otherwise(0) + pl.when(between > 0).then(between).otherwise(0),
