@@ -36,7 +36,7 @@ golden: $(READY) ## write the golden files again, on purpose; review the differe
 campaign: $(READY) ## run the long tests, many minutes
 	HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
 
-spark: .venv-spark/.ready ## test the Spark engine on a cluster of this machine; needs Java 17 and 1 GB of disk
+spark: .venv-spark/.ready ## test the Spark engine on a cluster of this machine; needs Java 17 and 2 GB of disk
 	.venv-spark/bin/python -m pytest tests/features/test_spark.py $(ARGS)
 
 proto: $(READY) ## generate the wire code from the .proto files
@@ -60,7 +60,7 @@ $(READY): lock/dev.txt pyproject.toml
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# An environment of its own: pyspark takes 450 MB. Its lock agrees with that of the tests.
+# An environment of its own: pyspark alone takes 450 MB. Its lock agrees with that of the tests.
 .venv-spark/.ready: lock/dev.txt lock/spark.txt pyproject.toml
 	$(PYTHON) -m venv .venv-spark
 	.venv-spark/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r lock/dev.txt -r lock/spark.txt

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+import io
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import polars as pl
 from tqdm import tqdm
@@ -11,8 +12,10 @@ from tqdm import tqdm
 from device.contract.errors import UbiError
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
 from features.derive import HEADS, Derived, derive
+from features.engine import Engine, here
 from ingest.contract import tables
 from ingest.contract.lake import Group, Lake, read_files
+from ingest.contract.publish import to_parquet
 
 # Why a trip is or is not told to agree.
 AGREES: Final = "agrees"
@@ -20,8 +23,24 @@ DIFFERS: Final = "differs"
 NOT_COMPARED: Final = "not compared"
 
 
-def rederive(lake: Lake, *, progress: bool = False) -> pl.DataFrame:
+class GroupTask(NamedTuple):
+    """Sealed files of one group."""
+
+    trips: list[Path]
+    events: list[Path]
+    motion: list[Path]
+
+
+def rederive(lake: Lake, *, engine: Engine = here, progress: bool = False) -> pl.DataFrame:
     """Compare every sealed trip that has motion with its derivation.
+
+    Parameters
+    ----------
+    lake : Lake
+    engine : Engine
+        Where the work is done: here, or by `features.spark` on a cluster.
+    progress : bool
+        Show a bar on stderr.
 
     Returns
     -------
@@ -37,10 +56,18 @@ def rederive(lake: Lake, *, progress: bool = False) -> pl.DataFrame:
     """
     if not lake.manifest().groups:
         raise UbiError(f"{lake.root}: nothing is sealed; run 'ubi ingest seal --lake {lake.root}' first")
-    parts = [_SCHEMA.to_frame()]
-    for group in tqdm(lake.manifest().groups, desc="derive", unit="group", disable=not progress):
-        parts += [_compare(*found) for found in _derived(lake, group)]
+    tasks = [_task(lake, group) for group in lake.manifest().groups if any(f.table == "motion" for f in group.files)]
+    told = tqdm(engine(verdicts, tasks), total=len(tasks), desc="derive", unit="group", disable=not progress)
+    parts = [_SCHEMA.to_frame(), *(pl.read_parquet(io.BytesIO(part)) for part in told)]
     return pl.concat(parts).sort("device_id", "start_ms", "trip_id")
+
+
+def verdicts(task: GroupTask) -> bytes:
+    """Derive a group, one motion file after the other (flat memory); verdicts of its trips, as Parquet."""
+    trips, events = read_files(task.trips, tables.TRIPS), read_files(task.events, tables.EVENTS)
+    heads = trips.select(HEADS.names())
+    parts = [_compare(trips, events, derive(read_files([file], tables.MOTION), heads)) for file in task.motion]
+    return to_parquet(pl.concat(parts))
 
 
 _SCHEMA: Final = pl.Schema(
@@ -57,14 +84,9 @@ _SCHEMA: Final = pl.Schema(
 )
 
 
-def _derived(lake: Lake, group: Group) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, Derived]]:
-    """Trips, events and the derivation of one motion file after the other: flat memory."""
-    files = {name: [lake.sealed / f.path for f in group.files if f.table == name] for name in tables.SEALED}
-    if not files["motion"]:
-        return
-    trips, events = read_files(files["trips"], tables.TRIPS), read_files(files["events"], tables.EVENTS)
-    for file in files["motion"]:
-        yield trips, events, derive(read_files([file], tables.MOTION), trips.select(HEADS.names()))
+def _task(lake: Lake, group: Group) -> GroupTask:
+    folder = lake.sealed.resolve()  # the same path on every machine
+    return GroupTask(*([folder / f.path for f in group.files if f.table == name] for name in GroupTask._fields))
 
 
 def _compare(trips: pl.DataFrame, events: pl.DataFrame, derived: Derived) -> pl.DataFrame:

@@ -47,6 +47,14 @@ def test_queries_of_the_page_about_tables_give_rows(out, query):
     assert connection.sql(query).fetchall()
 
 
+def test_the_documented_question_about_a_drivers_month_has_the_documented_answer(out, monkeypatch, capsys):
+    asked = re.compile(r'```sh\nubi features sql --features features "\n(.*?)"\n```.*?```\n(.*?)```', re.DOTALL)
+    found = asked.search(PAGE.read_text(encoding="utf-8"))
+    monkeypatch.chdir(out)
+    assert ubi.main(["features", "sql", "--features", "features", found[1]]) == 0
+    assert capsys.readouterr().out == found[2]
+
+
 def test_the_report_stands_alone_and_says_what_is_simulated(out):
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "simulated" in page.lower()

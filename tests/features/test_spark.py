@@ -104,6 +104,17 @@ def test_an_executor_killed_in_mid_job_costs_time_and_changes_nothing(
 
 @needs_spark
 @pytest.mark.timeout(300)
+def test_motion_derived_on_a_cluster_gets_the_verdicts_of_this_machine(cluster, lake, capsys):
+    derive = ["features", "derive", "--lake", str(lake.root)]
+    assert ubi.main(derive) == 0
+    here = capsys.readouterr().out
+    assert ubi.main([*derive, "--engine", "spark", "--spark-master", cluster.url]) == 0
+    assert capsys.readouterr().out == here
+    assert "45 trips agree, 0 differ" in here
+
+
+@needs_spark
+@pytest.mark.timeout(300)
 def test_a_damaged_file_is_named_by_the_executor_that_read_it(cluster, lake, tmp_path):
     from features.spark import spark_engine
 
