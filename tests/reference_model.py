@@ -54,8 +54,13 @@ class Reference(NamedTuple):
 def reference_model(cache: Path) -> Reference:
     """Train the reference model, or take it from `cache`, a folder where the same code has left it.
 
-    It takes some 15 s of CPU. Equal code, libraries and seed give the same model.
+    It takes some 10 s of CPU. Equal code, libraries and seed give the same model.
     """
+    return load_reference(reference_folder(cache))
+
+
+def reference_folder(cache: Path) -> Path:
+    """Folder of the reference model in `cache`; the model is trained where it is not there yet."""
     folder = cache / f"reference-{code_sha256()[:16]}"
     if not (folder / "base.json").exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -67,6 +72,17 @@ def reference_model(cache: Path) -> Reference:
             except OSError:  # another process was faster, and made the same
                 if not (folder / "base.json").exists():
                     raise
+    return folder
+
+
+def load_reference(folder: Path) -> Reference:
+    """Load a reference model from its folder.
+
+    Raises
+    ------
+    ModelError
+        The code of today reads other models.
+    """
     base: float = json.loads((folder / "base.json").read_text(encoding="utf-8"))
     return Reference(load_model(folder), base)
 
@@ -78,8 +94,7 @@ def factor_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFram
     ----------
     reference : Reference
     driver_periods : polars.DataFrame
-        Schema DRIVER_PERIODS. Each driver is rated when the window of the plan has passed since the first month, or
-        after the last month if that is later.
+        Schema DRIVER_PERIODS.
 
     Returns
     -------
@@ -88,14 +103,8 @@ def factor_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFram
         Float64 credibility, relativity (indicated), factor (within the plan's band, not rounded).
     """
     model = reference.model
-    months = model.plan.window.feature_months
-    month = pl.col("month")
-    rows = driver_periods.group_by("driver_id").agg(first=month.min(), last=month.max()).sort("driver_id")
-    dates = [max(add_months(first, months), add_months(last, 1)) for _, first, last in rows.iter_rows()]
-    rows = rows.select("driver_id", pl.Series("rating_date", dates, pl.Date))
-    catalogue = load_catalogue()
-    known = rating_features(driver_periods, rows, months, catalogue)
-    rated = model.rate(read_inputs(known, catalogue))
+    known = features_of(driver_periods, model.plan.window.feature_months)
+    rated = model.rate(read_inputs(known, load_catalogue()))
     every = np.ones(known.height)
     book = Book(rated.relativity, every * np.nan, every.astype(np.bool_), every)
     return known.with_columns(
@@ -103,6 +112,21 @@ def factor_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFram
         pl.Series("relativity", rated.relativity),
         pl.Series("factor", factors(book, reference.base, model.plan.factor).factor),
     )
+
+
+def features_of(driver_periods: pl.DataFrame, months: int = 12) -> pl.DataFrame:
+    """Features of drivers when `months` have passed since their first month, or after their last if that is later.
+
+    Returns
+    -------
+    polars.DataFrame
+        Sorted by driver_id: driver_id, rating_date, the columns of `rating_features`.
+    """
+    month = pl.col("month")
+    rows = driver_periods.group_by("driver_id").agg(first=month.min(), last=month.max()).sort("driver_id")
+    dates = [max(add_months(first, months), add_months(last, 1)) for _, first, last in rows.iter_rows()]
+    rows = rows.select("driver_id", pl.Series("rating_date", dates, pl.Date))
+    return rating_features(driver_periods, rows, months, load_catalogue())
 
 
 def year_of(trips: pl.DataFrame, events: pl.DataFrame, km: float = YEAR_KM) -> pl.DataFrame:

@@ -36,9 +36,15 @@ class Difference:
     features: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     factor: tuple[float | None, float | None] | None = None
     relativity: tuple[float | None, float | None] | None = None
+    retrained: tuple[float | None, float | None] | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is more than another model, which moves everything a little."""
+        return bool(self.lines or self.gained or self.lost or self.shifted or self.features or self.relativity)
 
     def __bool__(self) -> bool:
-        return bool(self.lines or self.gained or self.lost or self.shifted or self.features or self.relativity)
+        return self.is_told or self.retrained is not None
 
 
 def compare(before: Mapping[str, Row], after: Mapping[str, Row]) -> list[Difference]:
@@ -66,9 +72,12 @@ def _recording(name: str, before: Row | None, after: Row | None) -> Difference:
         names = {**before["features"], **after["features"]}
         pairs = {name: (before["features"].get(name), after["features"].get(name)) for name in names}
         found.features = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    if before.get("relativity") != after.get("relativity") and "relativity" in before and "relativity" in after:
-        found.relativity = before["relativity"], after["relativity"]
-        found.factor = before["factor"], after["factor"]
+    if "relativity" in before and "relativity" in after:
+        if before["relativity"] != after["relativity"]:
+            found.relativity = before["relativity"], after["relativity"]
+            found.factor = before["factor"], after["factor"]
+        if before["retrained"] != after["retrained"]:
+            found.retrained = before["retrained"], after["retrained"]
     return found
 
 
@@ -116,7 +125,7 @@ def _amount(name: str, one: Any, other: Any) -> str:
 def render(differences: list[Difference], *, everything: bool = False) -> str:
     """Tell the differences recording by recording, and in total; nothing where there is none."""
     lines: list[str] = []
-    for difference in differences:
+    for difference in (found for found in differences if found.is_told):
         lines += [difference.name, *(f"  {line}" for line in _told(difference, everything=everything))]
     return "\n".join([*lines, *_total(differences)])
 
@@ -139,7 +148,7 @@ def _told(found: Difference, *, everything: bool) -> Iterator[str]:
     if limit is not None and len(ranked) > limit:
         yield f"  and {len(ranked) - limit} more features"
     if found.factor is not None and found.relativity is not None:
-        capped = ", before the caps " + percent(*found.relativity) + ("" if found.features else ", by the model alone")
+        capped = ", before the caps " + percent(*found.relativity)
         yield f"factor {_number(found.factor[0])} -> {_number(found.factor[1])} ({percent(*found.factor)}{capped})"
 
 
@@ -167,7 +176,7 @@ def _shift(shift: Shift) -> str:
 
 
 def _total(differences: list[Difference]) -> Iterator[str]:
-    yield f"In total: {len(differences)} recordings changed"
+    yield f"In total: {sum(found.is_told for found in differences)} recordings changed"
     for word, kinds in (
         ("gained", Counter(row["kind"] for found in differences for row in found.gained)),
         ("lost", Counter(row["kind"] for found in differences for row in found.lost)),
@@ -190,10 +199,17 @@ def _total(differences: list[Difference]) -> Iterator[str]:
         spread = f", {median(known):+.1f} % in the median, {min(known):+.1f} to {max(known):+.1f} %" if known else ""
         yield f"    {name}: in {count} recordings{spread}"
     factors = [found.relativity for found in differences if found.relativity is not None]
-    yield f"  factors moved: {len(factors)}"
+    yield f"  factors moved, by one model: {len(factors)}{_spread(factors)}"
+    factors = [found.retrained for found in differences if found.retrained is not None]
+    if factors:
+        yield f"  the reference model, trained anew, is another; by it {len(factors)} move{_spread(factors)}"
+
+
+def _spread(factors: list[tuple[float | None, float | None]]) -> str:
     known = [100 * (b / a - 1) for a, b in factors if a and b is not None]
-    if known:
-        yield f"    before the caps {median(known):+.2f} % in the median, {min(known):+.2f} to {max(known):+.2f} %"
+    if not known:
+        return ""
+    return f", before the caps {median(known):+.2f} % in the median, {min(known):+.2f} to {max(known):+.2f} %"
 
 
 def percent(one: float | None, other: float | None) -> str:

@@ -29,7 +29,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = Path(os.environ.get("UBI_SHARED_DATA", ROOT.parent / "shared" / "data"))
 GOLDEN: Final = "golden"
 SNAPSHOT: Final = "tests/golden/snapshot.py"
-NOTE: Final = "Factors are those of a model of simulated drivers, for a year of each recording: the price of nobody."
+NOTE: Final = "Factors are by a model of simulated drivers, for a year of each recording: they are the price of nobody."
 
 
 class Base(NamedTuple):
@@ -56,15 +56,15 @@ def main(argv: list[str]) -> int:
             print(f"head: the files in {ROOT.name} as they are; {len(files)} recordings", flush=True)
             unpack(ROOT, chosen.revision, folder / "base")
             base = snapshot_of(folder / "base", folder / "base.json", files, cache)
-            head = snapshot_of(ROOT, folder / "head.json", files, cache)
+            head = snapshot_of(ROOT, folder / "head.json", files, cache, base["model"])
     differences = compare(base["recordings"], head["recordings"])
     if not differences:
         print(f"Nothing changed in {len(head['recordings'])} recordings: no event, no feature, no factor.")
         return 0
     print(render(differences, everything=options.all))
-    if "model_id" in head:
-        same = "the same on both sides" if head["model_id"] == base["model_id"] else "trained anew on each side"
-        print(f"  reference model: {same}")
+    if "model" in head:
+        if head["rated_by"] != base["rated_by"]:
+            print("  base's model does not know the features of head: each side is rated by its own")
         print(NOTE)
     return 1
 
@@ -87,9 +87,12 @@ def recordings() -> list[Path]:
     return own + [path for path in others if path.stat().st_size and recognise(path) is not None]
 
 
-def snapshot_of(folder: Path, out: Path, files: Sequence[Path], cache: Path) -> dict[str, Any]:
-    """Run the snapshot of the code in a folder, in a process of its own."""
-    words = [sys.executable, "-m", "tests.golden.snapshot", str(out), "--cache", str(cache), *map(str, files)]
+def snapshot_of(
+    folder: Path, out: Path, files: Sequence[Path], cache: Path, model: str | None = None
+) -> dict[str, Any]:
+    """Run the snapshot of the code in a folder, in a process of its own; `model` is what to rate by."""
+    words = [sys.executable, "-m", "tests.golden.snapshot", str(out), "--cache", str(cache)]
+    words += [*(("--model", model) if model else ()), *map(str, files)]
     done = subprocess.run(words, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, check=False)
     if done.returncode:
         raise SystemExit(f"make diff: the snapshot of {folder.name} ended with {done.returncode}")

@@ -5,8 +5,9 @@ python -m tests.golden.snapshot OUT.json FILE ...
     recording -> device path -> messages -> lake -> sealed trips -> driver periods -> features -> reference model
 
 The factor is that of a driver who drives nothing but this recording, again and again, for a year. The reference model
-is trained by the code of today too, on simulated drivers: it tells that a price moves, and about how much, and it is
-the price of nobody.
+is trained on simulated drivers by the code of today, or is given: then the factor moves with the features alone, and
+`retrained` is what the model of today says. Both tell that a price moves, and about how much; they are the price of
+nobody.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ import device
 from device.contract.errors import RecordingError
 from device.contract.rules import KIND_NAMES
 from device.contract.trip import HISTOGRAM_FIELDS, SCALAR_FIELDS
+from features.contract.catalogue import load_catalogue
 from ingest.contract import durable
 from ingest.contract.lake import Lake
 from ingest.judge import Sound, judge
 from ingest.seal import seal
 from ingest.segments import MESSAGES, Segment, message_row
+from pricing.errors import ModelError
 from replay_data.driven import Trip, messages_of, trips_of
 from replay_data.recording import Recording, read_recording
-from tests.reference_model import Reference, factor_of, reference_model, year_of
+from tests.reference_model import factor_of, features_of, load_reference, reference_folder, year_of
 
 FORMAT: Final = 1
 DIGITS: Final = 9  # significant ones of features and factors
@@ -43,25 +46,31 @@ RECEIVED_MS: Final = 1_800_000_000_000
 Row = dict[str, Any]
 
 
-def snapshot(files: Sequence[Path], cache: Path | None) -> dict[str, Any]:
+def snapshot(files: Sequence[Path], cache: Path | None, given: Path | None = None) -> dict[str, Any]:
     """Play recordings and rate them.
 
     Parameters
     ----------
     files : sequence of Path
     cache : Path or None
-        Where the reference model is kept; None: neither features nor factors.
+        Where the reference model of today is kept; None: features, but no factors.
+    given : Path or None
+        Folder of another reference model to rate by.
 
     Returns
     -------
     dict
         As JSON: `recordings`, by name of folder and file, each either `refused` (why) or `trips`, `events`,
-        `features`, `factor` and `relativity`; and the `model_id` of the reference model.
+        `features`, `factor`, `relativity` and `retrained` (the relativity by the model of today); `model`, the folder
+        of the model of today; `rated_by`, that of the model used for factor and relativity.
     """
-    reference = None if cache is None else reference_model(cache)
+    folder = None if cache is None else reference_folder(cache)
+    rated_by = folder
+    if given is not None and _is_usable(given):
+        rated_by = given
     rows: dict[str, Row] = {}
-    with tempfile.TemporaryDirectory(prefix="ubi-snapshot-") as folder:
-        lake = Lake(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="ubi-snapshot-") as name_of_lake:
+        lake = Lake(Path(name_of_lake))
         names: dict[str, str] = {}  # of devices -> of recordings
         segment = Segment(*MESSAGES)
         for number, path in enumerate(tqdm(files, desc="replay", unit=" recordings", disable=None)):
@@ -80,9 +89,10 @@ def snapshot(files: Sequence[Path], cache: Path | None) -> dict[str, Any]:
                     raise RecordingError(str(path), f"the device path made a message that is refused: {verdict}")
                 segment.add(message_row(verdict, payload, RECEIVED_MS), len(payload))
         durable.commit(dict(segment.files(lake.root, "0.parquet")))
-        for device_id, rated in _rated(lake, reference).items():
+        for device_id, rated in _rated(lake, rated_by, folder).items():
             rows[names[device_id]] |= rated
-    return {"format": FORMAT, "model_id": reference and reference.model.model_id, "recordings": rows}
+    models = {"model": folder and str(folder), "rated_by": rated_by and str(rated_by)}
+    return {"format": FORMAT, **models, "recordings": rows}
 
 
 def device_row(recording: Recording, trips: Sequence[Trip]) -> Row:
@@ -128,24 +138,35 @@ def _digest(histogram: dict[int, int]) -> str:
     return f"{len(histogram)} bins {hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
-def _rated(lake: Lake, reference: Reference | None) -> dict[str, Row]:
-    """Features and factor of each device that has driven."""
-    if reference is None or not lake.message_files():
+def _is_usable(given: Path) -> bool:
+    """Tell whether the code of today can rate by another model: not if it knows other features or formats."""
+    try:
+        load_reference(given).model.check_catalogue(load_catalogue())
+    except ModelError:
+        return False
+    return True
+
+
+def _rated(lake: Lake, rated_by: Path | None, today: Path | None) -> dict[str, Row]:
+    """Features of each device that has driven, and its factor where there is a model."""
+    if not lake.message_files():
         return {}
     seal(lake, RECEIVED_MS)
     trips, events = lake.scan("trips").collect(), lake.scan("events").collect()
     if trips.is_empty():
         return {}
-    rated = factor_of(reference, year_of(trips, events))
-    keys = ("driver_id", "rating_date", "factor", "relativity", "credibility")
-    return {
-        row["driver_id"]: {
-            "features": {name: _rounded(row[name]) for name in row if name not in keys and "__" not in name},
-            "factor": _rounded(row["factor"]),
-            "relativity": _rounded(row["relativity"]),
-        }
-        for row in rated.iter_rows(named=True)
+    periods = year_of(trips, events)
+    features = features_of(periods).drop("rating_date")
+    known: dict[str, Row] = {
+        row.pop("driver_id"): {"features": {name: _rounded(value) for name, value in row.items() if "__" not in name}}
+        for row in features.iter_rows(named=True)
     }
+    if rated_by is not None and today is not None:
+        retrained = factor_of(load_reference(today), periods)["relativity"]
+        rated = factor_of(load_reference(rated_by), periods).with_columns(retrained=retrained)
+        for row in rated.select("driver_id", "factor", "relativity", "retrained").iter_rows(named=True):
+            known[row.pop("driver_id")] |= {name: _rounded(value) for name, value in row.items()}
+    return known
 
 
 def _rounded(value: float | None) -> float | None:
@@ -157,13 +178,17 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden.snapshot", description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path, metavar="OUT", help="JSON file to write")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings of any known format")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="rate by this model, not by that of today's code")
     parser.add_argument("--cache", type=Path, default=Path(".pytest_cache/d/reference-model"), metavar="DIR")
     options = parser.parse_args(argv)
     here = Path(device.__file__).resolve().parent.parent
     if here != Path.cwd():
         raise SystemExit(f"this would play the code of {here}; go there first, or set PYTHONPATH")
-    logging.getLogger("pricing").setLevel(logging.ERROR)  # its advice is for a real book
-    options.out.write_text(json.dumps(snapshot(options.files, options.cache), indent=1) + "\n", encoding="utf-8")
+    for name in ("features", "pricing"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # their advice is for a real book
+    options.out.write_text(
+        json.dumps(snapshot(options.files, options.cache, options.model), indent=1) + "\n", encoding="utf-8"
+    )
     return 0
 
 

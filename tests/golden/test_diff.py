@@ -15,7 +15,8 @@ from tests.golden.compare import compare, match, render
 from tests.golden.snapshot import snapshot
 
 RECKLESS, CALM = "sim-reckless-2_2025-11-05_0840_city-emergency-stop", "sim-calm-2_2025-11-03_0751_city"
-FILES = [replay.TRIPS / f"{name}.ubirec" for name in (RECKLESS, CALM)]
+BRISK = "sim-brisk-2_2025-11-03_0802_city-rural"  # one braking, of 3.25 m/s2
+FILES = [replay.TRIPS / f"{name}.ubirec" for name in (RECKLESS, CALM, BRISK)]
 CODE = ("device", "ingest", "features", "pricing", "replay_data", "tests")
 
 
@@ -34,7 +35,7 @@ def test_no_change_shows_nothing_and_says_so(head, monkeypatch, capsys):
     assert diff.main(["--base", "golden", *map(str, FILES)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "base: the committed references",
-        "Nothing changed in 2 recordings: no event, no feature, no factor.",
+        "Nothing changed in 3 recordings: no event, no feature, no factor.",
     ]
 
 
@@ -44,27 +45,26 @@ def test_a_changed_threshold_shows_the_events_features_and_factors_that_it_moved
         tmp_path / "changed", "rules-2.toml", r'(kind = "harsh_braking".*?entry = )3\.0', r"\g<1>3.8"
     )
     cache = request.config.cache.mkdir("reference-model")
-    there = diff.snapshot_of(changed, tmp_path / "changed.json", FILES, cache)
-    by_name = {found.name: found for found in compare(head["recordings"], there["recordings"])}
-    calm = by_name.pop(f"trips/{CALM}.ubirec", None)  # without harsh braking: if at all, moved by the model alone
-    assert calm is None or not (calm.lines or calm.gained or calm.lost or calm.shifted or calm.features)
-    ((name, found),) = by_name.items()
-    assert name == f"trips/{RECKLESS}.ubirec"
-    before = head["recordings"][found.name]["events"]
-    weak = [row for row in before if row["kind"] == "harsh_braking" and row["peak"] < 380]
-    assert found.lost == weak != []
-    assert found.gained == []
-    assert {shift.before["kind"] for shift in found.shifted} <= {"harsh_braking"}
-    assert "harsh_braking_per_100km" in found.features
-    once, now = found.features["harsh_braking_per_100km"]
-    hard = sum(row["kind"] == "harsh_braking" for row in before)
-    assert now / once == pytest.approx(1 - len(weak) / hard)
-    assert found.relativity is not None
-    told = render([found])
-    assert f"events lost: {len(weak)} (harsh_braking {len(weak)})" in told
-    assert re.search(r"^  factor .* before the caps [+-]\d+\.\d\d %\)$", told, re.MULTILINE)
-    assert calm is None or ", by the model alone)" in render([calm])
-    assert there["model_id"] != head["model_id"]
+    there = diff.snapshot_of(changed, tmp_path / "changed.json", FILES, cache, head["model"])
+    differences = compare(head["recordings"], there["recordings"])
+    brisk, reckless = [found for found in differences if found.is_told]
+    assert (brisk.name, reckless.name) == (f"trips/{BRISK}.ubirec", f"trips/{RECKLESS}.ubirec")
+    lost = 0
+    for found in (brisk, reckless):
+        before = [row for row in head["recordings"][found.name]["events"] if row["kind"] == "harsh_braking"]
+        assert found.lost == [row for row in before if row["peak"] < 380] != []
+        assert found.gained == []
+        assert {shift.before["kind"] for shift in found.shifted} <= {"harsh_braking"}
+        once, now = found.features["harsh_braking_per_100km"]
+        assert now / once == pytest.approx(1 - len(found.lost) / len(before))
+        lost += len(found.lost)
+    assert brisk.relativity[1] < brisk.relativity[0]
+    told = render(differences)
+    assert f"events lost: {lost} (harsh_braking {lost})" in told
+    assert "events gained: 0" in told
+    assert re.search(r"^  factor .* before the caps -\d+\.\d\d %\)$", told, re.MULTILINE)
+    assert there["rated_by"] == head["rated_by"] == head["model"] != there["model"]
+    assert re.search("the reference model, trained anew, is another; by it . move, before the caps", told)
 
 
 def changed_copy(folder, file, pattern, replacement):
@@ -88,7 +88,7 @@ def test_an_event_a_little_later_is_shifted_and_one_of_another_kind_is_not_it():
         ["harsh_turn_right"],
         ["harsh_turn_left"],
     )
-    row = {"trips": [], "features": {}, "relativity": 1.0, "factor": 1.0}
+    row = {"trips": [], "features": {}, "relativity": 1.0, "factor": 1.0, "retrained": 1.0}
     told = render(compare({"a": row | {"events": before}}, {"a": row | {"events": after}}))
     assert "~ 0:01.0 harsh_braking level 1, 3.20 m/s2 from 50 km/h: onset +500 ms, peak +500 ms, end +500 ms" in told
     assert "-0.20 m/s2" in told
@@ -117,7 +117,7 @@ def test_features_and_factors_are_told_in_per_cent(head):
     row["relativity"], row["factor"] = row["relativity"] * 1.02, row["factor"] * 1.02
     told = render(compare(head["recordings"], changed))
     assert "(+10.00 %)" in told
-    assert "factors moved: 1\n    before the caps +2.00 % in the median" in told
+    assert "factors moved, by one model: 1, before the caps +2.00 % in the median" in told
 
 
 def git(folder, *words):
