@@ -1,0 +1,170 @@
+"""What one trip adds to its driver period: every column against a scalar twin, on trips with anything left out."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from device.contract.rules import EXCURSION_KINDS, KIND_NUMBERS
+from device.contract.trip import SCALAR_FIELDS
+from features.calendar import holidays_of
+from features.context import CONTEXTS, load_weights
+from features.contract.periods import DRIVER_PERIODS, MAXIMA, SUMS
+from features.worth import trip_worths
+from ingest.contract.tables import EVENTS, TRIPS
+
+HARSH = {KIND_NUMBERS[kind] for kind in EXCURSION_KINDS}
+KM = 1_000_000
+REGIONS = [None, "DE", "DE-BY", "CN"]
+
+
+def drawn(chance: random.Random, key: int) -> dict[str, Any]:
+    """A trip with anything left out that may be."""
+
+    def maybe(value: Any) -> Any:
+        return value if chance.random() > 0.25 else None
+
+    whole = chance.random() > 0.15
+    by_speed = {band: chance.randint(1, 30 * KM) for band in chance.sample(range(16), chance.randint(0, 6))}
+    summary: dict[str, Any] = dict.fromkeys(SCALAR_FIELDS)
+    if whole:
+        summary = {name: chance.randint(0, 10**7) for name in SCALAR_FIELDS}
+        summary |= {"distance_mm": sum(by_speed.values()), "samples": chance.randint(1, 10**5)}
+        summary |= {"unobserved_ms": chance.choice([0, 40_000]), "duration_ms": chance.randint(0, 10**7)}
+        summary["lateral_samples"] = chance.randint(0, summary["samples"])
+    readings = sorted(chance.sample(range(10**8), 2), reverse=chance.random() < 0.1)
+    since = sorted(chance.sample([*range(0, 65_536_000, 1_000)], 2))
+    return summary | {
+        "trip_key": key,
+        "device_id": chance.choice(["a", "b"]),
+        "stream_id": "aa",
+        "recording": maybe(None) or chance.choice([None, "ff"]),
+        "vin_hash": maybe("01"),
+        "start_ms": 1_735_000_000_000 + chance.randint(0, 40_000_000_000),
+        "utc_offset_min": maybe(chance.choice([0, 60, 120, -300, 345])),
+        "sensor_grade": maybe(chance.randint(0, 4)),
+        "odometer_start_m": maybe(readings[0]),
+        "odometer_end_m": maybe(readings[1]),
+        "distance_since_clear_start_m": maybe(since[0]),
+        "distance_since_clear_end_m": maybe(chance.choice([since[1], 65_535_000])),
+        "dtc_count": maybe(chance.choice([0, 2])),
+        "speed_rate_dhz": maybe(chance.randint(5, 200)),
+        "complete": whole and chance.random() > 0.1,
+        "chain_ok": chance.random() > 0.1,
+        "signature": maybe(chance.choice(["verified", "bad", "unverified", "none"])),
+        "clock_suspect": maybe(chance.random() < 0.2),
+        "conflicts": maybe(chance.choice([0, 0, 3])),
+        "represents": maybe(chance.choice([1, 1, 1, 4])),
+        "distance_by_speed_mm": [{"key": k, "value": v} for k, v in sorted(by_speed.items())] if whole else None,
+    }
+
+
+def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[int, int]]) -> dict[str, int]:
+    """The sums of one trip, written out; `events` are kind and onset."""
+    weight = trip["represents"] or 1
+    known = trip["distance_mm"] is not None
+    mm = trip["distance_mm"] or 0
+    offset = trip["utc_offset_min"]
+    local = lambda ms: datetime.fromtimestamp(ms / 1_000, UTC) + timedelta(minutes=offset)  # noqa: E731
+    placed = offset is not None and region is not None
+    holiday = placed and local(trip["start_ms"]).date() in holidays_of(region, local(trip["start_ms"]).year)
+    night = [
+        1
+        for kind, onset in events
+        if kind in HARSH and offset is not None and not 5 <= local(trip["start_ms"] + onset).hour < 22
+    ]
+    row = {
+        "trips": 1,
+        "incomplete_trips": not trip["complete"],
+        "short_trips": known and mm < 5 * KM,
+        "long_trips": known and mm >= 100 * KM,
+        "long_drive_trips": known and trip["moving_ms"] >= 7_200_000,
+        "unsummed_trips": not known,
+        "gap_trips": known and trip["unobserved_ms"] > 0,
+        "clock_suspect_trips": bool(trip["clock_suspect"]),
+        "chain_broken_trips": not trip["chain_ok"],
+        "bad_signature_trips": trip["signature"] == "bad",
+        "conflict_trips": (trip["conflicts"] or 0) > 0,
+        "dtc_trips": (trip["dtc_count"] or 0) > 0,
+        "dtc_known_trips": trip["dtc_count"] is not None,
+        "vin_trips": trip["vin_hash"] is not None,
+        "local_unknown_mm": mm * (offset is None),
+        "lateral_mm": mm * trip["lateral_samples"] // trip["samples"] if known else 0,
+        "holiday_known_mm": mm * placed,
+        "holiday_mm": mm * holiday,
+        "night_harsh_events": len(night),
+        "imu_mm": mm * (trip["sensor_grade"] == 3),
+        "gnss_mm": mm * (trip["sensor_grade"] == 2),
+        "graded_mm": mm * ((trip["sensor_grade"] or 0) > 0),
+        "rate_known_ms": (trip["duration_ms"] or 0) * (trip["speed_rate_dhz"] is not None),
+        "speed_readings": (trip["duration_ms"] or 0) * (trip["speed_rate_dhz"] or 0) // 10_000,
+        **{name: trip[name] or 0 for name in SCALAR_FIELDS if name not in MAXIMA},
+        **_context(trip),
+    }
+    row = {name: weight * int(value) for name, value in row.items()}
+    for counter, source, full in (("odometer", "odometer", 2**30), ("since_clear", "distance_since_clear", 65_535_000)):
+        start, end = trip[f"{source}_start_m"], trip[f"{source}_end_m"]
+        end = None if end is not None and end >= full else end
+        both = weight == 1 and start is not None and end is not None
+        rose, rise = both and end >= start, (end or 0) - (start or 0)
+        whole = rose and trip["complete"] and trip["unobserved_ms"] == 0
+        row |= {
+            f"{counter}_inside_m": rise * rose,
+            f"{counter}_recorded_mm": mm * rose,
+            f"{counter}_whole_m": rise * whole,
+            f"{counter}_whole_mm": mm * whole,
+            f"{counter}_trips": int(rose),
+            f"{counter}_falls": int(both and not rose),
+        }
+    return row
+
+
+def _context(trip: dict[str, Any]) -> dict[str, int]:
+    by_speed = {entry["key"]: entry["value"] for entry in trip["distance_by_speed_mm"] or []}
+    total, town = sum(by_speed.values()), sum(mm for band, mm in by_speed.items() if band < 5)
+    fast = sum(mm for band, mm in by_speed.items() if band >= 10)
+    kind = 0 if 2 * town > total else 2 if 2 * fast >= total else 1
+    expected = {
+        name: sum(mm * int(weights[kind, band]) for band, mm in by_speed.items()) // 1_000
+        for name, weights in zip(CONTEXTS, load_weights(), strict=True)
+    }
+    expected["turn"] = expected["turn"] * (trip["lateral_samples"] or 0) // max(trip["samples"] or 0, 1)
+    return {f"{name}_context_mm": mm for name, mm in expected.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_sum_is_what_its_definition_says(seed):
+    chance = random.Random(seed)
+    trips = [drawn(chance, key) for key in range(60)]
+    regions = [chance.choice(REGIONS) for _ in trips]
+    events = [(chance.randrange(60), chance.randint(1, 7), chance.randint(0, 7_200_000)) for _ in range(200)]
+    frame = pl.DataFrame(trips, schema=TRIPS).with_columns(
+        policy_id=pl.lit("P"), driver_id=pl.lit("ann"), region=pl.Series(regions, dtype=pl.String)
+    )
+    rows = trip_worths(
+        frame,
+        pl.DataFrame(
+            [{"trip_key": key, "kind": kind, "onset_ms": onset} for key, kind, onset in events], schema=EVENTS
+        ),
+    )
+    compared = [name for name in SUMS if name != "contents"]
+    for trip, region, row in zip(trips, regions, rows.to_dicts(), strict=True):
+        own = [(kind, onset) for key, kind, onset in events if key == trip["trip_key"]]
+        assert {name: row[name] for name in compared} == by_definition(trip, region, own)
+
+
+def test_columns_that_a_table_does_not_have_count_as_not_told():
+    chance = random.Random(3)
+    frame = pl.DataFrame([drawn(chance, key) for key in range(20)], schema=TRIPS).with_columns(
+        policy_id=pl.lit("P"), driver_id=pl.lit("ann")
+    )
+    untold = ["odometer_start_m", "vin_hash", "dtc_count", "signature", "stream_id", "speed_rate_dhz", "conflicts"]
+    nulls = frame.with_columns(pl.lit(None, TRIPS[name]).alias(name) for name in untold)
+    columns = [name for name in DRIVER_PERIODS if name != "event_counts"]
+    events = EVENTS.to_frame()
+    found = trip_worths(frame.drop(untold), events).select(columns)
+    assert found.equals(trip_worths(nulls, events).select(columns))
