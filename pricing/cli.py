@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from device.contract.errors import UsageError
 from pricing.explain import cli as explain_command
 from pricing.explain.cli import WithTrip
+from pricing.monitor import cli as monitor_command
 from pricing.report import cli as report_command
 
 if TYPE_CHECKING:
@@ -117,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(report)
     report_command.add_arguments(report)
     _add_json(report)
+
+    monitor = command("monitor", _monitor, "drift, experience and data quality of one month, with verdicts; exit 0")
+    _add_model(monitor)
+    _add_features(monitor)
+    _add_policies(monitor)
+    monitor_command.add_arguments(monitor)
+    _add_json(monitor)
     return parser
 
 
@@ -233,6 +241,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     return report_command.run(options, _periods)
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    return monitor_command.run(options, _periods)
 
 
 def _rebuild(options: argparse.Namespace) -> Rebuilt:

@@ -149,7 +149,7 @@ def reasons(factors: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        variable ("(other)": a sentence of none), drivers, told_to, first_to and raises (shares), effect_p05, effect_p95.
+        variable ("(other)": of none), drivers, told_to, first_to and raises (shares), effect_p05, effect_p95.
     """
     rated = factors.filter("rateable")
     variable: pl.Expr = pl.lit("(other)")

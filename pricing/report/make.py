@@ -24,7 +24,7 @@ from pricing.diagnostics.reference import shift
 from pricing.diagnostics.validated import LEAST_DRIVERS
 from pricing.errors import PortfolioError
 from pricing.model import RiskModel
-from pricing.plan import MonitorPlan
+from pricing.monitor.verdicts import judge_psi
 from pricing.portfolio import read_book
 from pricing.ranking import Ranking
 from pricing.report import book, closing, data, rated, stability, validation, variables
@@ -139,13 +139,6 @@ def sections(pack: Pack) -> list[Section]:
     return [make(pack) for make in makers]
 
 
-def verdict(row: dict[str, Any], limits: MonitorPlan) -> str:
-    """ok, watch or act of one row of drift."""
-    if row["psi"] <= row["noise"] or row["psi"] < limits.psi_watch:
-        return "ok"
-    return "act" if row["psi"] >= limits.psi_act else "watch"
-
-
 def heatmaps(factors: pl.DataFrame, periods: pl.DataFrame, rating_date: date, months: int) -> list[Heatmap]:
     """Driving time of the best and of the worst tenth by indicated relativity; none where a tenth is under twenty."""
     ranked = factors.filter("rateable").sort("indicated_relativity", "policy_id")
@@ -212,7 +205,7 @@ def _drift(
         periods, drivers.with_columns(rating_date=pl.lit(day)), model.plan.window.feature_months, catalogue
     )
     moved = shift(frozen, monitored(rows, catalogue, rows["indicated_relativity"].to_numpy()))
-    verdicts = [verdict(row, model.plan.monitor) for row in moved.iter_rows(named=True)]
+    verdicts = [judge_psi(row["psi"], row["noise"], model.plan.monitor) for row in moved.iter_rows(named=True)]
     return {"drift": moved.with_columns(pl.Series("verdict", verdicts, dtype=pl.String))}
 
 
