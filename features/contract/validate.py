@@ -8,13 +8,15 @@ book is not stopped by one car, and whoever runs the batch is told feature, numb
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from device.contract.errors import ContractError
 from features.contract.catalogue import Catalogue, Feature
+from features.contract.periods import COUNTERS, DRIVER_PERIODS, SUMS
 
+_REBUILD: Final = "run 'ubi features build' with this release"
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +57,30 @@ def validated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     return rows
 
 
+def check_periods(periods: pl.DataFrame) -> None:
+    """Hold driver periods against their schema.
+
+    Raises
+    ------
+    ContractError
+        If a column is missing or of another type, if a sum is below 0, or a first reading is after the last.
+    """
+    check_table(periods, DRIVER_PERIODS, "driver periods")
+    wrong = {f"{name} is below 0": pl.col(name) < 0 for name in SUMS}
+    for name in COUNTERS:
+        wrong[f"{name}_first_ms is after {name}_last_ms"] = pl.col(f"{name}_first_ms") > pl.col(f"{name}_last_ms")
+    _refuse(periods, wrong)
+
+
+def check_table(frame: pl.DataFrame, schema: pl.Schema, what: str) -> None:
+    """Raise ContractError if a column is missing or of another type; others may be there."""
+    for name, kind in schema.items():
+        if name not in frame.columns:
+            raise ContractError(f"the {what} have no column {name}; {_REBUILD}")
+        if frame.schema[name] != kind:
+            raise ContractError(f"column {name} of the {what} is {frame.schema[name]}, not {kind}")
+
+
 def doubts(rows: pl.DataFrame, catalogue: Catalogue) -> list[Doubt]:
     """Tell which features hold values outside their plausible range."""
     counts = rows.select(
@@ -87,8 +113,12 @@ def _check(rows: pl.DataFrame, catalogue: Catalogue) -> None:
             wrong[f"{feature.name} is told below {feature.min_exposure_km:g} km"] = (
                 pl.col(feature.name).is_not_null() & too_few
             )
+    _refuse(rows, wrong)
+
+
+def _refuse(rows: pl.DataFrame, wrong: dict[str, pl.Expr]) -> None:
+    """Raise the first fault that a row has."""
     found = rows.select(test.any().fill_null(value=False).alias(text) for text, test in wrong.items()).row(0)
     for text, fault in zip(wrong, found, strict=True):
         if fault:
-            first = rows.filter(wrong[text])["driver_id"][0]
-            raise ContractError(f"{text} for driver {first}: run 'ubi features build' with this release")
+            raise ContractError(f"{text} for driver {rows.filter(wrong[text])['driver_id'][0]}; {_REBUILD}")

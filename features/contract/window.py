@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from device.contract.errors import ContractError
 from device.contract.trip import ACCEL_STEP_CMPS2, ACCEL_ZERO_BIN
 from features.contract.catalogue import Catalogue, Feature, Quantile, load_catalogue, terms
 from features.contract.folding import FOLDINGS, by_acceleration, fold, layers, measures_of
 from features.contract.measures import EXPOSURE
 from features.contract.periods import BINS, DRIVER_PERIODS, SUMS
 from features.contract.reconcile import reconcile
-from features.contract.validate import validated
+from features.contract.validate import check_periods, check_table, validated
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
@@ -28,6 +27,7 @@ WINDOWS_AT_ONCE: Final = 100_000  # bounds the memory that their histograms take
 
 _WINDOW: Final = ("driver_id", "rating_date")
 SCALARS: Final = tuple(name for name in DRIVER_PERIODS if name not in (*BINS, "driver_id", "month"))
+RATING: Final = pl.Schema({"driver_id": pl.String, "rating_date": pl.Date})
 Integers = npt.NDArray[np.int64]
 
 
@@ -64,7 +64,8 @@ def rating_features(
     ContractError
         If a column is missing or has another type, or a value breaks the catalogue.
     """
-    _check(periods, rating)
+    check_table(rating, RATING, "rating rows")
+    check_periods(periods)
     catalogue = catalogue or load_catalogue()
     windows = rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
     rows = _months_of(windows, periods, months)
@@ -181,16 +182,3 @@ def _sum(names: str | None, totals: dict[str, Integers]) -> Integers:
 
 def _or_nan(values: npt.NDArray[np.float64], known: npt.NDArray[np.bool_] | bool) -> npt.NDArray[np.float64]:
     return np.where(known, values, np.nan)
-
-
-def _check(periods: pl.DataFrame, rating: pl.DataFrame) -> None:
-    wanted = {"driver periods": (periods, DRIVER_PERIODS), "rating rows": (rating, _RATING)}
-    for what, (frame, schema) in wanted.items():
-        for name, kind in schema.items():
-            if name not in frame.columns:
-                raise ContractError(f"the {what} have no column {name}; run 'ubi features build' with this release")
-            if frame.schema[name] != kind:
-                raise ContractError(f"column {name} of the {what} is {frame.schema[name]}, not {kind}")
-
-
-_RATING: Final = pl.Schema({"driver_id": pl.String, "rating_date": pl.Date})
