@@ -83,6 +83,8 @@ def _engine(options: argparse.Namespace) -> AbstractContextManager[Engine]:
 
 def _derive(options: argparse.Namespace) -> int:
     if options.rules is not None:
+        if options.engine != "local":
+            raise UsageError("--engine spark derives by the rules in force; leave it out with --rules")
         return _change_rules(options)
     if options.csv is not None or options.policies is not None:
         raise UsageError("--csv and --policies belong to --rules")

@@ -29,6 +29,7 @@ from tests.bench.measure import in_child, judged, measured, memory_mb, used
 from tests.bench.row import Row
 
 DRIVERS = 1_000
+COPIES = 6  # of each driver, so that a month has some 36,000 trips
 MONTHS = (3, 6, 12)
 REPEATS = 3
 DAYS = 28
@@ -48,23 +49,30 @@ def run() -> list[Row]:
                 shutil.copytree(lakes / "lake", lakes / f"lake-{number}")
         for months in MONTHS:
             rows += measure(lakes, months)
-    return [*rows, Row("trips a month", trips.height, "1")]
+    return [*rows, Row("trips a month", COPIES * trips.height, "1")]
 
 
 def in_month(trips: pl.DataFrame, events: pl.DataFrame, number: int) -> Tables:
-    """The trips of a year moved into one month of 2025, under names of their own."""
+    """The trips of a year moved into one month of 2025, COPIES of them, under names of their own."""
     first_ms = int(datetime(2025, number, 1, tzinfo=UTC).timestamp() * 1000)
-    ids = {name: name.replace(":", f":{number:02x}", 1) for name in trips["trip_id"]}
-    keys = pl.DataFrame({"trip_id": ids.keys(), "new": ids.values()}).with_columns(
-        key=pl.Series([trip_key(name) for name in ids.values()], dtype=pl.UInt64)
-    )
-
-    def renamed(frame: pl.DataFrame) -> pl.DataFrame:
-        joined = frame.join(keys, on="trip_id", maintain_order="left")
-        return joined.with_columns(trip_id="new", trip_key="key").drop("new", "key")
-
+    copies = [renamed({"trips": trips, "events": events}, f"-{copy}", f"{number:02x}") for copy in range(COPIES)]
+    tables = {name: pl.concat(copy[name] for copy in copies) for name in ("trips", "events")}
     within = pl.col("start_ms") % (DAYS * 86_400_000)
-    return {"trips": renamed(trips).with_columns(start_ms=first_ms + within), "events": renamed(events)}
+    return tables | {"trips": tables["trips"].with_columns(start_ms=first_ms + within)}
+
+
+def renamed(tables: Tables, device: str, stream: str) -> Tables:
+    """The same trips, with something added to the names of their devices and streams."""
+    old = tables["trips"]["trip_id"]
+    new = [name.replace(":", f"{device}:{stream}", 1) for name in old]
+    keys = pl.Series([trip_key(name) for name in new], dtype=pl.UInt64)
+    names = pl.DataFrame({"trip_id": old, "new": new, "key": keys})
+    return {
+        name: frame.join(names, on="trip_id", maintain_order="left")
+        .with_columns(pl.col("device_id") + device, trip_id="new", trip_key="key")
+        .drop("new", "key")
+        for name, frame in tables.items()
+    }
 
 
 def measure(lakes: Path, months: int) -> list[Row]:
