@@ -21,12 +21,15 @@ NOT_BENCHMARKS = {
     "imu_rows",
     "labelled_drives",
     "measure",
+    "big_lake",
+    "other_tools",
     "outbox_drive",
     "paho_client",
     "peers",
     "publisher",
     "row",
     "small_claims",
+    "style_data",
     "worker",
 }
 
