@@ -12,10 +12,11 @@ WITH label AS (
         GROUP BY ALL
     ) c USING (rating_date, policy_id, from_day)
     GROUP BY e.rating_date, e.driver_id
-), dated AS (
-    SELECT l.*, p.policy_id
-    FROM label l ASOF LEFT JOIN policies p ON p.driver_id = l.driver_id AND l.rating_date >= p."start"
+), running AS (
+    SELECT r.rating_date, p.driver_id, arg_max(p.policy_id, (p."start", p.policy_id)) AS policy_id
+    FROM rating_dates r JOIN policies p ON p."start" <= r.rating_date AND coalesce(p."end", r.label_end) > r.rating_date
+    GROUP BY r.rating_date, p.driver_id
 )
-SELECT d.rating_date, d.driver_id, d.policy_id, w.* EXCLUDE (rating_date, driver_id),
-    d.days AS days_after, d.claims AS claims_after, d.claim_amount AS claim_amount_after
-FROM dated d LEFT JOIN driver_windows w USING (rating_date, driver_id);
+SELECT l.rating_date, l.driver_id, p.policy_id, w.* EXCLUDE (rating_date, driver_id),
+    l.days AS days_after, l.claims AS claims_after, l.claim_amount AS claim_amount_after
+FROM label l JOIN running p USING (rating_date, driver_id) LEFT JOIN driver_windows w USING (rating_date, driver_id);

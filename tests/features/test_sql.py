@@ -40,6 +40,7 @@ P1,bob,car-1,2025-01-01,2025-03-20,0.1
 P2,ann,car-2,2024-06-01,2026-03-25,0.1
 P3,cid,car-3,2025-02-05,2026-01-01,0.1
 P4,dora,car-3,2025-01-01,2025-02-05,0.1
+P6,cid,car-4,2025-03-01,2025-03-15,0.1
 """
 CLAIMS = """\
 policy_id,occurred_on,amount
@@ -87,7 +88,7 @@ def test_periods_counted_again_in_sql_are_the_driver_periods(given):
     theirs = periods.with_columns(pl.col("month").cast(pl.String)).select(*keys, *sums).to_dicts()
     assert [{name: row[name] for name in (*keys, *sums)} for row in ours] == theirs
     assert len(ours) == periods.height > 9
-    assert {row["driver_id"] for row in ours} == {"ann", "bob", "cid", "dora"}  # car-4 has no policy
+    assert {row["driver_id"] for row in ours} == {"ann", "bob", "cid", "dora"}
 
 
 def test_events_counted_again_in_sql_are_those_of_the_driver_periods(given):
@@ -150,6 +151,11 @@ def test_days_and_claims_of_rating_rows_are_those_of_pricing(given, rating_date)
     )
     pricing = [(row["policy_id"], str(row["start"]), str(row["end"]), row["days"]) for row in pieces.to_dicts()]
     assert sorted(tuple(row.values()) for row in exposed) == sorted(pricing)
+
+
+def test_the_policy_of_a_rating_row_is_one_that_runs_on_that_day(given):
+    told = rows(given, "SELECT driver_id, policy_id FROM rating_rows WHERE rating_date = DATE '2025-04-01'")
+    assert {row["driver_id"]: row["policy_id"] for row in told} == {"ann": "P0", "cid": "P3"}  # cid's P6 has ended
 
 
 def test_the_amount_of_a_rating_row_is_that_of_its_claims(given):
@@ -256,8 +262,8 @@ def test_without_a_question_the_views_are_listed(given, capsys):
 
 def test_an_answer_may_go_to_a_file(given, tmp_path, capsys):
     assert run("--features", given.features, f"COPY (FROM driver_months) TO '{tmp_path}/months.parquet'") == 0
-    assert capsys.readouterr().out.split() == ["Count", "13"]
-    assert pl.read_parquet(tmp_path / "months.parquet").height == 13
+    assert capsys.readouterr().out.split() == ["Count", "14"]
+    assert pl.read_parquet(tmp_path / "months.parquet").height == 14
 
 
 @pytest.mark.parametrize(
