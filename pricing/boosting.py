@@ -19,6 +19,7 @@ import lightgbm as lgb
 import numpy as np
 
 from pricing.arrays import Floats
+from pricing.canonical import DECIMALS
 from pricing.errors import ModelError
 from pricing.plan import ModelPlan
 
@@ -49,7 +50,7 @@ GAMMA: Final = Objective("gamma", 1.0)
 
 
 def offset(base: Floats, level: float) -> Floats:
-    """Log of what is expected before the score: log base + level.
+    """Log of what is expected before the score: log base + level, rounded: see `canonical`.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def offset(base: Floats, level: float) -> Floats:
     level : float
         Log of observed over expected of the training rows.
     """
-    return np.log(base) + level
+    return np.round(np.log(base) + level, DECIMALS)
 
 
 def expected(base: Floats, level: float, score: Floats) -> Floats:

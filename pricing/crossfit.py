@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from pricing import boosting
 from pricing.arrays import Floats, Ints
+from pricing.canonical import canonical
 from pricing.errors import ModelError
 from pricing.plan import ModelPlan
 from pricing.sample import Goal, Sample
@@ -130,7 +131,7 @@ def fit_part(
 
 def mean_score(score: Floats, mu0: Floats) -> float:
     """Mean over a book, weighted by expected claims."""
-    return float((score * mu0).sum() / mu0.sum())
+    return canonical(float((score * mu0).sum() / mu0.sum()))
 
 
 def _out_of_fold(

@@ -8,6 +8,7 @@ effect in integers. Rounding keeps the order of leaves, so what the trees promis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -103,14 +104,14 @@ def distil(boosted: Boosted, x: Floats, mu0: Floats) -> RatingTables:
             effects[features[0]] += table[fine[0]]
             continue
         weights = [np.bincount(to, shares[f], len(a) + 2) for f, a, to in zip(features, axes, fine, strict=True)]
-        of_first, of_second = _rounded(table @ weights[1]), _rounded(weights[0] @ table)
-        middle = int(_rounded(of_first @ weights[0]))
+        of_first, of_second = _means(table, weights[1]), _means(table.T, weights[0])
+        middle = int(_means(of_first[None, :], weights[0])[0])
         effects[features[0]] += of_first[fine[0]]
         effects[features[1]] += of_second[fine[1]]
         intercept -= middle
         beyond = table - of_first[:, None] - of_second[None, :] + middle
         pairs.append(Pair(names[features[0]], names[features[1]], axes[0], axes[1], beyond))
-    means = [int(_rounded(effect @ share)) for effect, share in zip(effects, shares, strict=True)]
+    means = [int(_means(effect[None, :], share)[0]) for effect, share in zip(effects, shares, strict=True)]
     mains = (Main(names[f], ends[f], effects[f] - means[f], shares[f]) for f in range(len(names)))
     tables = RatingTables(int(intercept) + sum(means), tuple(mains), tuple(pairs))
     error = np.abs(tables.score(x) - boosted.score(x)).max(initial=0.0)
@@ -194,10 +195,10 @@ def _filled(x: Floats, typical: float | None) -> Floats:
 def _shares(ends: Floats, x: Floats, weight: Floats) -> Floats:
     """Share of the weight in each bin."""
     share = np.bincount(bins(ends, x), weight, minlength=len(ends) + 2)
-    total: Floats = share / share.sum()
+    total: Floats = share / math.fsum(share)
     return total
 
 
-def _rounded(values: Any) -> Ints:
-    whole: Ints = np.rint(values).astype(np.int64)
-    return whole
+def _means(rows: Ints, weight: Any) -> Ints:
+    """Weighted mean of each row, in whole units; exact sums, so that it is the same on every machine."""
+    return np.array([round(math.fsum(row)) for row in rows * weight], dtype=np.int64)

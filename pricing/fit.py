@@ -20,6 +20,7 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from pricing import credibility, evaluate, severity, tiers
 from pricing.arrays import Floats
+from pricing.canonical import canonical
 from pricing.component import Component
 from pricing.credibility import Calibration
 from pricing.crossfit import Chosen, Form, choose, fit_part, fold_of, mean_score
@@ -82,7 +83,7 @@ def fit_validated(
         sample.severity()  # refuses claims without amounts before the work, not after it
     goal = sample.frequency()
     chosen = choose(sample, goal, fold, plan.model, form, threads=threads)
-    calibration = credibility.fit(goal.observed, chosen.expected, km, chosen.score, kappas)
+    calibration = canonical(credibility.fit(goal.observed, chosen.expected, km, chosen.score, kappas))
     _judge("frequency", calibration, plan)
     learned = [_Learned("frequency", goal, chosen, calibration)]
     if plan.model.severity:
@@ -90,7 +91,7 @@ def fit_validated(
     out_of_fold = [OutOfFold(part.chosen.score, part.chosen.expected, part.calibration) for part in learned]
     frame = validation(rows, sample, fold, out_of_fold[0], out_of_fold[1] if plan.model.severity else None)
     oof_relativity = frame["indicated_relativity"].to_numpy()
-    cut = tiers.fit(_observed(sample, plan), chosen.expected, oof_relativity, plan.tiers)
+    cut = canonical(tiers.fit(_observed(sample, plan), chosen.expected, oof_relativity, plan.tiers))
 
     priors = sample.inputs.fit_priors()
     matrix = sample.inputs.matrix(priors)
@@ -104,8 +105,8 @@ def fit_validated(
         frequency=components[0],
         severity=components[1] if plan.model.severity else None,
         tiers=cut,
-        reference=tuple(np.quantile(relativity, np.linspace(0, 1, QUANTILES + 1)).tolist()),
-        diagnostics=_diagnostics(sample, plan, learned, frame, cut),
+        reference=canonical(tuple(np.quantile(relativity, np.linspace(0, 1, QUANTILES + 1)).tolist())),
+        diagnostics=canonical(_diagnostics(sample, plan, learned, frame, cut)),
     )
     model.check_certificate(catalogue)
     model.diagnostics["certificate"] = model.certificate(catalogue).to_dict()
@@ -125,12 +126,12 @@ def _severity(sample: Sample, fold: Any, plan: Plan, form: Form, threads: int) -
     goal = sample.severity()
     chosen = choose(sample, goal, fold, plan.model, form, threads=threads, told="severity")
     km, kappas = sample.inputs.exposure_km, plan.credibility.kappa_km
-    found = severity.calibrate(goal, chosen.expected, km, chosen.score, kappas)
+    found = canonical(severity.calibrate(goal, chosen.expected, km, chosen.score, kappas))
     if chosen.rounds and found.b_low <= 0:
         log.info("severity: slope b = %.3f is not clearly above 0; amounts are taken as equal", found.b)
         nothing = np.zeros_like(chosen.score)
         chosen = dataclasses.replace(chosen, rounds=0, score=nothing)
-        found = severity.calibrate(goal, chosen.expected, km, nothing, kappas)
+        found = canonical(severity.calibrate(goal, chosen.expected, km, nothing, kappas))
     _judge("severity", found, plan)
     return _Learned("severity", goal, chosen, found)
 

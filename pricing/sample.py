@@ -10,6 +10,7 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from pricing.arrays import Bools, Floats
 from pricing.boosting import GAMMA, POISSON, Objective
+from pricing.canonical import canonical
 from pricing.errors import ModelError
 from pricing.evaluate import gamma_deviance, poisson_deviance, tweedie_deviance
 from pricing.matrix import Inputs, read_inputs
@@ -42,7 +43,7 @@ class Goal:
     @property
     def level(self) -> float:
         """Log of observed over expected by the tariff."""
-        return float(np.log((self.weight * self.observed).sum() / (self.weight * self.base).sum()))
+        return canonical(float(np.log((self.weight * self.observed).sum() / (self.weight * self.base).sum())))
 
     def rows(self, chosen: Bools) -> Goal:
         """Part of the rows."""

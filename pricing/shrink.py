@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from pricing.arrays import Floats
+from pricing.canonical import canonical
 
 MAX_PRIOR: Final = 1_000.0
 
@@ -57,7 +58,7 @@ def fit(count: Floats, exposure_100km: Floats) -> GammaPrior:
     widest = MAX_PRIOR * float(t.mean())
     mean = float(n.sum() / t.sum())
     if mean == 0:
-        return GammaPrior(0.0, widest)
+        return canonical(GammaPrior(0.0, widest))
     variance = float((((n - mean * t) ** 2).sum() - n.sum()) / (t**2).sum())
     b = min(mean / variance, widest) if variance > 0 else widest
-    return GammaPrior(mean * b, b)
+    return canonical(GammaPrior(mean * b, b))
