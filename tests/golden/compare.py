@@ -171,8 +171,14 @@ def _shift(shift: Shift) -> str:
         told.append(f"{(other['peak'] - one['peak']) / steps:+.2f} {unit}")
     if one["level"] != other["level"]:
         told.append(f"level {one['level']} -> {other['level']}")
-    rest = [name for name in ("onset_speed_dkmh", "delta_v_dkmh") if one[name] != other[name]]
-    return f"{_event(one)}: {', '.join([*told, *(f'{name} {one[name]} -> {other[name]}' for name in rest)])}"
+    for name, word in (("onset_speed_dkmh", "speed at onset"), ("delta_v_dkmh", "change of speed")):
+        if one[name] != other[name]:
+            told.append(f"{word} {_kmh(one[name])} -> {_kmh(other[name])} km/h")
+    return f"{_event(one)}: {', '.join(told)}"
+
+
+def _kmh(speed_dkmh: int | None) -> str:
+    return "?" if speed_dkmh is None else f"{speed_dkmh / 10:.1f}"
 
 
 def _total(differences: list[Difference]) -> Iterator[str]:
