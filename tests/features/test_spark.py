@@ -125,6 +125,23 @@ def test_a_damaged_file_is_named_by_the_executor_that_read_it(cluster, lake, tmp
 
 
 @needs_spark
+def test_an_executor_of_another_release_refuses(lake):
+    from features.spark import _Checked, _taken
+
+    refused = _Checked(make_parts, "another release")("task")
+    with pytest.raises(UbiError, match="an executor has another release or other libraries"):
+        _taken(refused)
+
+
+@needs_spark
+def test_a_folder_that_only_the_executor_sees_is_told(tmp_path):
+    from features.spark import _taken
+
+    with pytest.raises(UbiError, match="--out has to be a folder that all share"):
+        _taken({"trips": tmp_path / "there.parquet"})
+
+
+@needs_spark
 @pytest.mark.timeout(300)
 def test_nobody_at_the_address_is_one_line(free_port):
     from features.spark import spark_engine
