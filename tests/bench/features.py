@@ -1,108 +1,162 @@
 """What deriving events and summaries costs for each motion row, against merely scanning the same Parquet columns.
 
-Simulated motion, as sealing writes it, file by file on one thread, each repeat in a fresh process. Memory is told at
-two sizes of the lake: it must not grow with it.
+A sealed lake of simulated motion (UBI_BENCH_ROWS, 100 million unless set), file by file on one thread, each repeat in a
+fresh process, scan and derivation in turn. At 1, 10 and 100 million rows: neither CPU of a row nor memory may grow with
+the lake. On a part of it beside pandas and window SQL, which do less.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from tqdm import tqdm
 
-from features.derive import HEADS, READS, derive
-from ingest.contract.publish import conform, to_parquet
-from replay_data.portfolio.book import simulate_book
-from replay_data.portfolio.motion import motion_chunk
+from device.contract.rules import KIND_NUMBERS
+from device.contract.trip import DURATION_CLASSES, ONSET_BANDS, PEAK_BINS
+from features.derive import HEADS, READS, Derived, derive
+from ingest.contract import tables
+from ingest.contract.lake import Lake, read_files
+from tests.bench import big_lake
 from tests.bench.measure import Used, against, in_child, judged, measured, memory_mb, used
+from tests.bench.other_tools import Sums, by_duckdb, by_pandas
 from tests.bench.row import Row
 
-FILES = 10
-DRIVERS_PER_FILE = 500  # some 2 million rows
+ROWS = int(os.environ.get("UBI_BENCH_ROWS", "100_000_000"))
 REPEATS = 3
-SMALL = 2  # files of the smaller lake
+OTHERS_ROWS = 1_000_000  # for pandas and SQL
 ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+BRAKING = KIND_NUMBERS["harsh_braking"]
+Told = dict[str, Any]
 
 
 def run() -> list[Row]:
     """Measure."""
     with tempfile.TemporaryDirectory() as folder:
-        write_motion(Path(folder))
-        return rows(*measure(Path(folder)))
+        lake = big_lake.write(Path(folder) / "lake", ROWS)
+        sizes = [rows for rows in (1_000_000, 10_000_000, ROWS) if rows <= ROWS]
+        found = [(rows, measure(lake.root, rows)) for rows in tqdm(sizes, desc="sizes", disable=None)]
+        return [row for rows, runs in found for row in of_size(rows, runs)] + beside_others(lake.root)
 
 
-def write_motion(folder: Path) -> None:
-    """Write files of motion, and of the heads of their trips."""
-    book = simulate_book(1, FILES * DRIVERS_PER_FILE, date(2026, 1, 1))
-    for number in tqdm(range(FILES), desc="simulate", unit="file", disable=None):
-        heads, motion = motion_chunk(book, number * DRIVERS_PER_FILE, DRIVERS_PER_FILE)
-        (folder / f"motion-{number}.parquet").write_bytes(to_parquet(conform("motion", motion)))
-        (folder / f"heads-{number}.parquet").write_bytes(to_parquet(heads.select(HEADS.names())))
-
-
-def measure(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], float]:
-    """Run scan and derivation in turn; the peak memory of a smaller lake."""
-
-    def child(what: str, files: int) -> dict[str, Any]:
-        return in_child(__name__, what, folder, files, env=ONE_THREAD)
-
-    runs: dict[str, list[dict[str, Any]]] = {"scan": [], "derive": []}
-    for _ in tqdm(range(REPEATS), desc="scan and derive", unit="repeat", disable=None):
+def measure(lake: Path, rows: int) -> dict[str, list[Told]]:
+    """Scan and derive the files of so many rows, in turn."""
+    runs: dict[str, list[Told]] = {"scan": [], "derive": []}
+    for _ in range(REPEATS):
         for what, of in runs.items():
-            of.append(child(what, FILES))
-    return runs, float(child("derive", SMALL)["peak_mb"])
+            of.append(in_child(__name__, what, lake, rows, env=ONE_THREAD))
+    return runs
 
 
-def rows(runs: dict[str, list[dict[str, Any]]], small_mb: float) -> list[Row]:
-    """Table of the measurements."""
-
-    def each(what: str, key: str) -> list[float]:
-        return [row[key] / row["rows"] * 1e9 for row in runs[what]]
-
-    peaks_mb = [row["peak_mb"] for row in runs["derive"]]
-    millions = runs["derive"][0]["rows"] / 1e6
-    goal = "at most 3 x scan (stretch 2)"
+def of_size(rows: int, runs: dict[str, list[Told]]) -> list[Row]:
+    """Rows of one size of the lake."""
+    name = f"{runs['scan'][0]['rows'] / 1e6:.1f} M rows"
+    scan, ours = (each(runs[what], "cpu_s") for what in ("scan", "derive"))
+    peaks_mb = [told["peak_mb"] for told in runs["derive"]]
     return [
-        against("derive, CPU", each("derive", "cpu_s"), each("scan", "cpu_s"), "x scan", goal, lambda x: x <= 3),
-        measured("derive, wall", each("derive", "wall_s"), "ns/row", each("scan", "wall_s")),
-        measured("derive, CPU", each("derive", "cpu_s"), "ns/row", each("scan", "cpu_s")),
-        judged(f"peak memory, {millions:.1f} M rows", peaks_mb, "MB", "under 512 MB", lambda mb: mb < 512),
-        Row(f"peak memory, {millions * SMALL / FILES:.1f} M rows", small_mb, "MB"),
-        Row("file size", runs["scan"][0]["bytes"] / runs["scan"][0]["rows"], "B/row"),
+        against(f"derive, CPU, {name}", ours, scan, "x scan", "at most 3 x scan (stretch 2)", lambda x: x <= 3),
+        measured(f"derive, CPU, {name}", ours, "ns/row", scan),
+        measured(f"derive, wall, {name}", each(runs["derive"], "wall_s"), "ns/row", each(runs["scan"], "wall_s")),
+        judged(f"derive, peak memory, {name}", peaks_mb, "MB", "under 512 MB", lambda mb: mb < 512),
+        Row(f"file size, {name}", runs["scan"][0]["bytes"] / runs["scan"][0]["rows"], "B/row"),
     ]
 
 
-def main(what: str, folder: Path, files: int) -> None:
-    """Scan or derive the first files and tell what it took. Parquet of the heads is read outside the measure."""
-    numbers = range(files)
-    motion = [folder / f"motion-{number}.parquet" for number in numbers]
-    heads = [pl.read_parquet(folder / f"heads-{number}.parquet") for number in numbers]
-    work = [scan(file) if what == "scan" else derivation(file, head) for file, head in zip(motion, heads, strict=True)]
-    found, took = [], Used(0.0, 0.0)
-    for one in work:
-        count, more = used(one)
-        found.append(count)
+def beside_others(lake: Path) -> list[Row]:
+    """pandas and DuckDB on a part of the lake; all three must find the same."""
+    tools = ("scan", "derive", "duckdb", "pandas")
+    runs = {
+        tool: [in_child(__name__, tool, lake, OTHERS_ROWS, env=ONE_THREAD) for _ in range(REPEATS)] for tool in tools
+    }
+    if not runs["derive"][0]["sums"] == runs["duckdb"][0]["sums"] == runs["pandas"][0]["sums"]:
+        raise RuntimeError(f"not the same: {[(tool, of[0]['sums']) for tool, of in runs.items()]}")
+    scan = each(runs["scan"], "cpu_s")
+    return [
+        row
+        for tool in tools[2:]
+        for row in (
+            against(f"{tool}, part of it, CPU", each(runs[tool], "cpu_s"), scan, "x scan"),
+            against(f"{tool}, part of it, CPU", each(runs[tool], "cpu_s"), each(runs["derive"], "cpu_s"), "x derive"),
+        )
+    ]
+
+
+def each(runs: Sequence[Told], key: str) -> list[float]:
+    """Of a motion row, in ns."""
+    return [told[key] / told["rows"] * 1e9 for told in runs]
+
+
+def main(what: str, root: Path, rows: int) -> None:
+    """Work on the first files of a lake and tell what it took; trips are read outside the measure."""
+    took, sums, counted, size = Used(0.0, 0.0), (0, 0, 0, 0), 0, 0
+    for files, trips in pieces(Lake(root), rows):
+        heads = read_files(trips, tables.TRIPS).select(HEADS.names())
+        found, more = used(TOOLS[what](files, heads))
         took = Used(took.cpu_s + more.cpu_s, took.wall_s + more.wall_s)
-    told = took._asdict() | {"rows": sum(found), "peak_mb": memory_mb(), "bytes": sum(f.stat().st_size for f in motion)}
+        sums = tuple(a + b for a, b in zip(sums, found[1], strict=True)) if found[1] else sums  # type: ignore[assignment]
+        counted += found[0]
+        size += sum(file.stat().st_size for file in files)
+    told = took._asdict() | {"rows": counted, "peak_mb": memory_mb(), "bytes": size, "sums": sums}
     sys.stdout.write(json.dumps(told))
 
 
-def scan(file: Path) -> Callable[[], int]:
+def pieces(lake: Lake, rows: int) -> list[tuple[list[Path], list[Path]]]:
+    """Motion and trip files of the first groups that have so many rows."""
+    out = []
+    for group in lake.manifest().groups:
+        if rows <= 0:
+            break
+        motion = [file for file in group.files if file.table == "motion"]
+        trips = [lake.sealed / file.path for file in group.files if file.table == "trips"]
+        out += [([lake.sealed / file.path], trips) for file in motion]
+        rows -= sum(file.rows for file in motion)
+    return out
+
+
+Work = Callable[[], tuple[int, Sums | None]]
+
+
+def scan(files: list[Path], _heads: pl.DataFrame) -> Work:
     """Decode the columns that deriving reads; the fastest way of several that were tried."""
-    return lambda: pl.scan_parquet(file).select(READS).collect().height
+    return lambda: (pl.scan_parquet(files).select(READS).collect().height, None)
 
 
-def derivation(file: Path, heads: pl.DataFrame) -> Callable[[], int]:
-    """Derive all trips of a file."""
-    return lambda: int(derive(pl.scan_parquet(file), heads).summaries["samples"].sum())
+def derivation(files: list[Path], heads: pl.DataFrame) -> Work:
+    """Derive all trips of some files."""
 
+    def work() -> tuple[int, Sums]:
+        derived = derive(pl.scan_parquet(files), heads)
+        return int(derived.summaries["samples"].sum()), sums_of(derived)
+
+    return work
+
+
+def sums_of(derived: Derived) -> Sums:
+    """What the other tools find, too."""
+    heatmap = derived.summaries["va_ms"].explode(empty_as_null=False).struct.field("value")
+    swings = derived.summaries["excursions"].explode(empty_as_null=False).struct.unnest()
+    braking = pl.col("key") // (ONSET_BANDS * DURATION_CLASSES * PEAK_BINS) == BRAKING
+    brakings = swings.filter(braking)["value"].sum()
+    return int(derived.summaries["distance_mm"].sum()), int(heatmap.sum()), heatmap.len(), int(brakings)
+
+
+def other(tool: Callable[[list[Path]], Sums]) -> Callable[[list[Path], pl.DataFrame], Work]:
+    """The same by another tool."""
+
+    def worked(files: list[Path], _heads: pl.DataFrame) -> Work:
+        rows = pl.scan_parquet(files).select(pl.len()).collect().item()
+        return lambda: (rows, tool(files))
+
+    return worked
+
+
+TOOLS = {"scan": scan, "derive": derivation, "duckdb": other(by_duckdb), "pandas": other(by_pandas)}
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
