@@ -47,9 +47,11 @@ class _Chunk(NamedTuple):
     count: int
 
 
-def simulated_trips(book: Book, first: int, count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def simulated_trips(
+    book: Book, first: int, count: int, trips_per_driver: int = TRIPS_PER_DRIVER
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Drive `count` drivers of a book; their trips and events as `ingest.contract.tables` TRIPS and EVENTS."""
-    heads, motion = motion_chunk(book, first, count, TRIPS_PER_DRIVER)
+    heads, motion = motion_chunk(book, first, count, trips_per_driver)
     derived = derive(motion, heads)
     parts = pl.col("trip_id").str.split(":")
     trips = heads.join(derived.summaries, on="trip_key", how="inner", maintain_order="left").with_columns(
