@@ -51,10 +51,11 @@ def context_mm(trips: pl.DataFrame) -> list[pl.Series]:
     """
     by_speed = _dense(trips["distance_by_speed_mm"])
     kind = trip_kind(by_speed)
-    expected = [(by_speed * weights[kind]).sum(axis=1) // MILLI for weights in load_weights()]
+    expected = [_weighted(by_speed, weights[kind]) for weights in load_weights()]
     samples, seen = (trips[name].fill_null(0).cast(pl.Int64).to_numpy() for name in ("samples", "lateral_samples"))
     turn = CONTEXTS.index("turn")
-    expected[turn] = expected[turn] * seen // np.maximum(samples, 1)
+    each, rest = np.divmod(expected[turn], np.maximum(samples, 1))
+    expected[turn] = each * seen + rest * seen // np.maximum(samples, 1)
     return [pl.Series(f"{name}_context_mm", values) for name, values in zip(CONTEXTS, expected, strict=True)]
 
 
@@ -96,6 +97,13 @@ def parse_weights(table: dict[str, Any]) -> tuple[Integers, ...]:
             )
         weights.append(np.array(rows, np.int64))
     return tuple(weights)
+
+
+def _weighted(by_speed_mm: Integers, weights: Integers) -> Integers:
+    """Sum over bands of distance x weight, over 1000 and rounded down; thousands apart, so that nothing overflows."""
+    thousands, rest = np.divmod(by_speed_mm, MILLI)
+    total: Integers = (thousands * weights).sum(axis=1) + (rest * weights).sum(axis=1) // MILLI
+    return total
 
 
 def _dense(lists: pl.Series) -> Integers:

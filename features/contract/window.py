@@ -26,7 +26,7 @@ MS_PER_DAY: Final = 86_400_000
 WINDOWS_AT_ONCE: Final = 100_000  # bounds the memory that their histograms take: 3 KB each
 
 _WINDOW: Final = ("driver_id", "rating_date")
-SCALARS: Final = tuple(name for name in DRIVER_PERIODS if name not in (*BINS, "driver_id", "month"))
+SCALARS: Final = tuple(name for name in DRIVER_PERIODS if name not in (*BINS, "month"))
 RATING: Final = pl.Schema({"driver_id": pl.String, "rating_date": pl.Date})
 Integers = npt.NDArray[np.int64]
 
@@ -65,7 +65,7 @@ def rating_features(
         If a column is missing or has another type, or a value breaks the catalogue.
     """
     check_table(rating, RATING, "rating rows")
-    check_periods(periods)
+    check_table(periods, DRIVER_PERIODS, "driver periods")
     catalogue = catalogue or load_catalogue()
     windows = rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
     rows = _months_of(windows, periods, months)
@@ -102,6 +102,7 @@ def _features(
         [scalars.clear().with_columns(window=pl.lit(0, pl.Int64))]
         + [layer.of(scalars).with_columns(window=pl.Series(layer.window)) for layer in chosen]
     )
+    check_periods(months)
     totals = _scalars(windows, months) | reconcile(windows.height, months)
     folded = {histogram: fold(windows.height, chosen, periods[histogram]) for histogram in BINS}
     for histogram, sums in folded.items():
