@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
         train, "repeat for more; default: 12 months before the end of the last claim's month", action="append"
     )
     train.add_argument("--threads", type=int, default=1, metavar="N", help="0: all; changes only the time (default: 1)")
+    train.add_argument(
+        "--challengers", action="store_true", help="fit other forms in the same folds, to be told beside; minutes"
+    )
     _add_json(train)
 
     score = command("score", _score, "rate every policy in force: factors.parquet and factors.csv")
@@ -147,7 +150,9 @@ def _train(options: argparse.Namespace) -> int:
     periods = _periods(options.features)
     judge_driving(policies, periods, judged)
     dates = tuple(options.rating_date or ())
-    model = train(policies, claims, periods, load_catalogue(), plan, dates, options.threads)
+    model = train(
+        policies, claims, periods, load_catalogue(), plan, dates, options.threads, challengers=options.challengers
+    )
     model.diagnostics["portfolio"] = judged.table()
     model.diagnostics["exposure_by_month"] = months_before(
         policies, claims, date.fromisoformat(model.diagnostics["label_end"]), _MONTHS_TOLD

@@ -22,7 +22,7 @@ model {model.model_id}, plan {model.plan.plan_version}
   out of fold: Gini {d["gini_tariff"]:.3f} by the tariff, {d["gini_telematics"]:.3f} with telematics
   deviance x 100: {d["deviance_tariff"]:.3f} by the tariff, {d["deviance_telematics"]:.3f} with telematics
   slope b {c.b:.3f}, 90 % interval [{c.b_low:.3f}, {c.b_high:.3f}]{outside}; kappa {c.kappa_km:g} km
-
+{"".join(f"  {line}{chr(10)}" for line in [*_severity(model), *_forward(model), *_forms(model)])}
  tier     rows  claims  observed/expected   90 % interval  foretold"""
     rows = [
         f"{row['group']:>5}{row['rows']:>9,}{row['claims']:>8,}{row['ratio']:>19.3f}"
@@ -30,6 +30,38 @@ model {model.model_id}, plan {model.plan.plan_version}
         for row in d["lift"]
     ]
     return "\n".join([head, *rows])
+
+
+def _severity(model: RiskModel) -> list[str]:
+    if model.severity is None:
+        return []
+    d, c = model.diagnostics["severity"], model.severity.calibration
+    if not d["rounds"]:
+        return [f"severity: {d['paid_claims']:,} paid claims tell nothing of drivers; amounts are taken as equal"]
+    slope = f"slope b {c.b:.3f} [{c.b_low:.3f}, {c.b_high:.3f}], kappa {c.kappa_km:g} km"
+    return [f"severity: {d['paid_claims']:,} paid claims, {d['rounds']} trees, {slope}"]
+
+
+def _forward(model: RiskModel) -> list[str]:
+    return [
+        f"forward in time: {row['claims_foretold']:,} later claims, deviance {row['deviance_tariff']:.3f} by the "
+        f"tariff, {row['deviance_telematics']:.3f} with telematics; slope {row['slope']:.3f} "
+        f"[{row['slope_low']:.3f}, {row['slope_high']:.3f}]"
+        for row in _diagnosis(model, "forward")
+    ]
+
+
+def _forms(model: RiskModel) -> list[str]:
+    return [
+        f"{row['form']}: deviance {row['deviance']:.3f}, {row['share_of_free_form']:.0%} of the free form's gain"
+        for row in _diagnosis(model, "forms")
+        if row["share_of_free_form"] is not None
+    ]
+
+
+def _diagnosis(model: RiskModel, name: str) -> list[dict[str, Any]]:
+    """Rows of a table of the filing pack; none where it was not made."""
+    return model.diagnosis[name].to_dicts() if name in model.diagnosis else []
 
 
 def table(factors: pl.DataFrame, book: dict[str, Any], rows: int = 3) -> str:

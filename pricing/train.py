@@ -13,6 +13,7 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import exposure, forward, own_claims, tariff
+from pricing.canonical import canonical
 from pricing.diagnostics import diagnose
 from pricing.diagnostics.fairness import protected_of
 from pricing.errors import ModelError
@@ -65,7 +66,7 @@ def train(
     model = fit.model
     if plan.credibility.own_claims:
         past = own_claims.history(policies, claims, fitted, dates, plan.credibility.own_claims_months)
-        model = replace(model, own_claims=own_claims.learn(fit.validation, past))
+        model = replace(model, own_claims=canonical(own_claims.learn(fit.validation, past)))
     model.diagnostics["rating_dates"] = [str(day) for day in dates]
     model.diagnostics["label_end"] = str(label_end)
     model.diagnosis.update(_forward(fit, rows, policies, claims, catalogue, threads))
