@@ -80,7 +80,10 @@ class CarClock:
 
     def quality(self, mono_ms: int) -> int:
         """Number of the wire's ClockQuality at a monotonic time."""
-        return pb.CLOCK_GNSS if self._by_gnss(mono_ms) else self._clock.quality
+        if not self._by_gnss(mono_ms):
+            return self._clock.quality
+        # GNSS inside a recording tells when it was recorded: whoever compares it with today must not correct it.
+        return pb.CLOCK_RECORDED if isinstance(self._clock, RecordedClock) else pb.CLOCK_GNSS
 
     def is_known(self, mono_ms: int) -> bool:
         """Whether UTC is known at all."""

@@ -112,6 +112,12 @@ def test_gnss_times_of_a_recording_correct_what_its_head_says():
     assert CarClock(RecordedClock(None, None, b"rec")).quality(0) == pb.CLOCK_UNKNOWN
 
 
+def test_gnss_times_of_a_recording_are_not_mistaken_for_those_of_today():
+    """Sealing moves a trip whose clock is far from the time of arrival, unless it says that it was recorded."""
+    for began_ms in (NOON_MS - 7_200_000, None):
+        assert told(CarClock(RecordedClock(began_ms, 60, b"rec")), 0).quality(5_000) == pb.CLOCK_RECORDED
+
+
 @pytest.mark.parametrize(("synchronised", "quality"), [(True, pb.CLOCK_NTP), (False, pb.CLOCK_UNKNOWN)])
 def test_quality_of_the_computers_clock_is_what_the_kernel_says(synchronised, quality):
     assert SystemClock(ZoneInfo("Europe/Berlin"), lambda: synchronised).quality == quality
