@@ -120,7 +120,7 @@ class Uplink:
             An outbox's file is damaged.
         """
         if self._connection is None and now_ms >= (self._connect_at_ms or now_ms):
-            self._connection = Connection(self.device_id, self.broker, self._tls, self._inbox, now_ms)
+            self._connection = self._connect(now_ms)
         for connection, happened in drain(self._inbox, wait_s):
             if isinstance(happened, Heard):
                 self._heard(happened, now_ms)
@@ -146,6 +146,10 @@ class Uplink:
             else:
                 self._connection.abandon()
         self._connection, self.is_ready = None, False
+
+    def _connect(self, now_ms: int) -> Connection:
+        """Begin a connection; a replay with faults puts a rough one in its place."""
+        return Connection(self.device_id, self.broker, self._tls, self._inbox, now_ms)
 
     def _ready(self, now_ms: int) -> None:
         log.info("%s: connected to %s", self.device_id, self.broker)

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from device.contract.errors import UbiError, UsageError
 
 if TYPE_CHECKING:
+    from replay_data.faults import Spec
     from replay_data.jobs import Task
     from replay_data.player import Progress
 
@@ -66,8 +67,10 @@ def _show(options: argparse.Namespace) -> None:
         colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
         unicode=encoding.lower().replace("-", "") == "utf8",
     )
+    spec = _spec(options.faults)
     for path in options.files:
-        seen = view(read_recording(path, options.device, options.zone))
+        recording = read_recording(path, options.device, options.zone)
+        seen = view(recording if spec is None else spec.laid_over(recording))
         if options.show:
             print(draw(seen, paper), end="\n\n" if path is not options.files[-1] else "\n", flush=True)
         if options.html is not None:
@@ -90,7 +93,14 @@ def _task(options: argparse.Namespace) -> Task:
         ca_file=options.ca_file,
         rate=options.rate,
         patience_s=options.until_acked,
+        faults=_spec(options.faults),
     )
+
+
+def _spec(text: str | None) -> Spec | None:
+    from replay_data.faults import parse_faults
+
+    return None if text is None else parse_faults(text)
 
 
 def _replay(task: Task, options: argparse.Namespace) -> int:
@@ -238,6 +248,9 @@ def _parser() -> argparse.ArgumentParser:
         default=60.0,
         metavar="SECONDS",
         help="give up, with status 75, when no ack came for this long (default: 60)",
+    )
+    parser.add_argument(
+        "--faults", metavar="SPEC", help="lay faults over the recordings, such as spike:0.01,stall:4,reorder,seed:2"
     )
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the system's")
     parser.add_argument("--insecure", action="store_true", help="accept a plain mqtt:// address beyond this machine")

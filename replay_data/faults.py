@@ -12,12 +12,13 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from device.contract.errors import UsageError
 from device.contract.recording import quantised, reading_order
 from device.contract.signals import BY_NAME, Reading
+from replay_data.recording import Recording
 
 EVERY_MS: Final = 120_000  # mean time between two stalls, or two frozen values
 SPEEDS: Final = frozenset({"speed_kmh", "gnss_speed_kmh"})
@@ -145,6 +146,10 @@ class Spec:
                 rng = random.Random(f"{self.seed} {number} {name}")  # noqa: S311 repeatable on purpose
                 readings = change(readings, amount, rng)
         return readings
+
+    def laid_over(self, recording: Recording) -> Recording:
+        """Return a recording as its device hears it with these faults: another one, with a stream of its own."""
+        return replace(recording, sha256=self.sha256(recording.sha256), readings=self.readings(recording.readings))
 
     def sha256(self, recording: str) -> str:
         """Identity of a recording with these faults: another one, so that its stream is not the clean one's."""

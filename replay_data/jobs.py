@@ -23,6 +23,7 @@ from typing import Final
 
 from device.contract.broker import BrokerAddress
 from device.contract.errors import TryAgainError, UbiError, UsageError
+from replay_data.faults import Spec
 from replay_data.player import Played, Player, Progress
 from replay_data.recording import Recording, device_of, read_recording
 
@@ -44,14 +45,16 @@ class Task:
     ca_file: Path | None = None
     rate: float | None = None
     patience_s: float = 60.0
+    faults: Spec | None = None
 
     def read(self, path: Path) -> Recording:
         """Read one of the files."""
-        return read_recording(path, self.device_id, self.zone)
+        recording = read_recording(path, self.device_id, self.zone)
+        return recording if self.faults is None else self.faults.laid_over(recording)
 
     def player(self, watch: Watch) -> Player:
         """Return a player for these files."""
-        return Player(self.broker, self.outbox, self.ca_file, self.rate, self.patience_s, watch)
+        return Player(self.broker, self.outbox, self.ca_file, self.rate, self.patience_s, watch, self.faults)
 
 
 def replay(

@@ -28,7 +28,9 @@ from device.contract.errors import TryAgainError, UbiError, UsageError
 from device.contract.signals import Reading
 from device.outbox import Outbox
 from device.uplink import Uplink
+from replay_data.faults import Spec
 from replay_data.recording import Recording, agent_of, id_of, read_recording
+from replay_data.rough_road import RoughUplink
 
 __all__ = ["Played", "Player", "Progress", "Recording", "id_of", "read_recording"]
 
@@ -110,6 +112,8 @@ class Player:
         How long to wait for an ack while none comes.
     watch : callable
         Told of the progress whenever the network was looked at.
+    faults : Spec or None
+        Those of the road are laid between here and the broker.
 
     Attributes
     ----------
@@ -125,6 +129,7 @@ class Player:
         rate: float | None = None,
         patience_s: float = 60.0,
         watch: Callable[[Progress], object] = lambda _progress: None,
+        faults: Spec | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._broker = broker
@@ -133,6 +138,7 @@ class Player:
         self._rate = rate
         self._patience_s = patience_s
         self._watch = watch
+        self._faults = faults
         self._uplinks: dict[str, Uplink] = {}
         self._streams: dict[bytes, Path] = {}
         self._deliveries: list[_Delivery] = []
@@ -277,7 +283,12 @@ class Player:
 
     def _uplink(self, device_id: str) -> Uplink:
         if device_id not in self._uplinks:
-            self._uplinks[device_id] = Uplink(device_id, self._broker, self._ca_file, RESEND_MS)
+            road = self._faults.of_the_road if self._faults else {}
+            self._uplinks[device_id] = (
+                RoughUplink(device_id, self._broker, self._ca_file, road, self._faults.seed)
+                if self._faults and road
+                else Uplink(device_id, self._broker, self._ca_file, RESEND_MS)
+            )
         return self._uplinks[device_id]
 
     def _outbox_path(self, recording: Recording) -> Path:
