@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from device.contract.errors import UbiError
+from device.contract.errors import TryAgainError, UbiError
 from device.contract.topics import checked_device_id
 from ingest.authority import Authority
 from ingest.contract import durable
@@ -78,7 +78,7 @@ def forget(places: Places, device_id: str, now_ms: int, worker_within_s: float =
     Raises
     ------
     TryAgainError
-        If somebody else is sealing, or a worker does not finish its segment.
+        If somebody else is sealing, a worker does not finish its segment, or features are being built.
     UbiError
         If a file cannot be read, or the search still finds the device: file by file, what is left.
     """
@@ -91,7 +91,11 @@ def forget(places: Places, device_id: str, now_ms: int, worker_within_s: float =
     erasures.write(record)
     _erase_lake(lake, people)
     for folder in places.features:
-        _erase_features(folder, people, now_ms)
+        try:
+            with durable.locked(folder / PARTS / ".lock"):  # a build that began before the lake was clean would undo it
+                _erase_features(folder, people, now_ms)
+        except BlockingIOError:
+            raise TryAgainError(f"{folder}: 'ubi features build' is writing here; run again when it is done") from None
     _erase_line(places, device_id, now_ms)
     files, findings = search([lake.root, *places.features], people)
     if findings:

@@ -190,6 +190,15 @@ def test_erased_drivers_live_on_in_no_part(lake, tmp_path, cut):
     assert not any(b"car-0" in path.read_bytes() for path in out.rglob("*") if path.is_file())
 
 
+def test_an_erasure_waits_for_a_build_that_began_before_it(lake, tmp_path):
+    out = tmp_path / "out"
+    build(lake, out)
+    with Parts(out).alone(), pytest.raises(TryAgainError, match="'ubi features build' is writing here"):
+        forget(Places(lake, [out]), "car-0", 0)
+    forget(Places(lake, [out]), "car-0", 0)
+    assert search([out], People(frozenset({"car-0"})))[1] == []
+
+
 def test_an_erasure_that_did_not_know_of_the_tables_is_caught_up_with(lake, tmp_path, cut):
     out = tmp_path / "out"
     build(lake, out)
