@@ -62,7 +62,7 @@ def read_policies(path: Path, judged: Judged | None = None) -> pl.DataFrame:
         if column in frame.columns:
             refuse(frame, path, column, ~((pl.col(column) > 0) & pl.col(column).is_finite()), "has to be above 0")
     refuse(frame, path, "end", pl.col("end") < pl.col("start"), "is before the start")
-    frame = _apart(frame, judged, path, 2, pl.struct(pl.exclude(ROW)).is_duplicated() & ~_first(pl.exclude(ROW)))
+    frame = _apart(frame, judged, path, 2, ~pl.struct(pl.exclude(ROW)).is_first_distinct())
     frame = _apart(frame, judged, path, 1, pl.col("start") == pl.col("end"))
     if "tariff_premium" in frame.columns:
         refuse(frame, path, "end", pl.col("end").is_null(), "is empty; a tariff_premium is for the days of its row")
@@ -168,10 +168,6 @@ def _apart(frame: pl.DataFrame, judged: Judged, path: Path, number: int, aside: 
     return marked.filter(~pl.col("__aside")).drop("__aside")
 
 
-def _first(columns: pl.Expr) -> pl.Expr:
-    return pl.struct(columns).is_first_distinct()
-
-
 def _cancelled(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
     if "cancelled_on" not in frame.columns:
         return frame
@@ -182,32 +178,37 @@ def _cancelled(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
 
 
 def _replaced(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
-    """Cut rows that the next row of the same policy and driver replaces; refuse other overlaps."""
-    end, next_start = pl.col("end").fill_null(_FOREVER), pl.col("start").shift(-1).over("policy_id")
+    """Cut rows that the next row of the same policy and driver replaces; refuse other overlaps. Sorted by policy."""
+    end, start, policy = pl.col("end").fill_null(_FOREVER), pl.col("start"), pl.col("policy_id")
+    taken = (policy == policy.shift(1)) & (start < end.shift(1))
     overlaps = frame.with_columns(
-        __next=next_start,
-        __taken=(pl.col("start") < end.shift(1).over("policy_id")).fill_null(value=False),
-        __inside=(end < end.shift(1).over("policy_id")).fill_null(value=False),
-        __driver=pl.col("driver_id").shift(1).over("policy_id"),
-        __same_day=(pl.col("start") == pl.col("start").shift(1).over("policy_id")).fill_null(value=False),
+        __other=taken & (pl.col("driver_id") != pl.col("driver_id").shift(1)),
+        __same_day=taken & (start == start.shift(1)),
+        __inside=taken & (end < end.shift(1)),
+        __cut=taken.shift(-1).fill_null(value=False),
+        __next=start.shift(-1),
     )
     plain = "overlaps another row of the same policy"
-    taken = pl.col("__taken")
-    refuse(overlaps, path, "start", taken & (pl.col("__driver") != pl.col("driver_id")), f"{plain}, of another driver")
-    refuse(overlaps, path, "start", taken & pl.col("__same_day"), f"{plain} from its first day on")
-    refuse(overlaps, path, "start", taken & pl.col("__inside"), f"{plain} and ends before it does")
-    cut = (pl.col("__next") < end).fill_null(value=False)
-    judged.count(5, overlaps.filter(cut).height)
-    return overlaps.with_columns(pl.when(cut).then("__next").otherwise("end").alias("end")).select(frame.columns)
+    refuse(overlaps, path, "start", pl.col("__other"), f"{plain}, of another driver")
+    refuse(overlaps, path, "start", pl.col("__same_day"), f"{plain} from its first day on")
+    refuse(overlaps, path, "start", pl.col("__inside"), f"{plain} and ends before it does")
+    judged.count(5, int(overlaps["__cut"].sum()))
+    return overlaps.with_columns(pl.when("__cut").then("__next").otherwise("end").alias("end")).select(frame.columns)
 
 
 def _count_changes(frame: pl.DataFrame, judged: Judged) -> None:
-    by_driver = frame.sort("driver_id", "start", ROW)
+    who = [name for name in ("driver_id", "device_id") if name in frame.columns]
+    same = pl.col("policy_id") == pl.col("policy_id").shift(1)
+    changed = same & pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in who)
+    judged.count(7, int(frame.select(changed.fill_null(value=False).sum()).item()))
+    by_driver = frame.select("driver_id", "policy_id", "start", "end").sort("driver_id", "start")
+    several = (pl.col("driver_id") == pl.col("driver_id").shift(1)) & (
+        pl.col("policy_id") != pl.col("policy_id").shift(1)
+    )
+    of_several = by_driver.filter(several)["driver_id"].unique()
+    by_driver = by_driver.filter(pl.col("driver_id").is_in(of_several.implode()))
     running = pl.col("end").fill_null(_FOREVER).cum_max().shift(1).over("driver_id")
     judged.count(6, by_driver.filter(pl.col("start") < running).height)
-    who = [name for name in ("driver_id", "device_id") if name in frame.columns]
-    changed = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1).over("policy_id") for name in who)
-    judged.count(7, frame.filter(changed.fill_null(value=False)).height)
 
 
 def _of_covers(frame: pl.DataFrame, path: Path, covers: tuple[str, ...], judged: Judged) -> pl.DataFrame:
