@@ -16,26 +16,25 @@ Judgements:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from features.contract.catalogue import Catalogue
 from ingest.contract.erasure import was_erased
+from pricing.changes import changed_keys, changed_periods, changed_trips
 from pricing.errors import ModelError
 from pricing.exposure import add_months
 from pricing.model import changed_files, load_model
 from pricing.plan import Plan
 from pricing.rebuild import Rebuilt, rebuild
 from pricing.receipt import CODE_VERSION
-from pricing.typed import read_table
 
 MOST_NAMED: Final = 20  # lines of a layer
-_TOLD: Final = 4  # columns of a changed row
 _OF_REGIONS: Final = ("holiday_mm", "holiday_known_mm")  # need the policies' regions
 
 
@@ -123,7 +122,7 @@ def verify(
         model = load_model(model_folder, changed_too=True)
     except (ModelError, ValueError, KeyError, TypeError) as error:
         return [Layer("model", Verdict.CHANGED, "", (*changed, f"cannot be read: {error}"))]
-    periods = read_table(features / "driver_periods.parquet")
+    periods = _of_driver(features / "driver_periods.parquet", _driver_of(factors, key))
     rebuilt = rebuild(factors, key, periods, catalogue, model)
     day = date.fromisoformat(rebuilt.book["rating_date"]).replace(day=1)
     window = Window(rebuilt.published["driver_id"], add_months(day, -model.plan.window.feature_months), day)
@@ -139,6 +138,21 @@ def verify(
         _model_layer(rebuilt, changed),
         _plan_layer(rebuilt, model.plan, plan),
     ]
+
+
+def _driver_of(folder: Path, key: str) -> str:
+    """Driver of a policy or receipt; "" where there is none, which `rebuild` tells."""
+    file = folder / "factors.parquet"
+    if not file.is_file():
+        return ""
+    asked = (pl.col("policy_id") == key) | (pl.col("receipt") == key)
+    found = pl.scan_parquet(file).filter(asked).select("driver_id").head(1).collect()
+    return found["driver_id"][0] if found.height else ""
+
+
+def _of_driver(file: Path, driver_id: str) -> pl.DataFrame:
+    """Rows of one driver; a table of a million drivers does not fit into memory."""
+    return pl.scan_parquet(file).filter(pl.col("driver_id") == driver_id).collect()
 
 
 _GONE: Final = (Verdict.ERASED, Verdict.EXPIRED)
@@ -161,85 +175,23 @@ def _lake_layers(features: Path, own: pl.DataFrame, window: Window, first_trip: 
     """
     if lake.erased:
         return [Layer("trips", Verdict.ERASED), Layer("driver periods", Verdict.ERASED)]
-    trips = _within(read_table(features / "trips.parquet"), window, "start")
-    events = read_table(features / "events.parquet").join(trips.select("trip_id"), on="trip_id", how="semi")
+    trips = _within(_of_driver(features / "trips.parquet", window.driver_id), window, "start")
+    events = pl.scan_parquet(features / "events.parquet").filter(pl.col("trip_id").is_in(trips["trip_id"].implode()))
     oldest = lake.first_month or window.end
     kept = trips.filter(pl.col("start").cast(pl.Date) >= oldest)
-    named = [*_changed_trips(kept, lake.trips, events, lake.events)]
+    named = [*changed_trips(kept, lake.trips, events.collect(), lake.events)]
     now = f"{lake.trips.height} trips, {lake.events.height} events in the lake"
     expired = first_trip < oldest
     if expired:
         now += f", none from before {oldest} any more"
     months = own.filter(pl.col("month") >= oldest)
     ignored = () if lake.regions else _OF_REGIONS
-    of_periods = [*_changed_periods(months, lake.periods, ignored)]
+    of_periods = [*changed_periods(months, lake.periods, ignored)]
     otherwise = Verdict.EXPIRED if expired else Verdict.REBUILT
     return [
         Layer("trips", Verdict.CHANGED if named else otherwise, now, _few(named)),
         Layer("driver periods", Verdict.CHANGED if of_periods else otherwise, f"{own.height} rows", _few(of_periods)),
     ]
-
-
-def _changed_trips(
-    written: pl.DataFrame, now: pl.DataFrame, events: pl.DataFrame, events_now: pl.DataFrame
-) -> Iterator[str]:
-    """Lines that name each trip that is not as it was, and each of its events."""
-    before = {row["trip_id"]: row for row in written.iter_rows(named=True)}
-    after = {row["trip_id"]: row for row in now.iter_rows(named=True)}
-    for trip in sorted(before.keys() | after.keys()):
-        if trip not in after:
-            yield f"trip {trip} of {before[trip]['start']:%Y-%m-%d %H:%M} is not in the lake"
-        elif trip not in before:
-            yield f"trip {trip} of {after[trip]['start']:%Y-%m-%d %H:%M} came after the features were built"
-        elif before[trip]["content"] != after[trip]["content"] or before[trip] != after[trip]:
-            of_events = [*_changed_events(_of_trip(events, trip), _of_trip(events_now, trip))]
-            told = _differences(before[trip], after[trip], ("content",))
-            hidden = "" if told or of_events else "a number of its summary that stands in no published column"
-            yield f"trip {trip} of {before[trip]['start']:%Y-%m-%d %H:%M}: {'; '.join([*told, *of_events]) or hidden}"
-
-
-def _changed_events(written: list[dict[str, Any]], now: list[dict[str, Any]]) -> Iterator[str]:
-    def name(event: dict[str, Any]) -> str:
-        return f"{event['kind']} at {event['onset']:%H:%M:%S}"
-
-    before, after = ({(name(e), e["level"]): e for e in events} for events in (written, now))
-    for key in sorted(before.keys() | after.keys()):
-        if key not in after:
-            yield f"event {key[0]}, level {key[1]}, is gone"
-        elif key not in before:
-            yield f"event {key[0]}, level {key[1]}, is new"
-        elif before[key] != after[key]:
-            yield f"event {key[0]}: {', '.join(_differences(before[key], after[key]))}"
-
-
-def _of_trip(events: pl.DataFrame, trip: str) -> list[dict[str, Any]]:
-    return events.filter(pl.col("trip_id") == trip).to_dicts()
-
-
-def _changed_periods(written: pl.DataFrame, now: pl.DataFrame, ignored: tuple[str, ...]) -> Iterator[str]:
-    """Lines that name each month whose sums are not those of the lake's trips."""
-    key = ("month", "policy_id")
-    before, after = ({tuple(row[k] for k in key): row for row in f.iter_rows(named=True)} for f in (written, now))
-    for month, policy in sorted(before.keys() | after.keys(), key=str):
-        where = f"{month:%Y-%m}" + ("" if policy is None else f", policy {policy}")
-        if (month, policy) not in after:
-            yield f"{where}: is not in the lake"
-        elif (month, policy) not in before:
-            yield f"{where}: is in the lake only"
-        else:
-            told = _differences(before[month, policy], after[month, policy], ignored)
-            if told:
-                yield f"{where}: {'; '.join(told)}"
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any], ignored: tuple[str, ...] = ()) -> list[str]:
-    """Columns that differ, with both values; long ones by name alone."""
-    told = [
-        name if isinstance(value, list) else f"{name} {value} -> {after[name]}"
-        for name, value in before.items()
-        if name not in ignored and value != after[name]
-    ]
-    return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more"]
 
 
 def _rating_layers(rebuilt: Rebuilt, gone: Verdict | None) -> list[Layer]:
@@ -273,18 +225,10 @@ def _model_layer(rebuilt: Rebuilt, changed: list[str]) -> Layer:
 def _plan_layer(rebuilt: Rebuilt, trained: Plan, given: Plan | None) -> Layer:
     """The plan in the model and, where given, in its file, beside the one that the factor was made with."""
     stated = rebuilt.book["constants"]["plan_sha256"]
-    named = [] if given is None else [*_changed_keys(trained.to_dict(), given.to_dict())]
+    named = [] if given is None else [*changed_keys(trained.to_dict(), given.to_dict())]
     if trained.content_hash() != stated:
         named.append("the plan in the model's manifest is not the one that the factor was made with")
     return Layer("plan", Verdict.CHANGED if named else Verdict.REBUILT, trained.plan_version, _few(named))
-
-
-def _changed_keys(trained: dict[str, Any], given: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in trained.items():
-        if isinstance(value, dict):
-            yield from _changed_keys(value, given[name], f"{prefix}{name}.")
-        elif value != given[name]:
-            yield f"{prefix}{name}: {value} in the model, {given[name]} in the file"
 
 
 def _few(lines: list[str]) -> tuple[str, ...]:
