@@ -8,11 +8,9 @@ All is integer arithmetic, so the result does not depend on how motion was cut i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from device.contract.errors import ContractError
@@ -75,12 +73,15 @@ def derive(motion: pl.LazyFrame | pl.DataFrame, heads: pl.DataFrame, rules: Rule
     heads = heads.select(HEADS.names()).sort("trip_key")
     if rules is not None:
         heads = heads.with_columns(pl.lit(rules.version, HEADS["rules_version"]).alias("rules_version"))
+    version_of = heads["rules_version"].to_numpy()
     works: dict[int, _Work] = {}
     keys: list[Integers] = [np.empty(0, np.uint64)]
     for trip_key, rows, motion_ in slices(motion.lazy()):
         keys.append(trip_key)
         place = _places(trip_key, heads)
-        for version, mine in _by_version(heads["rules_version"].gather(place)):
+        versions = version_of[place]
+        for version in map(int, np.unique(versions)):
+            mine = versions == version
             work = works.setdefault(version, _Work(heads, rules or load_rules(version)))
             samples = motion_ if mine.all() else motion_.filter(np.repeat(mine, rows))
             work.take(samples, rows[mine], place[mine])
@@ -170,16 +171,11 @@ def _joined(parts: list[tuple[int, Bins]]) -> Bins:
     return Bins(*(np.concatenate(columns) for columns in zip(*bins, strict=True)))
 
 
-def _event_rows(events: Table, trips: pl.DataFrame) -> pl.DataFrame:
+def _event_rows(events: Table, heads: pl.DataFrame) -> pl.DataFrame:
     """Events with what is known of their trip."""
-    heads = trips.select("trip_key", "trip_id", "device_id", "rules_version", "sensor_grade").with_row_index("trip")
-    rows = pl.DataFrame(events, {"trip": pl.UInt32} if not events else None)
-    unknown = [pl.col(name).replace(NULL, None) for name in ("onset_speed_dkmh", "delta_v_dkmh") if events]
-    rows = rows.with_columns(pl.col("trip").cast(pl.UInt32), *unknown)
-    return conform("events", rows.join(heads, on="trip", how="left").drop("trip"))
-
-
-def _by_version(versions: pl.Series) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
-    """Rules versions, and which trips are of each; nearly always there is one."""
-    for version in sorted(versions.unique()):
-        yield version, (versions == version).to_numpy()
+    if not events:
+        return EVENTS.to_frame()
+    trip = heads.select("trip_key", "trip_id", "device_id", "rules_version", "sensor_grade")[events["trip"]]
+    unknown = [pl.col(name).replace(NULL, None) for name in ("onset_speed_dkmh", "delta_v_dkmh")]
+    found = pl.DataFrame({name: column for name, column in events.items() if name != "trip"})
+    return conform("events", trip.hstack(found.with_columns(unknown)))
