@@ -80,6 +80,7 @@ def train(
             model,
             catalogue,
             plan,
+            periods=periods,
             protected=protected_of(policies, fit.rows, plan.fairness.protected),
             challengers=challengers,
             threads=threads,

@@ -38,6 +38,7 @@ def diagnose(
     catalogue: Catalogue,
     plan: Plan,
     *,
+    periods: pl.DataFrame | None = None,
     protected: pl.DataFrame | None = None,
     challengers: bool = False,
     threads: int = 1,
@@ -50,6 +51,8 @@ def diagnose(
         `pricing.validation.VALIDATION`: one row a rating row, judged by a model that has not seen its driver.
     rows : polars.DataFrame
         The rating rows with their features, in the same order.
+    periods : polars.DataFrame, optional
+        driver_periods, for the uncertainty of one driver's relativity.
     protected : polars.DataFrame, optional
         One column a protected attribute, in the same order. Read here and nowhere else.
     challengers : bool
@@ -81,9 +84,10 @@ def diagnose(
         "relativities": relativities(judged, told.names, inputs.values, told.effects),
         "strength": strength(told.names, told.effects, judged.mu0),
         "stability": stability(judged, model.tiers.label(judged.relativity)),
-        "uncertainty": uncertainty(model, inputs),
         "reference": reference(_columns(rows, catalogue) | {"relativity": rated.relativity}),
     }
+    if periods is not None:
+        tables["uncertainty"] = uncertainty(model, periods, rows, catalogue)
     if protected is not None and protected.width:
         score = aware_score(judged, inputs.names, inputs.directions, plan.model, model.diagnostics["rounds"], threads)
         tables |= _fairness(judged, matrix, inputs.names, protected, score)

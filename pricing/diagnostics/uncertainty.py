@@ -1,14 +1,16 @@
-"""How sure one driver's relativity is, by the luck of counts: other trips of the same habits count other events.
+"""How sure one driver's relativity is: would other months, and other luck in counting, have told another one.
 
-A rate that was counted n times in T hundred kilometres is, after the counts, Gamma(n + a, T + b) with the model's
-prior. Rates are drawn from there, the relativity is made again, and the 90 % interval read off.
+Two sources, squared, added and told as one half width of log R:
+
+- counts: a rate counted n times in T hundred kilometres is, after the counts, Gamma(n + a, T + b) with the
+  model's prior; all rates are set to their 5 % and to their 95 % quantile at once;
+- months: the driver's months left out one at a time (jackknife): the standard error times Student's t of that many.
 
 Judgements:
 
-1. Rates are drawn independently. Some count the same braking at two thresholds, so their luck goes together: that makes
-   the interval a little too narrow. Shares, levels and the calibration slope are held fixed: that does, too. What it
-   covers on simulated truth is measured (docs/simulation.md).
-2. Where a simulated trip stands for many (`represents`), counts look surer than they are.
+1. The two overlap (both hold the luck of counting), which makes the interval too wide; tables and slope are held
+   fixed, which makes it too narrow. What it covers in all on simulated truth is measured (docs/simulation.md).
+2. A driver with one month in the window has no second one to compare with: counts alone are told, too narrow.
 """
 
 from __future__ import annotations
@@ -18,77 +20,132 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from scipy.special import gammaincinv
+from scipy.stats import t as student
 
+from features.contract.catalogue import Catalogue
+from features.contract.window import rating_features
 from pricing.arrays import Floats
 from pricing.diagnostics.intervals import SEED
 from pricing.diagnostics.stability import distance_bands
 from pricing.diagnostics.validated import LEAST_DRIVERS
 from pricing.evaluate import CONFIDENCE
-from pricing.matrix import Counted, Inputs
+from pricing.matrix import Counted, Inputs, read_inputs
 from pricing.model import RiskModel
 
-DRAWS: Final = 100
 MOST_DRIVERS: Final = 2_000  # enough for a median by distance
+_SCHEMA: Final = pl.Schema(
+    {
+        "exposure_km": pl.String,
+        "drivers": pl.Int64,
+        "median_half_width": pl.Float64,
+        "p90_half_width": pl.Float64,
+        "median_counts": pl.Float64,
+        "median_months": pl.Float64,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interval:
+    """Relativities with the parts of their half widths, in logs. Shape (n_rows,) each; `months` is 0 for one month."""
+
+    relativity: Floats
+    counts: Floats
+    months: Floats
+
+    @property
+    def half_width(self) -> Floats:
+        """Half width of the interval of log R."""
+        return np.hypot(self.counts, self.months)
+
+    @property
+    def ends(self) -> tuple[Floats, Floats]:
+        """Lower and upper end of R."""
+        return self.relativity * np.exp(-self.half_width), self.relativity * np.exp(self.half_width)
 
 
 def relativity_interval(
-    model: RiskModel, inputs: Inputs, draws: int = DRAWS, confidence: float = CONFIDENCE
-) -> tuple[Floats, Floats]:
-    """Interval of each row's indicated relativity.
+    model: RiskModel, periods: pl.DataFrame, asked: pl.DataFrame, catalogue: Catalogue, confidence: float = CONFIDENCE
+) -> Interval:
+    """Interval of the indicated relativity of each row.
 
-    Returns
-    -------
-    tuple of numpy.ndarray, shape (n_rows,) each
-        Lower and upper ends.
+    Parameters
+    ----------
+    periods : polars.DataFrame
+        driver_periods.
+    asked : polars.DataFrame
+        driver_id, rating_date; a driver once a date.
     """
-    rng = np.random.default_rng(SEED)
-    drawn = [np.log(model.rate(_another(model, inputs, rng)).relativity) for _ in range(draws)]
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(np.array(drawn), [tail, 1.0 - tail], axis=0)
-    return np.exp(low), np.exp(high)
+    window = model.plan.window.feature_months
+    drivers = asked["driver_id"].unique()
+    own = periods.filter(pl.col("driver_id").is_in(drivers.implode()))
+
+    def inputs_of(months: pl.DataFrame) -> Inputs:
+        return read_inputs(
+            rating_features(months, asked.select("driver_id", "rating_date"), window, catalogue), catalogue
+        )
+
+    inputs = inputs_of(own)
+    log = np.log(model.rate(inputs).relativity)
+    low, high = (
+        np.log(model.rate(_at_quantile(model, inputs, q)).relativity)
+        for q in ((1 - confidence) / 2, (1 + confidence) / 2)
+    )
+    counts = np.maximum(np.maximum(high - log, log - low), 0.0)
+    left_out = []
+    keyed = asked.select("driver_id", pl.col("rating_date").dt.month_start().alias("end")).with_row_index("row")
+    for back in range(1, window + 1):
+        month = keyed.select("row", "driver_id", month=pl.col("end").dt.offset_by(f"-{back}mo"))
+        has = month.join(own.select("driver_id", "month").unique(), on=["driver_id", "month"], how="semi")
+        if has.height:
+            without = own.join(has.select("driver_id", "month"), on=["driver_id", "month"], how="anti")
+            again = np.full(asked.height, np.nan)
+            at = has["row"].to_numpy()
+            again[at] = np.log(model.rate(inputs_of(without)).relativity)[at]
+            left_out.append(again)
+    return Interval(np.exp(log), counts, _jackknife(np.array(left_out), confidence) if left_out else np.zeros(len(log)))
 
 
-def uncertainty(model: RiskModel, inputs: Inputs) -> pl.DataFrame:
-    """Width of the interval by distance in the window.
+def uncertainty(model: RiskModel, periods: pl.DataFrame, rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Width of the interval by distance in the window, on a sample of drivers of the last rating date.
 
     Returns
     -------
     pl.DataFrame
-        exposure_km (band), drivers (looked at), median_half_width, p90_half_width: half the interval over the
-        relativity.
+        exposure_km (band), drivers (looked at), median_half_width, p90_half_width, and the medians of its two parts
+        (logs: 0.05 is about 5 %).
     """
-    rows = len(inputs.exposure_km)
-    chosen = np.zeros(rows, dtype=np.bool_)
-    chosen[np.random.default_rng(SEED).permutation(rows)[:MOST_DRIVERS]] = True
-    part = inputs.rows(chosen)
-    low, high = relativity_interval(model, part)
-    half = (high - low) / (high + low)
+    last = rows.filter(pl.col("rating_date") == pl.col("rating_date").max())
+    part = last[np.sort(np.random.default_rng(SEED).permutation(last.height)[:MOST_DRIVERS])]
+    found = relativity_interval(model, periods, part, catalogue)
     parts = []
-    for name, at in distance_bands(part.exposure_km):
+    for name, at in distance_bands(part["exposure_km"].to_numpy()):
         if at.sum() >= LEAST_DRIVERS:
-            median, p90 = np.quantile(half[at], [0.5, 0.9])
-            parts.append(
-                {"exposure_km": name, "drivers": int(at.sum()), "median_half_width": median, "p90_half_width": p90}
-            )
-    return pl.DataFrame(
-        parts,
-        schema={
-            "exposure_km": pl.String,
-            "drivers": pl.Int64,
-            "median_half_width": pl.Float64,
-            "p90_half_width": pl.Float64,
-        },
-    )
+            median, p90 = np.quantile(found.half_width[at], [0.5, 0.9])
+            parts.append((name, int(at.sum()), median, p90, np.median(found.counts[at]), np.median(found.months[at])))
+    return pl.DataFrame(parts, schema=_SCHEMA, orient="row")
 
 
-def _another(model: RiskModel, inputs: Inputs, rng: np.random.Generator) -> Inputs:
-    """Inputs whose shrunk rates are draws from what the counts leave open."""
+def _jackknife(left_out: Floats, confidence: float) -> Floats:
+    """Half width from the values with one month left out, NaN where a driver has no such month."""
+    months = (~np.isnan(left_out)).sum(axis=0)
+    several = months > 1
+    mean = np.where(several, np.nansum(left_out, axis=0) / np.maximum(months, 1), 0.0)
+    squares = np.nansum((left_out - mean) ** 2, axis=0)
+    error = np.sqrt((months - 1) / np.maximum(months, 1) * squares)
+    width: Floats = student.ppf((1 + confidence) / 2, np.maximum(months - 1, 1)) * error
+    return np.where(several, width, 0.0)
+
+
+def _at_quantile(model: RiskModel, inputs: Inputs, quantile: float) -> Inputs:
+    """Inputs whose shrunk rates stand at a quantile of what the counts leave open."""
     counted = {}
     for name, seen in inputs.counted.items():
         prior = model.priors[name]
         known = ~np.isnan(seen.events) & (seen.over_100km > 0)
         shape = np.where(known, seen.events, 0.0) + prior.a
-        # In place of the count one whose posterior mean is the draw, so that the model reads it as any other.
-        draw = np.where(shape > 0, rng.standard_gamma(np.where(shape > 0, shape, 1.0)), 0.0)
-        counted[name] = Counted(np.where(known, draw - prior.a, np.nan), seen.over_100km)
+        # In place of the count one whose posterior mean is that quantile, so that the model reads it as any other.
+        rate = np.where(shape > 0, gammaincinv(np.where(shape > 0, shape, 1.0), quantile), 0.0)
+        counted[name] = Counted(np.where(known, rate - prior.a, np.nan), seen.over_100km)
     return dataclasses.replace(inputs, counted=counted)

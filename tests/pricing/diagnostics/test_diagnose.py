@@ -37,7 +37,7 @@ def _tables(fitted):
 def test_every_table_is_there_and_sums_up_at_least_twenty_drivers(tables):
     assert set(tables) == {
         "accuracy", "curves", "lift", "double_lift", "calibration", "relativities", "strength", "stability",
-        "uncertainty", "reference", "fairness_groups", "fairness_proxy", "fairness_free",
+        "reference", "fairness_groups", "fairness_proxy", "fairness_free",
     }  # fmt: skip
     for table in tables.values():
         if "drivers" in table.columns:

@@ -1,8 +1,8 @@
 """Simulated drivers whose true claim frequency is known, as rating rows: what the model's findings are held against.
 
 Habits make both motion and claims (docs/simulation.md); no feature of ours is in the truth. Claims are drawn afresh
-from the true frequency, several years of them in one row, so that a few thousand drivers say as much as a large book: the
-luck is that of as many claims, of fewer drivers.
+from the true frequency, several years of them in one row, so that a few thousand drivers say as much as a large book:
+the luck is that of as many claims, of fewer drivers.
 """
 
 from __future__ import annotations
