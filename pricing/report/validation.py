@@ -51,8 +51,8 @@ def uncertainty(pack: Pack) -> Section:
         "Half width of the interval",
     )
     reading = (
-        "Half of the 90 % interval of a driver's relativity in per cent: what other months (jackknife) and other luck in"
-        " counting events (Gamma posterior) would have told, tables and slope held fixed; up to 2,000 drivers looked at."
+        "Half of the 90 % interval of a driver's relativity in per cent: what other months (jackknife) and other luck"
+        " in counting (Gamma posterior) would have told, tables and slope held fixed; up to 2,000 drivers looked at."
     )
     return Section(
         "uncertainty",
