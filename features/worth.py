@@ -5,7 +5,8 @@ Judgements, numbered:
 1. A trip that stands for several counts as often, except where its car's own counters are read: they tell of one trip.
 2. The car's counters are placed in time by trips on a trustworthy clock alone; their rise within a trip needs no clock.
 3. A recording that is played is a stream of its own, so streams of recordings tell nothing about a box.
-4. Night events have their onset in the local night by the offset of their trip's start, as the distance at night has.
+4. A counter that rises faster within a trip than any car drives was misread: the trip has no reading.
+5. Night events have their onset in the local night by the offset of their trip's start, as the distance at night has.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _SOURCES: Final[dict[str, tuple[str, int]]] = {
     "odometer": ("odometer", 2**30),
     "since_clear": ("distance_since_clear", 65_535_000),
 }
+MAX_M_PER_S: Final = 84  # 300 km/h
+MARGIN_M: Final = 2_000  # a step of the coarser counter at either end
 _HARSH: Final = [KIND_NUMBERS[kind] for kind in EXCURSION_KINDS]
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
@@ -112,9 +115,10 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
 def _counter(name: str, end_ms: pl.Expr) -> list[pl.Expr]:
     """Columns of one counter of the car; see `features.contract.periods`."""
     source, full = _SOURCES[name]
-    start, end = (
-        pl.when(pl.col(f"{source}_{at}_m") < full).then(pl.col(f"{source}_{at}_m")) for at in ("start", "end")
-    )
+    started, ended = pl.col(f"{source}_start_m"), pl.col(f"{source}_end_m")
+    possible_m = pl.col("duration_ms") * MAX_M_PER_S // 1_000 + MARGIN_M
+    told = (ended - started <= possible_m).fill_null(value=True)
+    start, end = (pl.when(told & (reading < full)).then(reading) for reading in (started, ended))
     one = _WEIGHT == 1
     timed = one & ~pl.col("clock_suspect").fill_null(value=False)
     both = one & start.is_not_null() & end.is_not_null()

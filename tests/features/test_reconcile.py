@@ -200,3 +200,9 @@ def test_no_interval_misses_what_was_left_out_between_the_first_and_the_last_tri
         recorded = sum(row["odometer_end_m"] - row["odometer_start_m"] for row in rows)
         assert (got["driven_m"], got["unplugged_m"]) == (driven, driven - recorded)
         assert got["recorded_least_m"] <= recorded <= got["recorded_most_m"]
+
+
+def test_a_counter_that_jumps_within_a_trip_was_misread_and_accuses_nobody():
+    rows = [trip(1, (100, 140)), trip(2, (140, 400_000), km=40), trip(3, (180, 220))]
+    got = found(rows)
+    assert (got["odometer_falls_seen"], got["driven_m"], got["unplugged_m"]) == (0, 120 * KM, 0)

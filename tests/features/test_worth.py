@@ -36,8 +36,8 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
         summary |= {"distance_mm": sum(by_speed.values()), "samples": chance.randint(1, 10**5)}
         summary |= {"unobserved_ms": chance.choice([0, 40_000]), "duration_ms": chance.randint(0, 10**7)}
         summary["lateral_samples"] = chance.randint(0, summary["samples"])
-    readings = sorted(chance.sample(range(10**8), 2), reverse=chance.random() < 0.1)
-    since = sorted(chance.sample([*range(0, 65_536_000, 1_000)], 2))
+    readings = rising(chance, 10**8)
+    since = rising(chance, 65_536)
     return summary | {
         "trip_key": key,
         "device_id": chance.choice(["a", "b"]),
@@ -49,8 +49,8 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
         "sensor_grade": maybe(chance.randint(0, 4)),
         "odometer_start_m": maybe(readings[0]),
         "odometer_end_m": maybe(readings[1]),
-        "distance_since_clear_start_m": maybe(since[0]),
-        "distance_since_clear_end_m": maybe(chance.choice([since[1], 65_535_000])),
+        "distance_since_clear_start_m": maybe(since[0] * 1_000),
+        "distance_since_clear_end_m": maybe(chance.choice([since[1] * 1_000, 65_535_000])),
         "dtc_count": maybe(chance.choice([0, 2])),
         "speed_rate_dhz": maybe(chance.randint(5, 200)),
         "complete": whole and chance.random() > 0.1,
@@ -61,6 +61,12 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
         "represents": maybe(chance.choice([1, 1, 1, 4])),
         "distance_by_speed_mm": [{"key": k, "value": v} for k, v in sorted(by_speed.items())] if whole else None,
     }
+
+
+def rising(chance: random.Random, below: int) -> tuple[int, int]:
+    """Readings of a counter: mostly rising by what a car drives, sometimes falling or jumping."""
+    start = chance.randrange(below)
+    return start, chance.choice([start + chance.randint(0, 90), chance.randrange(below), max(start - 5, 0)])
 
 
 def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[int, int]]) -> dict[str, int]:
@@ -108,7 +114,11 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
     row = {name: weight * int(value) for name, value in row.items()}
     for counter, source, full in (("odometer", "odometer", 2**30), ("since_clear", "distance_since_clear", 65_535_000)):
         start, end = trip[f"{source}_start_m"], trip[f"{source}_end_m"]
-        end = None if end is not None and end >= full else end
+        jump = (
+            start is not None and end is not None and end - start > (trip["duration_ms"] or 10**9) * 84 // 1_000 + 2_000
+        )
+        start = None if start is not None and (jump or start >= full) else start
+        end = None if end is not None and (jump or end >= full) else end
         both = weight == 1 and start is not None and end is not None
         rose, rise = both and end >= start, (end or 0) - (start or 0)
         whole = rose and trip["complete"] and trip["unobserved_ms"] == 0
