@@ -76,7 +76,9 @@ def memory_mb(pid: int | str = "self", which: str = "VmHWM") -> float:
     raise RuntimeError(f"/proc/{pid}/status has no {which}")
 
 
-def in_child(module: str, *arguments: object, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def in_child(
+    module: str, *arguments: object, env: Mapping[str, str] | None = None, within_s: float = CHILD_WITHIN_S
+) -> dict[str, Any]:
     """Run `python -m module arguments` and return the JSON object it prints: a process that holds nothing else."""
     told = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
@@ -84,7 +86,7 @@ def in_child(module: str, *arguments: object, env: Mapping[str, str] | None = No
         env=os.environ | dict(env or {}),
         stdout=subprocess.PIPE,
         check=True,
-        timeout=CHILD_WITHIN_S,
+        timeout=within_s,
     ).stdout
     answer: dict[str, Any] = json.loads(told)
     return answer
