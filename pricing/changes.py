@@ -1,4 +1,4 @@
-"""What differs between tables as they were written and as they are now, a line each: trips, events, months, plan keys."""
+"""What differs between tables as they were and as they are now, a line each: trips, events, months, plan keys."""
 
 from __future__ import annotations
 

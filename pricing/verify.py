@@ -173,7 +173,7 @@ def _lake_layers(features: Path, own: pl.DataFrame, window: Window, first_trip: 
     first_trip : date
         Day of the first trip that the factor rests on.
     """
-    if lake.erased:
+    if lake.erased or was_erased(features, window.driver_id):
         return [Layer("trips", Verdict.ERASED), Layer("driver periods", Verdict.ERASED)]
     trips = _within(_of_driver(features / "trips.parquet", window.driver_id), window, "start")
     events = pl.scan_parquet(features / "events.parquet").filter(pl.col("trip_id").is_in(trips["trip_id"].implode()))

@@ -246,3 +246,15 @@ def test_what_a_person_reads(root, capsys):
     assert out.splitlines()[0].startswith("trips           CHANGED         9 trips")
     assert out.splitlines()[1].startswith("    trip car-1:")
     assert "vehicle" in out.splitlines()[1]
+
+
+def test_a_device_that_was_forgotten_is_told_as_erased(root, capsys):
+    command = ["ingest", "forget", "car-1", "--lake", str(root / "lake"), "--features", str(root / "features")]
+    assert ubi.main(command) == 0
+    status, verdicts, _ = verified(root, capsys)
+    assert status == 0
+    assert {verdicts[name] for name in ("trips", "driver periods", "contents", "features", "receipt")} == {
+        "source erased"
+    }
+    assert {verdicts[name] for name in ("table", "model", "plan", "code")} == {"rebuilt"}
+    assert verified(root, capsys, policy="p-car-2")[0] == 0

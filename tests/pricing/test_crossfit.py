@@ -68,3 +68,18 @@ def test_no_row_is_judged_by_a_model_that_has_seen_its_claims(rows):
     same = before.score == after.score
     assert same[fold == fold[at]].all()
     assert not same[fold != fold[at]].all()
+
+
+def test_priors_of_event_rates_are_those_of_the_training_folds(rows):
+    """Events of one driver move the rates of others through the prior, but of nobody in the driver's own fold."""
+    fixed = dataclasses.replace(MODEL, rounds=(60,))
+    before = chosen(rows, fixed)
+    at = 17
+    events = rows["brake_rate__n"].to_list()
+    events[at] += 5_000.0
+    after = chosen(rows.with_columns(brake_rate__n=np.array(events)), fixed)
+    fold = fold_of(tuple(rows["driver_id"].to_list()), MODEL.folds, MODEL.seed)
+    others = np.arange(len(fold)) != at
+    same = before.score == after.score
+    assert same[(fold == fold[at]) & others].all()
+    assert not same[fold != fold[at]].all()
