@@ -188,7 +188,8 @@ def _whole_runs(motion: Slice, size: Integers, rule: Rule, onset: Integers, end:
         duration_ms = motion.t_ms[end - 1] - motion.t_ms[onset] + motion.period_ms[motion.trip[onset]]
         long = duration_ms >= rule.min_duration_ms
         onset, end = onset[long], end[long]
-    return _table(motion.trip, motion.t_ms, motion.column("speed_dkmh"), size, onset, end)
+    timed = rule.merge_gap_ms >= 0  # an excursion tells no times
+    return _table(motion.trip, motion.t_ms, motion.column("speed_dkmh"), size, onset, end, timed=timed)
 
 
 def _inner_runs(near: Near, rule: Rule) -> Table:
@@ -207,8 +208,10 @@ def _table(
     size: Integers,
     onset: Integers,
     end: Integers,
+    *,
+    timed: bool = True,
 ) -> Table:
-    """Runs from rows of arrays: from onset up to end."""
+    """Runs from rows of arrays: from onset up to end. Where nobody asks when the peak was, it is cheaper."""
     last = end - 1
     unknown = np.full(onset.size, NULL)
     return {
@@ -217,7 +220,7 @@ def _table(
         "end_ms": t_ms[last].astype(np.int64),
         "onset_speed_dkmh": unknown if speed_dkmh is None else speed_dkmh[onset].astype(np.int64),
         "end_speed_dkmh": unknown if speed_dkmh is None else speed_dkmh[last].astype(np.int64),
-        "peak_and_time": _peaks(t_ms, size, onset, end),
+        "peak_and_time": _peaks(t_ms, size, onset, end) if timed else _highest(size, onset, end) * TIME,
     }
 
 
@@ -225,6 +228,12 @@ def _peaks(t_ms: Integers, size: Integers, onset: Integers, end: Integers) -> In
     row, starts = _expanded(onset, end)
     peak_and_time = size[row].astype(np.int64) * TIME + (TIME - 1 - t_ms[row])
     return np.maximum.reduceat(peak_and_time, starts) if starts.size else peak_and_time
+
+
+def _highest(size: Integers, onset: Integers, end: Integers) -> Integers:
+    bounds = np.column_stack([onset, end]).ravel()  # every second stretch lies between two runs
+    inside = bounds[:-1] if bounds.size and bounds[-1] == size.size else bounds
+    return np.maximum.reduceat(size, inside)[::2].astype(np.int64) if bounds.size else bounds
 
 
 def _expanded(first: Integers, end: Integers) -> tuple[Integers, Integers]:
