@@ -148,6 +148,17 @@ def test_a_report_names_what_it_needs(inputs, capsys, tmp_path):
     assert "--out is not" in capsys.readouterr().err
 
 
+def test_a_book_that_no_base_balances_is_refused_with_what_is_missing(inputs, capsys, tmp_path):
+    factors = pl.read_parquet(inputs / "out" / "factors.parquet").with_columns(factor=pl.lit(0.5))
+    factors.write_parquet(tmp_path / "factors.parquet")
+    arguments = ["--previous", str(tmp_path / "factors.parquet"), "--out", str(tmp_path / "out")]
+    assert ubi.main([*score(inputs), *arguments]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ubi: error")]
+    assert "no base factor balances the book" in line
+    assert "42.5" in line
+    assert not (tmp_path / "out" / "book.json").exists()
+
+
 def test_histories_add_customers_and_go_with_them(inputs, tmp_path):
     rows = "driver_id,start,end,premium,claims_paid\nd00001,2022-01-01,2025-06-01,9000,1000\n"
     (tmp_path / "histories.csv").write_text(rows)

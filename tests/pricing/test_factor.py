@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pricing.errors import BalanceError
-from pricing.factor import Book, balanced_base, factors
+from pricing.factor import Book, balanced_base, combined, factors
+from pricing.own_claims import OwnClaims
 from pricing.plan import load_plan
+from pricing.tiers import Tiers
 
 PLANS = [load_plan(name).factor for name in ("default", "china", "china_nev")]
 DEFAULT = PLANS[0]
@@ -90,6 +92,80 @@ def test_the_base_does_not_depend_on_the_order_of_the_book(book, random):
             balanced_base(shuffled, DEFAULT)
         return
     assert balanced_base(shuffled, DEFAULT) == base
+
+
+@given(books(), st.lists(st.floats(0.0, 1.0), min_size=40, max_size=40))
+def test_splitting_the_weight_of_a_row_changes_no_factor(book, shares):
+    share = np.array(shares[: len(book.weight)])
+    split = Book(
+        np.tile(book.relativity, 2),
+        np.tile(book.previous, 2),
+        np.tile(book.rateable, 2),
+        np.concatenate([book.weight * share, book.weight * (1 - share)]),
+    )
+    try:
+        whole = factors(book, balanced_base(book, DEFAULT), DEFAULT).factor
+    except BalanceError:
+        return
+    halves = factors(split, balanced_base(split, DEFAULT), DEFAULT).factor
+    n = len(whole)
+    assert np.abs(halves[:n] - whole).max() <= 1e-6
+    assert np.abs(halves[n:] - whole).max() <= 1e-6
+
+
+@given(books(), st.floats(1e-3, 1e3))
+def test_the_unit_of_the_weight_does_not_matter(book, unit):
+    scaled = dataclasses.replace(book, weight=book.weight * unit)
+    try:
+        base = balanced_base(book, DEFAULT)
+    except BalanceError:
+        return
+    assert balanced_base(scaled, DEFAULT) == pytest.approx(base, rel=1e-6)
+
+
+@given(books(), st.floats(0.05, 20.0), st.sampled_from(PLANS))
+def test_who_cannot_be_rated_keeps_the_factor_whatever_b(book, base, plan):
+    found = factors(book, base, plan).factor[~book.rateable]
+    assert found.tolist() == np.where(np.isnan(book.previous), 1.0, book.previous)[~book.rateable].tolist()
+
+
+@given(previous=st.floats(0.2, 0.6) | st.floats(1.54, 5.0), r=st.floats(0.05, 20.0), plan=st.sampled_from(PLANS))
+def test_where_the_bands_do_not_meet_the_factor_is_the_renewal_limit_next_to_the_band(previous, r, plan):
+    previous = round(previous, 6)
+    if previous * 1.15 >= plan.lower and previous * 0.85 <= plan.upper:
+        return
+    book = Book(np.array([r]), np.array([previous]), np.array([True]), np.ones(1))
+    limit = previous * (1.15 if previous < 1 else 0.85)
+    assert factors(book, 1.0, plan).factor[0] == pytest.approx(limit, abs=1e-6)
+
+
+class Model:
+    """What `combined` reads of a risk model."""
+
+    def __init__(self, factor_from, variance):
+        self.plan = dataclasses.replace(
+            load_plan(), factor=dataclasses.replace(load_plan().factor, factor_from=factor_from)
+        )
+        self.tiers = Tiers((0.8, 1.0, 1.3), (0.7, 0.9, 1.1, 1.6))
+        self.own_claims = None if variance is None else OwnClaims(variance, 0.1, 0.2)
+
+
+@given(
+    r=st.lists(st.floats(0.1, 5.0), min_size=2, max_size=2).map(sorted),
+    claims=st.integers(0, 9),
+    expected=st.floats(0.0, 5.0),
+    factor_from=st.sampled_from(["factor", "tier"]),
+    variance=st.none() | st.floats(0.0, 5.0),
+)
+def test_tier_and_own_claims_never_turn_riskier_driving_into_a_lower_relativity(
+    r, claims, expected, factor_from, variance
+):
+    model, past = Model(factor_from, variance), (np.full(2, float(claims)), np.full(2, expected))
+    found, theta = combined(np.array(r), model, past)
+    assert found[1] >= found[0] * (1 - 1e-15)
+    assert (theta == 1).all() or variance is not None
+    if factor_from == "factor" and not variance:
+        assert found.tolist() == r
 
 
 def test_the_renewal_limit_wins_where_the_bands_do_not_meet():
