@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,7 +24,10 @@ from pricing.evaluate import gini, levelled, tweedie_deviance
 from pricing.plan import ModelPlan
 from pricing.sample import Goal, Sample
 
+log = logging.getLogger(__name__)
+
 FREE_LEAVES: Final = 12
+DEAR: Final = 0.1  # share of the gain over the tariff that directions may cost before it is told as a warning
 POWERS: Final = (1.1, 1.9)  # Tweedie: within these LightGBM's loss is sound
 
 
@@ -63,6 +67,7 @@ def twins(sample: Sample, fold: Ints, filed: Chosen, *, threads: int = 1) -> dic
         "forms": _forms(goal, found),
         "directions": _directions(sample, goal, unheld, threads),
     }
+    _warn(tables["forms"], tables["directions"])
     try:
         amounts = sample.severity()
     except ModelError:
@@ -87,6 +92,20 @@ def _forms(goal: Goal, found: list[_Twin]) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _warn(forms: pl.DataFrame, directions: pl.DataFrame) -> None:
+    """Tell where directions cost much, and which one the claims go against most."""
+    gain = dict(forms.select("form", "gain").iter_rows())
+    free = gain["free of directions"]
+    if free > 0 and gain["filed"] < (1 - DEAR) * free and directions.height:
+        worst = directions.sort("largest_step_against", descending=True).row(0, named=True)
+        log.warning(
+            "the catalogue's directions cost %.0f %% of the gain out of fold; claims go most against that of %s: "
+            "look at it, and take the feature out of the model or its direction out of the catalogue",
+            100 * (1 - gain["filed"] / free),
+            worst["feature"],
+        )
 
 
 def _directions(sample: Sample, goal: Goal, unheld: Chosen, threads: int) -> pl.DataFrame:

@@ -39,7 +39,7 @@ GOALS: Final = {"order 2, tables": 23.613, "free form": 23.543}
 PLAN: Final = dataclasses.replace(load_plan().model, learning_rate=0.1)
 FILED_ROUNDS: Final = tuple(range(250, 3_001, 250))
 FREE_ROUNDS: Final = tuple(range(100, 1_001, 100))
-SEEDS: Final = 2  # of the trees that see categories as such, and of those that see their frequencies: the scores' mean
+SEEDS: Final = {True: 3, False: 1}  # of trees that see categories as such, and their frequencies: the scores' mean
 FREE: Final[dict[str, Any]] = {
     "objective": "poisson",
     "learning_rate": 0.03,
@@ -150,7 +150,7 @@ def free(learn: Claims, test: Claims) -> Floats:
         stages = [booster.predict(x, raw_score=True, num_iteration=rounds) for rounds in FREE_ROUNDS]
         best = FREE_ROUNDS[int(np.argmin([late.deviance(early.level * np.exp(np.asarray(s))) for s in stages]))]
         x = _columns(test, learn, by_code=by_code)
-        boosters = (_deep(learn, best, seed, by_code=by_code) for seed in range(1, SEEDS + 1))
+        boosters = (_deep(learn, best, seed, by_code=by_code) for seed in range(1, SEEDS[by_code] + 1))
         scores += [np.asarray(booster.predict(x, raw_score=True)) for booster in boosters]
     return np.asarray(learn.level * np.exp(np.mean(scores, axis=0)), dtype=np.float64)
 

@@ -47,7 +47,7 @@ def test_the_cost_of_true_directions_is_small_and_they_are_told_to_agree(tables)
     assert all(row["largest_step_against"] >= 1 for row in directions.values())
 
 
-def test_a_direction_that_the_claims_go_against_is_named():
+def test_a_direction_that_the_claims_go_against_is_named(caplog):
     features = [dataclasses.replace(f, direction=-1) if f.name == "km_per_day" else f for f in CATALOGUE.features]
     wrong = dataclasses.replace(CATALOGUE, features=tuple(features))
     lenient = dataclasses.replace(DEFAULT.credibility, accept_miscalibrated=True)
@@ -58,6 +58,7 @@ def test_a_direction_that_the_claims_go_against_is_named():
     assert (worst["feature"], worst["direction"], worst["claims_agree_everywhere"]) == ("km_per_day", -1, False)
     forms = {row["form"]: row["gain"] for row in tables["forms"].iter_rows(named=True)}
     assert forms["filed"] < forms["free of directions"]
+    assert "claims go most against that of km_per_day" in caplog.text
     assert "tweedie" not in tables  # no amounts, no pure premium
 
 
