@@ -117,10 +117,12 @@ def drive_car(chance: random.Random, mask: Mask, counter: str, step_m: int, trip
     odometer_mm, rows, true_mm = chance.uniform(0, 2e10), [], []
     for day, (drive, seen) in enumerate(zip(drives, mask(chance, drives), strict=True)):
         turn = scale * chance.gauss(1, TRIP_SCALE_SD)  # mm of the odometer for each mm of speed
-        for part, trip in enumerate(seen):
+        start_ms = START_MS + day * DAY_MS // 2
+        for trip in seen:
             ends = [odometer_mm + turn * at for at in (trip.start_mm, trip.end_mm)]
             readings = [int(at // (1_000 * step_m)) * step_m for at in ends]
-            rows.append(_row(trip.summary, START_MS + day * DAY_MS // 4 + part * 3_600_000, source, readings))
+            rows.append(_row(trip.summary, start_ms, source, readings))
+            start_ms += trip.summary.duration_ms + 600_000
             true_mm.append((*ends, turn * trip.summary.distance_mm))
         odometer_mm += turn * drive.all_mm
     if not rows:
@@ -135,7 +137,7 @@ def _row(summary: TripSummary, start_ms: int, source: str, readings: list[int]) 
         "chain_ok": True,
         f"{source}_start_m": readings[0],
         f"{source}_end_m": readings[1],
-        "duration_ms": 600_000,
+        "duration_ms": summary.duration_ms,
         "samples": summary.samples,
         "distance_mm": summary.distance_mm,
         "unobserved_ms": summary.unobserved_ms,
