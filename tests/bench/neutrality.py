@@ -86,7 +86,7 @@ def _table(name: str, drives: list[Bus], devices: tuple[str, ...]) -> list[Row]:
 
 def features(drives: list[tuple[list[Reading], Mounting | None]]) -> dict[str, float | None]:
     """Every feature of one driver's drives, a day apart; null where it is not known."""
-    trips = [trip for day, drive in enumerate(drives) for trip in _trips(*drive, START_MS + day * 86_400_000)]
+    trips = [trip for day, drive in enumerate(drives) for trip in trips_of(*drive, START_MS + day * 86_400_000)]
     trips = [replace(trip, key=number) for number, trip in enumerate(trips)]
     heads = heads_of(trips)
     derived = derive(motion_of(trips), heads)
@@ -107,7 +107,8 @@ def features(drives: list[tuple[list[Reading], Mounting | None]]) -> dict[str, f
     return {feature.name: found[feature.name] for feature in catalogue.features}
 
 
-def _trips(readings: list[Reading], mounting: Mounting | None, start_ms: int) -> list[Trip]:
+def trips_of(readings: list[Reading], mounting: Mounting | None, start_ms: int) -> list[Trip]:
+    """Trips that the device makes of readings, all with key 0."""
     pipeline = Pipeline(lambda mono_ms: (start_ms + mono_ms, 60), mounting=mounting)
     outputs = [output for reading in readings for output in pipeline.push(reading)] + pipeline.finish()
     trips: list[Trip] = []
