@@ -3,11 +3,21 @@
 Slope: the widest window around a time, of at most `HALF_WIDTHS_MS` on each side, in which a straight line passes within
 `MISFIT_KMH` of every reading; its least-squares slope is the acceleration. Steady driving is averaged over 3.8 s, so
 whole km/h leave little noise; a braking narrows the window, so its peak stays.
+
+Judgements, of what no car does; each withholds the acceleration around and leaves its mark in `quality`
+----------
+1. A step that no tyre can make is a fault.
+2. A reading that stands out from both its neighbours, which agree, is none: it is taken out, and speed and distance are
+   as if it had never come.
+3. A step behind a second of one and the same speed is a fault where no pedal can be pressed so fast: a value that was
+   frozen, and is told again.
+4. Speeds that are all multiples of 3 km/h or more are too coarse for a slope.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 from typing import Any, Final
 
 from device.contract.motion import BRIDGE_MS, LAG_MS, QUALITY_COARSE, QUALITY_JUMP
@@ -32,6 +42,13 @@ ROUNDING_KMH: Final = 1.0
 # A control unit renews its speed only every 0.1 to 0.2 s: a step may have built up for so much longer than its two
 # readings are apart. Without it an emergency stop polled at 10 Hz loses its peak (53, 53, 47 km/h).
 RENEWAL_MS: Final = 200
+# How fast deceleration builds up at most (an emergency braking takes 0.4 s to 8 m/s2), and how far it may have come
+# before whole km/h show anything of it: sqrt(2 x 20 m/s3 x 1 km/h).
+PEDAL_MPS3: Final = 20.0
+BEGUN_MPS2: Final = 3.3
+FROZEN_MS: Final = 1_000
+COARSE_KMH: Final = 3.0
+COARSE_CHANGES: Final = 12  # in a row; by chance whole km/h are multiples of 3 so often once in half a million
 # The rate of a source is told from this much of what it said last.
 RATE_OVER_MS: Final = 10_000
 
@@ -49,6 +66,8 @@ class SpeedTrack:
         self._times: list[int] = []
         self._speeds: list[float] = []
         self._faults: list[int] = []  # quality bits of the step from the reading before
+        self._changed: list[float] = []  # the last speeds that were other than the one before
+        self._same_since_ms = 0  # since when the last speed has been told
         self.steps = 0
         self.stepped_ms = 0
 
@@ -62,7 +81,11 @@ class SpeedTrack:
             if gap_ms <= BRIDGE_MS:
                 self.steps += 1
                 self.stepped_ms += gap_ms
-        self._faults.append(self._step_fault(t_ms, speed_kmh))
+        fault = self._step_fault(t_ms, speed_kmh)
+        if self._times and self._last_stands_out(t_ms, speed_kmh):
+            fault = QUALITY_JUMP | self._faults[-1]
+            del self._times[-1], self._speeds[-1], self._faults[-1]
+        self._faults.append(fault | self._resolution_fault(t_ms, speed_kmh))
         self._times.append(t_ms)
         self._speeds.append(speed_kmh)
         if self._times[0] < t_ms - 2 * RATE_OVER_MS:
@@ -112,12 +135,15 @@ class SpeedTrack:
 
     def to_state(self) -> list[Any]:
         """JSON form of what the track remembers."""
-        return [list(self._times), list(self._speeds), list(self._faults), self.steps, self.stepped_ms]
+        told = [list(self._times), list(self._speeds), list(self._faults), self.steps, self.stepped_ms]
+        return [*told, list(self._changed), self._same_since_ms]
 
     def restore(self, state: list[Any]) -> None:
         """Go on where `to_state` was taken."""
         self._times, self._speeds, self._faults = list(state[0]), list(state[1]), list(state[2])
         self.steps, self.stepped_ms = state[3], state[4]
+        if len(state) > 5:  # an older release did not know these
+            self._changed, self._same_since_ms = list(state[5]), state[6]
 
     def _line(self, first: int, last: int) -> tuple[float, float]:
         """Least-squares slope of some readings, m/s2, and how far the farthest lies from it, km/h."""
@@ -148,13 +174,46 @@ class SpeedTrack:
         gap_ms = t_ms - self._times[-1]
         if gap_ms > SLOPE_GAP_MS:
             return QUALITY_COARSE
-        beyond_kmh = abs(speed_kmh - self._speeds[-1]) - ROUNDING_KMH
-        return QUALITY_JUMP if beyond_kmh / 3.6 / ((gap_ms + RENEWAL_MS) / 1000) > TYRE_LIMIT_MPS2 else 0
+        during_s = (gap_ms + RENEWAL_MS) / 1_000
+        most_mps = TYRE_LIMIT_MPS2 * during_s
+        if self._times[-1] - self._same_since_ms >= FROZEN_MS:
+            most_mps = min(most_mps, BEGUN_MPS2 * during_s + PEDAL_MPS3 * during_s**2 / 2)
+        return QUALITY_JUMP if abs(speed_kmh - self._speeds[-1]) - ROUNDING_KMH > most_mps * 3.6 else 0
+
+    def _last_stands_out(self, t_ms: int, speed_kmh: float) -> bool:
+        """Whether the last reading is off the way from the one before it to this one, as no car can be."""
+        if len(self._times) < 2 or t_ms - self._times[-2] > LAG_MS:  # beyond it what was told of it is final
+            return False
+        t0, t1, v0, v1 = self._times[-2], self._times[-1], self._speeds[-2], self._speeds[-1]
+        there, back = _beyond_mps2(v1 - v0, t1 - t0), _beyond_mps2(speed_kmh - v1, t_ms - t1)
+        if there * back >= 0 or abs(there) + abs(back) <= TYRE_LIMIT_MPS2:
+            return False
+        return abs(_beyond_mps2(speed_kmh - v0, t_ms - t0)) <= TYRE_LIMIT_MPS2
+
+    def _resolution_fault(self, t_ms: int, speed_kmh: float) -> int:
+        """Remember how speeds change; QUALITY_COARSE where they only do in large steps."""
+        if not self._speeds or speed_kmh != self._speeds[-1]:
+            self._same_since_ms = t_ms
+            self._changed.append(speed_kmh)
+            del self._changed[: -COARSE_CHANGES - 1]
+        if len(self._changed) <= COARSE_CHANGES:
+            return 0
+        step = min(abs(b - a) for a, b in pairwise(self._changed))
+        if step < COARSE_KMH:
+            return 0
+        multiples = all(abs(v - step * round(v / step)) <= ROUNDING_KMH / 2 for v in self._changed)
+        return QUALITY_COARSE if multiples else 0
 
     def _forget(self, oldest_ms: int) -> None:
         keep = bisect_left(self._times, oldest_ms) - 1
         if keep > 0:
             del self._times[:keep], self._speeds[:keep], self._faults[:keep]
+
+
+def _beyond_mps2(change_kmh: float, during_ms: int) -> float:
+    """The least acceleration that a change of rounded speeds tells of; its sign is that of the change."""
+    size = max(0.0, abs(change_kmh) - ROUNDING_KMH) / 3.6 / ((during_ms + RENEWAL_MS) / 1_000)
+    return size if change_kmh > 0 else -size
 
 
 def per_10_s(readings: int, during_ms: int) -> int | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +70,46 @@ def test_short_speed_reply_decoded_as_zero_makes_no_braking():
     near = [s for s in samples if 3_000 <= s.t_ms <= 5_000]
     assert all(s.accel_lon_cmps2 is None and s.quality & QUALITY_JUMP for s in near)
     assert at(samples, 1_500).accel_lon_cmps2 == 0
+
+
+@pytest.mark.parametrize("spike_kmh", [0, 75, 120, 255])
+def test_a_reading_that_stands_out_is_as_if_it_had_never_come_but_for_its_mark(spike_kmh):
+    times = range(0, 12_001, 1_000)
+    clean = cells(speeds(*[(t, 40) for t in times]))
+    spiked = cells(speeds(*[(t, spike_kmh if t == 6_000 else 40) for t in times]))
+    assert [s.speed_dkmh for s in spiked] == [s.speed_dkmh for s in clean]
+    if spike_kmh >= 120:  # at 1 Hz a lesser one may be a braking until the next reading says that it was not
+        assert all(s.accel_lon_cmps2 in (0, None) for s in spiked)
+    assert any(s.quality & QUALITY_JUMP for s in spiked)
+    assert not any(s.quality & QUALITY_JUMP for s in spiked if abs(s.t_ms - 6_000) > 2_500)
+
+
+def test_a_braking_and_a_start_behind_it_are_no_spike():
+    profile = [60, 60, 60, 40, 20, 1, 1, 12, 24, 35, 44, 50, 50]
+    samples = cells(speeds(*[(1_000 * second, kmh) for second, kmh in enumerate(profile)]))
+    assert not any(s.quality & QUALITY_JUMP for s in samples)
+    assert min(s.speed_dkmh for s in samples if s.speed_dkmh is not None) == 10
+
+
+def test_a_value_that_was_frozen_makes_no_braking_when_it_is_told_again():
+    """Braking at 1.5 m/s2 from 50 km/h, polled at 3 Hz, the speed frozen for 4 s of it."""
+    true = [(t, max(0.0, 50 - 5.4 * max(0, t - 6_000) / 1_000)) for t in range(0, 20_000, 330)]
+    told = [(t, float(round(50 if 6_000 < t < 10_000 else v))) for t, v in true]
+    samples = cells(speeds(*told))
+    assert min(s.accel_lon_cmps2 for s in samples if s.accel_lon_cmps2 is not None) > -250
+    assert any(s.quality & QUALITY_JUMP for s in samples)
+    rounded = cells(speeds(*[(t, float(round(v))) for t, v in true]))
+    assert not any(s.quality & QUALITY_JUMP for s in rounded)
+
+
+def test_speeds_in_large_steps_tell_no_acceleration_and_say_so():
+    def told(step_kmh):
+        truth = [50 - 30 * math.cos(t / 8_000) for t in range(0, 240_000, 200)]
+        return cells(speeds(*[(200 * i, float(step_kmh * round(v / step_kmh))) for i, v in enumerate(truth)]))
+
+    assert not any(s.quality for s in told(1) if 2_000 < s.t_ms < 230_000)
+    coarse = [s for s in told(5) if 60_000 < s.t_ms < 230_000]
+    assert all(s.accel_lon_cmps2 is None and s.quality & QUALITY_COARSE and s.speed_dkmh for s in coarse)
 
 
 def test_emergency_stop_polled_faster_than_the_car_renews_its_speed_keeps_its_peak():
