@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from device.contract.trip import HISTOGRAM_FIELDS
@@ -23,6 +24,8 @@ _COLUMN, _ENTRY, _NULL = "\x1f", "\x1e", "\x00"
 _NUMBERED: Final = ("trip_id", "trip_key", "seq", "last_seq")
 _WITHHELD: Final = ("has_motion", *(name for name in (*TRIPS, *EVENTS) if "_cell_" in f"_{name}"))
 _CONTENT: Final = {*TRIPS, *EVENTS}.difference(HISTOGRAM_FIELDS, _NUMBERED, _WITHHELD)
+_HISTOGRAMS: Final = sorted(HISTOGRAM_FIELDS)
+_ENTRY_BYTES: Final = 16  # a key and a value
 SCALARS: Final = sorted(_CONTENT.intersection(TRIPS))
 OF_EVENT: Final = sorted(_CONTENT.intersection(EVENTS))
 
@@ -41,14 +44,30 @@ def content_hashes(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
         .group_by("trip_key", maintain_order=True)
         .agg(pl.col("event").str.join(_ENTRY))
     )
+    lengths = [pl.col(name).list.len().cast(pl.String).fill_null(_NULL) for name in _HISTOGRAMS]
     texts = (
-        trips.select("trip_key", trip=_text(SCALARS), bins=_bins())
+        trips.select("trip_key", trip=_text(SCALARS), bins=pl.concat_str(lengths, separator=_COLUMN))
         .join(told, on="trip_key", how="left", maintain_order="left")
         .select(pl.concat_str("trip", "bins", pl.col("event").fill_null(""), separator=_COLUMN))
         .to_series()
     )
-    hashes = [hashlib.sha256(text.encode()).hexdigest()[:HEX_DIGITS] for text in texts]
+    histograms = [_entries(trips[name]) for name in _HISTOGRAMS]
+    hashes = []
+    for row, text in enumerate(texts):
+        digest = hashlib.sha256(text.encode())
+        for entries, ends in histograms:
+            digest.update(entries[ends[row] : ends[row + 1]])
+        hashes.append(digest.hexdigest()[:HEX_DIGITS])
     return pl.Series("content", hashes, dtype=pl.String)
+
+
+def _entries(lists: pl.Series) -> tuple[bytes, list[int]]:
+    """Keys and values as 64-bit integers, little-endian, and where each row's begin, one more for the end."""
+    lengths = lists.list.len().fill_null(0).to_numpy()
+    flat = lists.filter(pl.Series(lengths > 0)).explode()
+    pairs = np.column_stack([flat.struct.field(part).cast(pl.Int64).to_numpy() for part in ("key", "value")])
+    ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]) * _ENTRY_BYTES
+    return pairs.astype("<i8").tobytes(), ends.tolist()
 
 
 def number(content: pl.Expr) -> pl.Expr:
@@ -58,13 +77,3 @@ def number(content: pl.Expr) -> pl.Expr:
 
 def _text(names: list[str]) -> pl.Expr:
     return pl.concat_str([pl.col(name).cast(pl.String).fill_null(_NULL) for name in names], separator=_COLUMN)
-
-
-def _bins() -> pl.Expr:
-    """Every histogram's keys and values."""
-    entry, column = pl.element().struct.field, pl.lit(_COLUMN)
-    parts = []
-    for name in sorted(HISTOGRAM_FIELDS):
-        for part in ("key", "value"):
-            parts += [pl.col(name).list.eval(entry(part).cast(pl.String)).list.join(_ENTRY).fill_null(_NULL), column]
-    return pl.concat_str(parts)

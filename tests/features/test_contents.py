@@ -59,6 +59,14 @@ def test_only_what_may_be_withheld_and_what_depends_on_it_is_no_content():
     }
 
 
+def test_a_summary_that_never_came_is_no_empty_one(lake):
+    trips, events = lake
+    lists = trips.schema["va_ms"]
+    never, empty = (trips.with_columns(va_ms=pl.Series([value] * trips.height, dtype=lists)) for value in (None, []))
+    hashes = [content_hashes(frame, events) for frame in (trips, never, empty)]
+    assert len({one[0] for one in hashes}) == 3
+
+
 def test_a_value_cannot_pass_for_its_neighbour(lake):
     trips, events = lake
     a = trips.with_columns(vehicle=pl.lit("ab"), adapter=pl.lit("c"))
