@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -24,13 +24,10 @@ from typing import Final
 from device.contract.broker import BrokerAddress
 from device.contract.errors import TryAgainError, UbiError, UsageError
 from replay_data.faults import Spec
-from replay_data.player import Played, Player, Progress
+from replay_data.player import Played, Player, Progress, Watch
 from replay_data.recording import Recording, device_of, read_recording
 
-LOOK_S: Final = 0.2  # between two messages of progress
 LEAVE_WITHIN_S: Final = 10.0
-
-Watch = Callable[[Progress], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +49,12 @@ class Task:
         recording = read_recording(path, self.device_id, self.zone)
         return recording if self.faults is None else self.faults.laid_over(recording)
 
-    def player(self, watch: Watch) -> Player:
+    def player(self, watch: Watch | None = None) -> Player:
         """Return a player for these files."""
         return Player(self.broker, self.outbox, self.ca_file, self.rate, self.patience_s, watch, self.faults)
 
 
-def replay(
-    task: Task, played: dict[Path, Played], jobs: int = 1, watch: Watch = lambda _progress: None
-) -> UbiError | None:
+def replay(task: Task, played: dict[Path, Played], jobs: int = 1, watch: Watch | None = None) -> UbiError | None:
     """Replay and wait until everything is acknowledged; return the first error.
 
     Parameters
@@ -69,7 +64,7 @@ def replay(
         Filled with what became of the files, also when this is left by an exception.
     jobs : int
         Processes at most; no more than there are devices.
-    watch : callable
+    watch : callable or None
         Told of the progress of all.
     """
     is_simple = jobs == 1 and task.rate is None
@@ -103,7 +98,7 @@ def _shares(devices: Sequence[list[Path]], jobs: int) -> list[list[list[Path]]]:
     return [share for share in shares if share]
 
 
-def _play(task: Task, devices: list[list[Path]], played: dict[Path, Played], watch: Watch) -> UbiError | None:
+def _play(task: Task, devices: list[list[Path]], played: dict[Path, Played], watch: Watch | None) -> UbiError | None:
     player = task.player(watch)
     try:
         player.play_all(devices, task.read)
@@ -117,7 +112,9 @@ def _play(task: Task, devices: list[list[Path]], played: dict[Path, Played], wat
 
 
 class _Processes:
-    def __init__(self, task: Task, shares: list[list[list[Path]]], played: dict[Path, Played], watch: Watch) -> None:
+    def __init__(
+        self, task: Task, shares: list[list[list[Path]]], played: dict[Path, Played], watch: Watch | None
+    ) -> None:
         self._task, self._shares = task, shares
         self._played = played
         self._watch = watch
@@ -158,7 +155,8 @@ class _Processes:
                 continue
             if isinstance(said, Progress):
                 self._progress[here] = said
-                self._watch(functools.reduce(Progress.plus, self._progress.values()))
+                if self._watch is not None:
+                    self._watch(functools.reduce(Progress.plus, self._progress.values()))
             else:
                 played, told = said
                 self._end(here, played, _error(told))
@@ -174,22 +172,11 @@ def _work(task: Task, devices: list[list[Path]], said: Connection) -> None:
     """One process: play these devices; say the progress, and at last what became of them."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to the parent as well, which asks to leave
-    told_s = 0.0
-    progress = Progress()
-
-    def watch(now: Progress) -> None:
-        nonlocal told_s, progress
-        progress = now
-        if time.monotonic() - told_s >= LOOK_S:
-            told_s = time.monotonic()
-            _say(said, progress)
-
     played: dict[Path, Played] = {}
     error: UbiError | None = None
     try:
-        error = _play(task, devices, played, watch)
+        error = _play(task, devices, played, lambda progress: _say(said, progress))
     finally:
-        _say(said, progress)
         _say(said, (played, None if error is None else (error.exit_code, str(error))))
 
 

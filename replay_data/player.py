@@ -42,6 +42,7 @@ MAX_OPEN: Final = 50  # recordings in delivery at a time: each has three files o
 MAX_AT_ONCE: Final = 250  # devices that drive at the same time, for the same reason
 STEP_READINGS: Final = 2_000  # between two looks at the network
 WAIT_S: Final = 0.02
+TELL_S: Final = 0.1
 
 Reader = Callable[[Path], Recording]
 
@@ -62,6 +63,9 @@ class Progress(NamedTuple):
             self.messages + other.messages,
             self.acked + other.acked,
         )
+
+
+Watch = Callable[[Progress], object]
 
 
 @dataclass(slots=True)
@@ -110,8 +114,8 @@ class Player:
         Times real time; None = as fast as it goes.
     patience_s : float
         How long to wait for an ack while none comes.
-    watch : callable
-        Told of the progress whenever the network was looked at.
+    watch : callable or None
+        Told of the progress now and then, and when all is delivered.
     faults : Spec or None
         Those of the road are laid between here and the broker.
 
@@ -128,7 +132,7 @@ class Player:
         ca_file: Path | None = None,
         rate: float | None = None,
         patience_s: float = 60.0,
-        watch: Callable[[Progress], object] = lambda _progress: None,
+        watch: Watch | None = None,
         faults: Spec | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,6 +142,7 @@ class Player:
         self._rate = rate
         self._patience_s = patience_s
         self._watch = watch
+        self._told_s = 0.0
         self._faults = faults
         self._uplinks: dict[str, Uplink] = {}
         self._streams: dict[bytes, Path] = {}
@@ -207,6 +212,8 @@ class Player:
             if now - heard > self._patience_s:
                 silence = f"no ack from an insurer behind {self._broker} for {self._patience_s:g} s"
                 raise TryAgainError(f"{silence}; is 'ubi ingest run' running? {self._later(waiting)}")
+        if self._watch is not None:
+            self._tell(self._watch)
 
     def waiting(self) -> int:
         """Messages that are not acknowledged yet."""
@@ -276,10 +283,15 @@ class Player:
             delivery.uplink.remove(delivery.outbox)
             delivery.outbox.close()
             delivery.outbox.path.unlink()
+        if self._watch is not None and time.monotonic() - self._told_s >= TELL_S:
+            self._tell(self._watch)
+
+    def _tell(self, watch: Watch) -> None:
+        self._told_s = time.monotonic()
         progress = self._delivered
         for delivery in self._deliveries:
             progress = progress.plus(delivery.progress)
-        self._watch(progress._replace(devices=len(self._uplinks)))
+        watch(progress._replace(devices=len(self._uplinks)))
 
     def _uplink(self, device_id: str) -> Uplink:
         if device_id not in self._uplinks:

@@ -57,7 +57,7 @@ def test_at_a_rate_all_devices_drive_at_once_and_each_one_drive_after_the_other(
     """Two cars of two drives of 300 s at 1,000 times real time: 0.6 s, not 1.2, on a clock that only waiting moves."""
     files = fleet(tmp_path / "files", cars=2)
     task = Task(tuple(files), parse_broker(mosquitto.url), tmp_path / "outbox", rate=1_000)
-    player = task.player(lambda _progress: None)
+    player = task.player()
     turn, waited, order = player._turn, [0.0], []
     monkeypatch.setattr(player, "_turn", lambda wait_s=0.0: (waited.append(wait_s), turn(wait_s)))
     clock = SimpleNamespace(monotonic=lambda: sum(waited), monotonic_ns=__import__("time").monotonic_ns)
