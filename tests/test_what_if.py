@@ -12,11 +12,9 @@ from features.contract.catalogue import load_catalogue
 from features.contract.tables import EVENTS, TRIPS
 from pricing.explain.rerate import Case
 from pricing.model import load_model
-from pricing.plan import load_plan
 from pricing.rebuild import rebuild
 from pricing.score import score_book
-from pricing.train import train
-from tests.pricing.book import RATING_DATE, SmallBook
+from tests.pricing.book import RATING_DATE, trained
 
 TRIP = min((Path(__file__).parent.parent / "replay_data" / "trips").glob("*.ubirec"))
 POLICY = "p00007"
@@ -25,9 +23,8 @@ POLICY = "p00007"
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A rated book on disk: --factors, --features and --model."""
-    folder, book, catalogue = tmp_path_factory.mktemp("book"), SmallBook(3_000), load_catalogue()
+    folder, (book, model), catalogue = tmp_path_factory.mktemp("book"), trained(), load_catalogue()
     policies = book.policies.sort("policy_id")
-    model = train(policies, book.claims, book.periods, catalogue, load_plan(), (RATING_DATE,))
     model.save(folder / "model")
     score_book(policies, book.periods, catalogue, model, RATING_DATE).save(folder / "factors")
     (folder / "features").mkdir()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import ACCEL_BINS, ACCEL_ZERO_BIN, HISTOGRAM_FIELDS, LEVELS
+from features.contract.catalogue import load_catalogue
 from features.contract.periods import DRIVER_PERIODS
 from pricing.arrays import Ints
 from pricing.exposure import DAYS_PER_YEAR
+from pricing.model import RiskModel
+from pricing.plan import load_plan
+from pricing.train import train
 
 YEAR = 2024  # of the driving; claims are of the year after
 RATING_DATE = date(YEAR + 1, 1, 1)
@@ -99,6 +104,21 @@ class SmallBook:
             ],
         }
         return pl.DataFrame(columns, schema=DRIVER_PERIODS)
+
+
+class Trained(NamedTuple):
+    """A small book, and the model trained on it."""
+
+    book: SmallBook
+    model: RiskModel
+
+
+@cache
+def trained(n: int = 3_000) -> Trained:
+    """Train once for all tests of a run; nobody may change what it gives."""
+    book = SmallBook(n)
+    policies = book.policies.sort("policy_id")
+    return Trained(book, train(policies, book.claims, book.periods, load_catalogue(), load_plan(), (RATING_DATE,)))
 
 
 def entries(histogram: dict[int, int]) -> list[dict[str, int]]:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import polars as pl
 import pytest
@@ -9,17 +13,22 @@ from features.contract.catalogue import load_catalogue
 from pricing import batch, score
 from pricing.batch import Periods, score_to
 from pricing.errors import PortfolioError
-from pricing.plan import load_plan
-from pricing.train import train
-from tests.pricing.book import RATING_DATE, SmallBook
+from pricing.portfolio import read_policies
+from tests.pricing.book import RATING_DATE, trained
 
 CATALOGUE = load_catalogue()
+PATIENCE_S = 120
 FILES = ("factors.parquet", "factors.csv", "receipts.parquet", "book.json")
 
 
 @pytest.fixture(scope="module")
 def book():
-    return SmallBook(3_000)
+    return trained().book
+
+
+@pytest.fixture(scope="module")
+def model():
+    return trained().model
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +37,6 @@ def policies(book):
     renamed = pl.col("policy_id").str.reverse()
     second = book.policies.head(200).with_columns(policy_id=pl.format("z{}", "policy_id"))
     return pl.concat([book.policies.with_columns(renamed), second]).sort("policy_id", "start")
-
-
-@pytest.fixture(scope="module")
-def model(book):
-    claims = book.claims
-    return train(book.policies.sort("policy_id"), claims, book.periods, CATALOGUE, load_plan(), (RATING_DATE,))
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +120,32 @@ def test_features_that_are_no_driver_periods_are_refused(tmp_path):
     pl.DataFrame({"a": [1]}).write_parquet(file)
     with pytest.raises(PortfolioError, match="column policy_id: is missing or not String; run ubi features build"):
         Periods.of(tmp_path)
+
+
+SCORE = """
+import sys, ubi
+from pricing import batch
+batch.DRIVERS_AT_ONCE, batch.POLICIES_AT_ONCE = 300, 2000
+sys.exit(ubi.main(sys.argv[1:]))
+"""
+
+
+def test_a_killed_process_leaves_no_book_and_the_next_ends_in_the_same_bytes(policies, periods, model, tmp_path):
+    model.save(tmp_path / "model")
+    policies.write_parquet(tmp_path / "policies.parquet")
+    words = ["pricing", "score", "--features", str(periods.file.parent), "--model", str(tmp_path / "model")]
+    words += ["--policies", str(tmp_path / "policies.parquet"), "--rating-date", str(RATING_DATE), "--json", "--out"]
+
+    def start(out):
+        return subprocess.Popen([sys.executable, "-c", SCORE, *words, str(out)], stdout=subprocess.DEVNULL)
+
+    killed = start(tmp_path / "killed")
+    deadline = time.monotonic() + PATIENCE_S
+    while len(list((tmp_path / "killed").glob(".parts/*/0*.parquet"))) < 3 and killed.poll() is None:
+        assert time.monotonic() < deadline
+    killed.kill()
+    was_killed = killed.wait() == -signal.SIGKILL
+    assert (tmp_path / "killed" / "book.json").exists() is not was_killed
+    assert start(tmp_path / "killed").wait(PATIENCE_S) == 0
+    run(tmp_path / "whole", read_policies(tmp_path / "policies.parquet"), periods, model)
+    assert contents(tmp_path / "killed")["factors.csv"] == contents(tmp_path / "whole")["factors.csv"]

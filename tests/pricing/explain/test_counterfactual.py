@@ -13,11 +13,9 @@ from device.contract.trip import LEVELS, excursion_key
 from features.contract.catalogue import load_catalogue
 from pricing.explain.counterfactual import HABITS, _fewer, _half_night, _half_speeding, counterfactuals
 from pricing.explain.rerate import Case
-from pricing.plan import load_plan
 from pricing.rebuild import rebuild
 from pricing.score import score_book
-from pricing.train import train
-from tests.pricing.book import RATING_DATE, SmallBook, entries
+from tests.pricing.book import RATING_DATE, entries, trained
 
 CATALOGUE = load_catalogue()
 BRAKING = KIND_NUMBERS["harsh_braking"]
@@ -26,12 +24,12 @@ HARSH, FIRM = (next(h for h in HABITS if h.kinds == ("harsh_braking",) and h.fir
 
 @pytest.fixture(scope="module")
 def book():
-    return SmallBook(4_000)
+    return trained().book
 
 
 @pytest.fixture(scope="module")
-def model(book):
-    return train(book.policies.sort("policy_id"), book.claims, book.periods, CATALOGUE, load_plan(), (RATING_DATE,))
+def model():
+    return trained().model
 
 
 @pytest.fixture(scope="module")
