@@ -173,6 +173,8 @@ def _make_folder(path: Path) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
+    import polars as pl
+
     from features.contract.catalogue import load_catalogue
     from pricing.batch import Periods, score_to
     from pricing.customers import customers, read_histories
@@ -180,8 +182,7 @@ def _score(options: argparse.Namespace) -> int:
     from pricing.model import load_model
     from pricing.portfolio import read_claims, read_policies, read_previous
     from pricing.score import default_rating_date
-    from pricing.summary import table
-    from pricing.typed import read_table
+    from pricing.summary import SHOWN, table
 
     model = load_model(options.model)
     _make_folder(options.out)
@@ -209,8 +210,10 @@ def _score(options: argparse.Namespace) -> int:
         extra={"portfolio": judged.table()},
     )
     judged.write(options.out)
-    factors = read_table(options.out / "factors.parquet")
-    print(json.dumps(book) if options.json else table(factors, book))
+    if options.json:
+        print(json.dumps(book))
+    else:
+        print(table(pl.scan_parquet(options.out / "factors.parquet").select(SHOWN).collect(), book))
     log.info("factors written to %s", options.out / "factors.parquet")
     return 0
 

@@ -10,6 +10,17 @@ from pricing.contract.factors import REASONS
 from pricing.model import RiskModel
 
 PLACES: Final = ("best", "middle", "worst")
+# Columns of the factor table that `table` shows.
+SHOWN: Final = (
+    "policy_id",
+    "factor",
+    "score",
+    "tier",
+    "indicated_relativity",
+    "exposure_km",
+    "rateable",
+    *(f"{name}_{k}" for k in range(1, REASONS + 1) for name in ("reason", "effect")),
+)
 
 
 def trained(model: RiskModel) -> str:
@@ -85,6 +96,9 @@ def totals(book: dict[str, Any]) -> str:
     ]
     if t["premium_ratio"] is not None:
         lines.append(f"premium with factors over without:         {t['premium_ratio']:.7f}")
+    aside = sum(row["count"] for row in book.get("portfolio", ()) if row["action"] == "set aside")
+    if aside:
+        lines.append(f"{aside:,} rows of the inputs set aside: see set_aside.csv")
     if not t["balanced"]:
         lines.append(f"not balanced by the plan: load the base rate by {t['base_rate_load']:.6f}")
     return "\n".join(lines)
