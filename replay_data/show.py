@@ -141,7 +141,7 @@ def _marks(trip: Trip, paper: Paper) -> list[str]:
 
 def _time_axis(trip: Trip, paper: Paper) -> list[str]:
     whole_ms = seen.duration_ms(trip)
-    step = seen.tick_minutes(whole_ms, paper.columns // 10)
+    step = seen.tick_minutes(whole_ms, paper.columns // 8)
     cells = [" "] * (paper.columns + 6)
     for minute in range(0, whole_ms // 60_000 + 1, step):
         at = minute * 60_000 * paper.columns // whole_ms
