@@ -88,13 +88,13 @@ def proxy(
     Returns
     -------
     dict
-        r2_features (all of them, linear, out of fold), strongest and r2_strongest (one variable alone), r2_relativity
-        (share of the variance of the log relativity that lies between groups). R2 of a group of many levels is the
-        variance explained of their indicators, summed.
+        r2_features (all of them, linear, out of fold), strongest and r2_strongest (one variable alone, in sample),
+        r2_relativity (share of the variance of the log relativity that lies between groups). R2 of a group of many
+        levels is the variance explained of their indicators, summed.
     """
     indicators = np.column_stack([(group == name).cast(pl.Float64).to_numpy() for name in group.unique().sort()])
     filled = _standard(x)
-    alone = [_r2(indicators, filled[:, [k]], fold) for k in range(x.shape[1])]
+    alone = _r2_alone(indicators, filled)
     best = int(np.argmax(alone)) if alone else -1
     log = np.log(relativity)
     means = indicators @ ((indicators.T @ log) / np.maximum(indicators.sum(axis=0), 1))
@@ -160,6 +160,14 @@ def _standard(x: Floats) -> Floats:
     spread = filled.std(axis=0)
     scaled: Floats = filled / np.where(spread > 0, spread, 1.0)
     return scaled
+
+
+def _r2_alone(y: Floats, x: Floats) -> list[float]:
+    """R2 of each column alone (of mean 0), on the rows themselves: one coefficient hardly overfits."""
+    centred = y - y.mean(axis=0)
+    total = float((centred**2).sum())
+    explained = ((x.T @ centred) ** 2).sum(axis=1) / np.maximum((x**2).sum(axis=0), 1e-300)
+    return [float(part / total) if total > 0 else 0.0 for part in explained]
 
 
 def _r2(y: Floats, x: Floats, fold: Ints) -> float:

@@ -33,7 +33,7 @@ from pricing.evaluate import CONFIDENCE
 from pricing.matrix import Counted, Inputs, read_inputs
 from pricing.model import RiskModel
 
-MOST_DRIVERS: Final = 2_000  # enough for a median by distance
+MOST_DRIVERS: Final = 1_000  # enough for a median by distance
 _SCHEMA: Final = pl.Schema(
     {
         "exposure_km": pl.String,

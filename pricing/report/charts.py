@@ -27,7 +27,7 @@ PALE: Final = "#d6ece8"
 WIDTH: Final = 440
 HEIGHT: Final = 250
 _HEAT: Final = np.array([[247, 248, 250], [178, 216, 205], [66, 153, 146], [27, 88, 110], [20, 30, 60]], dtype=float)
-_CHARACTER: Final = 6.3  # about the width of one at 12 px
+_CHARACTER: Final = 6.9  # about the width of one at 12.5 px, in a wide font
 _LINE: Final = 17.0  # room that a slanted name takes
 
 
@@ -102,7 +102,7 @@ class Frame:
         base = self.height - self.bottom
         every = math.ceil(_LINE / room)
         names = [name if k % every == 0 else "" for k, name in enumerate(names)]
-        if max(map(len, names)) * _CHARACTER < room:
+        if max(map(len, names)) * _CHARACTER < room - 3:
             told = [text(self.px(k + 0.5), base + 16, name, "middle") for k, name in enumerate(names)]
         else:
             told = [
@@ -165,7 +165,7 @@ def by_name(
     values = [v for s in series for v in (*s.y, *s.low, *s.high) if v is not None]
     high = max(values) * 1.06
     low = 0.0 if min(values) < 0.45 * high else min(values) * 0.94
-    long = max(map(len, names)) * _CHARACTER * len(names) > WIDTH - 54
+    long = max(map(len, names)) * _CHARACTER * len(names) > WIDTH - 54 - 3 * len(names)
     bottom = 42 + (min(62, int(max(map(len, names)) * 3.6)) if long else 0)
     legend = [(s.name, s.colour) for s in series if s.name]
     frame = Frame((0, len(names)), (low, high), height=height + bottom - 42, bottom=bottom, legend=legend)
@@ -217,7 +217,7 @@ def histogram(
 def pairs(names: Sequence[str], series: Sequence[Series], label: str, title: str, form: str = "g") -> str:
     """Bars side by side, one group a name; a value that is not told leaves its place empty."""
     high = max((v for s in series for v in s.y if v is not None), default=1.0) * 1.08
-    long = max(map(len, names)) * _CHARACTER * len(names) > WIDTH - 54
+    long = max(map(len, names)) * _CHARACTER * len(names) > WIDTH - 54 - 3 * len(names)
     bottom = 42 + (min(62, int(max(map(len, names)) * 3.6)) if long else 0)
     frame = Frame(
         (0, len(names)),
@@ -241,7 +241,7 @@ def bars(
     names: Sequence[str], values: Sequence[float], title: str, form: str = ".3f", colours: Sequence[str] = ()
 ) -> str:
     """Horizontal bars with their values, from 0."""
-    left = int(min(200, 14 + max(map(len, names)) * _CHARACTER))
+    left = int(min(230, 14 + max(map(len, names)) * _CHARACTER))
     frame = Frame((0, max(*values, 1e-9) * 1.2), (0, 1), height=24 * len(names) + 8, left=left, bottom=0, top=0)
     parts = []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
@@ -265,7 +265,7 @@ def forest(
     """Draw (name, value, low, high) as a line each, below one another; `band` is shaded."""
     ends = [v for _, value, low, high in rows for v in (value, low, high)] + [at, *(band or ())]
     pad = 0.06 * (max(ends) - min(ends) or 1.0)
-    left = int(min(190, 14 + max(len(name) for name, *_ in rows) * _CHARACTER))
+    left = int(min(220, 14 + max(len(name) for name, *_ in rows) * _CHARACTER))
     frame = Frame((min(ends) - pad, max(ends) + pad), (0, 1), height=22 * len(rows) + 52, left=left, top=6)
     base = frame.height - frame.bottom
     parts = [box(frame.px(band[0]), 6, frame.px(band[1]) - frame.px(band[0]), base - 6, PALE)] if band else []

@@ -52,7 +52,7 @@ def uncertainty(pack: Pack) -> Section:
     )
     reading = (
         "Half of the 90 % interval of a driver's relativity in per cent: what other months (jackknife) and other luck"
-        " in counting (Gamma posterior) would have told, tables and slope held fixed; up to 2,000 drivers looked at."
+        " in counting (Gamma posterior) would have told, tables and slope held fixed; up to 1,000 drivers looked at."
     )
     return Section(
         "uncertainty",

@@ -55,7 +55,9 @@ def _features(features: list[Feature]) -> str:
         )
         for f in features
     ]
-    return table([Column("variable"), Column("unit"), Column("what it is, and why"), Column("direction")], rows)
+    return table(
+        [Column("variable"), Column("unit"), Column("what it is, and why"), Column("direction")], rows, "stack"
+    )
 
 
 def _strength(strength: pl.DataFrame, most: int = 14) -> str:
@@ -77,7 +79,11 @@ def relativities(pack: Pack) -> Section:
         return Section("relativities", "What each variable does", paragraph(NOT_MADE))
     order = strength["variable"].to_list()
     units = {f.name: "share" if f.kind == "share" else f.unit for f in pack.catalogue.features}
-    figures = [_band_chart(bands.filter(pl.col("variable") == name), name, units.get(name, "")) for name in order]
+    told = {f.name: f"{f.definition}." for f in pack.catalogue.features}
+    figures = [
+        _band_chart(bands.filter(pl.col("variable") == name), name, units.get(name, ""), told.get(name, ""))
+        for name in order
+    ]
     intro = paragraph(
         "By band of each variable, strongest first. Ink: claims over what the tariff expects, out of fold, with exact"
         " 90 % Poisson intervals. Green: what the model foretells for these drivers, all variables together. Dashed:"
@@ -91,7 +97,7 @@ def relativities(pack: Pack) -> Section:
     return Section("relativities", "What each variable does", intro + grid(figures[:SHOWN]) + rest + source)
 
 
-def _band_chart(rows: pl.DataFrame, name: str, unit: str) -> str:
+def _band_chart(rows: pl.DataFrame, name: str, unit: str, told: str) -> str:
     observed = Series(
         "claims / tariff",
         rows["ae_tariff"].to_list(),
@@ -102,7 +108,7 @@ def _band_chart(rows: pl.DataFrame, name: str, unit: str) -> str:
     model = Series("model", rows["relativity"].to_list(), MODEL, line=True)
     alone = Series("this variable alone", rows["effect"].to_list(), charts.FOURTH, line=True, dash="5 3", dots=False)
     picture = charts.by_name(_short(rows), [observed, model, alone], unit, f"A/E by {name}")
-    return f"<figure><h3>{name}</h3>{picture}</figure>"
+    return figure(name, picture, told)
 
 
 def _short(rows: pl.DataFrame) -> list[str]:

@@ -32,7 +32,7 @@ def test_ginis_of_five_books_stand_between_tariff_and_oracle(capsys):
 def test_the_slope_is_covered_as_often_as_its_interval_says(capsys):
     """The slope that the true claims have on the out-of-fold score, in the interval that the drawn claims gave."""
     book, periods, hits, slopes = book_of(1, 4_000), periods_of(1, 4_000), [], []
-    repeats = 60
+    repeats = 40
     for seed in range(repeats):
         fit = fitted(rows_of(book, periods, claims_seed=seed))
         calibration, frame = fit.model.calibration, fit.validation
