@@ -9,6 +9,7 @@ Nothing is written to the lake.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from ingest.contract import tables
 from ingest.contract.lake import Group, Lake, read_files
 
 MM_PER_100_KM: Final = 100_000_000
+MOTION_ROWS: Final = 2_000_000  # derived at once, in slices
 CHANGE: Final = pl.Schema(
     {
         "driver_id": pl.String(),  # the device, without policies
@@ -89,10 +91,8 @@ def change(lake: Lake, rules: Rules, policies: pl.DataFrame | None = None, *, pr
     """
     if not lake.manifest().groups:
         raise UbiError(f"{lake.root}: nothing is sealed; run 'ubi ingest seal --lake {lake.root}' first")
-    parts = [
-        _of_group(lake, group, rules, policies)
-        for group in tqdm(lake.manifest().groups, desc="derive", unit="group", disable=not progress)
-    ]
+    groups = tqdm(lake.manifest().groups, desc="derive", unit="group", disable=not progress)
+    parts = [_of_groups(lake, some, rules, policies) for some in _some(groups)]
     summed = pl.concat(parts).group_by("driver_id", "kind").agg(*_added())
     rows = summed.with_columns(after_about=_about()).filter(
         (pl.col("before") > 0) | (pl.col("high") != 0).fill_null(value=True)
@@ -148,15 +148,31 @@ def _about() -> pl.Expr:
     return pl.when(~pl.col("unknown")).then((pl.col("exact") + likely).clip(pl.col("low"), pl.col("high")))
 
 
-def _of_group(lake: Lake, group: Group, rules: Rules, policies: pl.DataFrame | None) -> pl.DataFrame:
+def _some(groups: Iterable[Group]) -> Iterator[list[Group]]:
+    """Groups together that have at least MOTION_ROWS: a derivation of few rows costs as much as one of many."""
+    held: list[Group] = []
+    rows = 0
+    for group in groups:
+        held.append(group)
+        rows += sum(file.rows for file in group.files if file.table == "motion")
+        if rows >= MOTION_ROWS:
+            yield held
+            held, rows = [], 0
+    if held:
+        yield held
+
+
+def _of_groups(lake: Lake, groups: list[Group], rules: Rules, policies: pl.DataFrame | None) -> pl.DataFrame:
     """By trip and kind, each times how many trips it represents."""
-    files = {name: [lake.sealed / file.path for file in group.files if file.table == name] for name in tables.SEALED}
+    every = [file for group in groups for file in group.files]
+    files = {name: [lake.sealed / file.path for file in every if file.table == name] for name in tables.SEALED}
+    heads = read_files(files["trips"], tables.TRIPS).select(HEADS.names())
     trips = assign(read_files(files["trips"], tables.TRIPS), policies).filter(
         pl.col("driver_id").is_not_null(), pl.col("distance_mm").is_not_null()
     )
     events = read_files(files["events"], tables.EVENTS)
     whole = trips.filter("has_motion")
-    after = pl.concat([_counted_again(file, whole, rules) for file in files["motion"]] or [_COUNTED.to_frame()])
+    after = _counted_again(files["motion"], heads, rules) if files["motion"] else _COUNTED.to_frame()
     exact = _by_kind(whole).join(after, on=("trip_key", "kind"), how="left").with_columns(exact=_or_0("exact"))
     bounded = _by_kind(trips.filter(~pl.col("has_motion")), without_motion=1)
     bounded = bounded.join(bounds(trips, events, rules), on=("trip_key", "kind"), how="left")
@@ -199,12 +215,9 @@ def _or_0(name: str) -> pl.Expr:
     return pl.col(name).fill_null(0)
 
 
-def _counted_again(file: Path, trips: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Events of the new rules in a motion file, by trip and kind."""
-    motion = pl.scan_parquet(file).join(
-        trips.lazy().select("trip_key"), on="trip_key", how="semi", maintain_order="left"
-    )
-    events = derive(motion, trips.select(HEADS.names()), rules).events
+def _counted_again(files: list[Path], heads: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Events of the new rules in motion files, by trip and kind."""
+    events = derive(read_files(files, tables.MOTION), heads, rules).events
     return events.group_by("trip_key", "kind").agg(exact=pl.len().cast(pl.Int64)).cast(_COUNTED)
 
 

@@ -9,14 +9,15 @@ from importlib import resources
 import polars as pl
 import pytest
 
-from device.contract.errors import ContractError
+import features.rules_change
+from device.contract.errors import ContractError, UbiError
 from device.contract.rules import KIND_NAMES, load_rules
 from features.derive import derive
 from features.errors import RulesError
 from features.rules_change import CHANGE, by_kind, change, read_rules
 from ingest.contract.lake import Lake
 from ingest.contract.publish import publish
-from tests.features.lakes import drive, lake_of, sealed, utc_ms
+from tests.features.lakes import drive, lake_of, sealed, utc_ms, year_of_trips
 from tests.features.trips import heads_of, motion_of
 
 DRIVES = [drive(seed, f"car-{seed % 3}", utc_ms(2025, 1, 2 + seed)) for seed in range(9)]
@@ -93,6 +94,21 @@ def test_the_lake_is_not_changed(tmp_path):
     before = contents(lake)
     change(lake, BRAKING_FROM_350)
     assert contents(lake) == before
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    lake = lake_of(tmp_path / "lake", DRIVES[:2])
+    motion = next(lake.sealed.glob("motion/**/*.parquet"))
+    motion.write_bytes(motion.read_bytes()[:-100])
+    with pytest.raises(UbiError, match=f"{motion.name}: cannot be read"):
+        change(lake, BRAKING_FROM_350)
+
+
+def test_groups_are_derived_together_or_one_by_one(tmp_path, monkeypatch):
+    lake = lake_of(tmp_path / "lake", year_of_trips(3, 2))
+    together = change(lake, BRAKING_FROM_350)
+    monkeypatch.setattr(features.rules_change, "MOTION_ROWS", 1)
+    assert change(lake, BRAKING_FROM_350).equals(together)
 
 
 def contents(lake):
