@@ -4,7 +4,7 @@
     head: the files as they are here ----------------------------+-> snapshots of the same recordings -> difference
 
 Both sides read the same recordings and run in the same environment. Base needs to be a revision that has
-tests/golden/snapshot.py. `--base golden` compares with the committed references instead, which know no factors.
+tests/golden/snapshot.py. `--base golden` compares with the committed references instead, which have all but factors.
 """
 
 from __future__ import annotations

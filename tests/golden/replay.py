@@ -1,4 +1,4 @@
-"""Golden events and summaries of the project's own recorded trips: what the device path makes of each.
+"""Golden events, summaries and features of the project's own recorded trips.
 
 Changed on purpose only (`make golden ARGS=replay`); `make diff BASE=golden` tells the difference in physical units.
 """
@@ -11,9 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from replay_data.driven import messages_of, trips_of
-from replay_data.recording import read_recording
-from tests.golden.snapshot import Row, device_row
+from tests.golden.snapshot import Row, snapshot
 
 TRIPS: Final = Path(__file__).resolve().parents[2] / "replay_data" / "trips"
 FOLDER: Final = Path(__file__).resolve().parent
@@ -25,8 +23,8 @@ def files() -> dict[str, bytes]:
 
 
 def recordings(paths: Iterable[Path] | None = None) -> dict[str, Row]:
-    """What the device path makes of recordings, by name as in `snapshot`; default: the project's own."""
-    return {"/".join(path.parts[-2:]): _row(path) for path in (paths or sorted(TRIPS.iterdir()))}
+    """What the code of today makes of recordings, by name as in `snapshot`; default: the project's own."""
+    return _made(tuple(paths or sorted(TRIPS.iterdir())))
 
 
 def references(names: Iterable[str]) -> dict[str, Row]:
@@ -36,17 +34,22 @@ def references(names: Iterable[str]) -> dict[str, Row]:
 
 
 @cache
-def _row(path: Path) -> Row:
-    recording = read_recording(path, "golden")
-    return device_row(recording, trips_of(messages_of(recording)))
+def _made(paths: tuple[Path, ...]) -> dict[str, Row]:
+    made: dict[str, Row] = snapshot(paths, None)["recordings"]
+    return made
 
 
 def _text(row: Row) -> str:
-    """JSON with a line for each trip and event, so that a change is a line of the commit's difference."""
+    """JSON with a line for each trip, event and known feature: a change is a line of the commit's difference."""
 
     def told(value: Any) -> str:
-        if not isinstance(value, list):
-            return json.dumps(value)
-        return "[" + ",".join(f"\n  {json.dumps(one)}" for one in value) + ("\n ]" if value else "]")
+        if isinstance(value, dict):
+            known = ",".join(
+                f"\n  {json.dumps(name)}: {json.dumps(one)}" for name, one in value.items() if one is not None
+            )
+            return "{" + known + "\n }"
+        if isinstance(value, list):
+            return "[" + ",".join(f"\n  {json.dumps(one)}" for one in value) + ("\n ]" if value else "]")
+        return json.dumps(value)
 
     return "{\n" + ",\n".join(f' "{name}": {told(value)}' for name, value in row.items()) + "\n}\n"
