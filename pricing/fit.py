@@ -91,7 +91,7 @@ def fit_validated(
     out_of_fold = [OutOfFold(part.chosen.score, part.chosen.expected, part.calibration) for part in learned]
     frame = validation(rows, sample, fold, out_of_fold[0], out_of_fold[1] if plan.model.severity else None)
     oof_relativity = frame["indicated_relativity"].to_numpy()
-    cut = canonical(tiers.fit(_observed(sample, plan), chosen.expected, oof_relativity, plan.tiers))
+    cut = canonical(tiers.fit(*_tier_basis(sample, learned), oof_relativity, plan.tiers))
 
     priors = sample.inputs.fit_priors()
     matrix = sample.inputs.matrix(priors)
@@ -145,12 +145,13 @@ def _component(part: _Learned, matrix: Floats, sample: Sample, form: Form, threa
     return Component(part.name, trained.boosted, tables, trained.level, s_bar, part.calibration)
 
 
-def _observed(sample: Sample, plan: Plan) -> Floats:
-    """What tiers are cut on: claims, or amounts in units of the mean claim where the plan includes severity."""
-    if not plan.model.severity or sample.amount is None:
-        return sample.claims
+def _tier_basis(sample: Sample, learned: list[_Learned]) -> tuple[Floats, Floats]:
+    """What tiers are cut on: claims and expected claims; with severity amounts, in units of the mean amount a claim."""
+    expected = learned[0].chosen.expected
+    if len(learned) == 1 or sample.amount is None:
+        return sample.claims, expected
     amounts: Floats = sample.amount * (sample.claims.sum() / sample.amount.sum())
-    return amounts
+    return amounts, evaluate.levelled(expected * learned[1].chosen.expected, amounts)
 
 
 def _judge(name: str, calibration: Calibration, plan: Plan) -> None:
