@@ -9,8 +9,8 @@ Judgements, of what no car does; each withholds the acceleration around and leav
 1. A step that no tyre can make is a fault.
 2. A reading that stands out from both its neighbours, which agree, is none: it is taken out, and speed and distance are
    as if it had never come.
-3. A step behind a second of one and the same speed is a fault where no pedal can be pressed so fast: a value that was
-   frozen, and is told again.
+3. A step behind a second of one and the same speed is a fault where no pedal can be pressed so fast, and where it is
+   harder than `HARD_MPS2` and steady driving follows at once: a value that was frozen, and is told again.
 4. Speeds that are all multiples of 3 km/h or more are too coarse for a slope.
 """
 
@@ -47,6 +47,7 @@ RENEWAL_MS: Final = 200
 PEDAL_MPS3: Final = 20.0
 BEGUN_MPS2: Final = 3.3
 FROZEN_MS: Final = 1_000
+HARD_MPS2: Final = 5.0
 COARSE_KMH: Final = 3.0
 COARSE_CHANGES: Final = 12  # in a row; by chance whole km/h are multiples of 3 so often once in half a million
 # The rate of a source is told from this much of what it said last.
@@ -68,6 +69,7 @@ class SpeedTrack:
         self._faults: list[int] = []  # quality bits of the step from the reading before
         self._changed: list[float] = []  # the last speeds that were other than the one before
         self._same_since_ms = 0  # since when the last speed has been told
+        self._out_of_frozen = False  # whether the last step was hard and behind a second of one speed
         self.steps = 0
         self.stepped_ms = 0
 
@@ -85,6 +87,9 @@ class SpeedTrack:
         if self._times and self._last_stands_out(t_ms, speed_kmh):
             fault = QUALITY_JUMP | self._faults[-1]
             del self._times[-1], self._speeds[-1], self._faults[-1]
+        if self._out_of_frozen and abs(speed_kmh - self._speeds[-1]) <= ROUNDING_KMH:
+            self._faults[-1] |= QUALITY_JUMP
+        self._out_of_frozen = self._is_out_of_frozen(t_ms, speed_kmh)
         self._faults.append(fault | self._resolution_fault(t_ms, speed_kmh))
         self._times.append(t_ms)
         self._speeds.append(speed_kmh)
@@ -136,14 +141,14 @@ class SpeedTrack:
     def to_state(self) -> list[Any]:
         """JSON form of what the track remembers."""
         told = [list(self._times), list(self._speeds), list(self._faults), self.steps, self.stepped_ms]
-        return [*told, list(self._changed), self._same_since_ms]
+        return [*told, list(self._changed), self._same_since_ms, self._out_of_frozen]
 
     def restore(self, state: list[Any]) -> None:
         """Go on where `to_state` was taken."""
         self._times, self._speeds, self._faults = list(state[0]), list(state[1]), list(state[2])
         self.steps, self.stepped_ms = state[3], state[4]
         if len(state) > 5:  # an older release did not know these
-            self._changed, self._same_since_ms = list(state[5]), state[6]
+            self._changed, self._same_since_ms, self._out_of_frozen = list(state[5]), state[6], state[7]
 
     def _line(self, first: int, last: int) -> tuple[float, float]:
         """Least-squares slope of some readings, m/s2, and how far the farthest lies from it, km/h."""
@@ -176,9 +181,17 @@ class SpeedTrack:
             return QUALITY_COARSE
         during_s = (gap_ms + RENEWAL_MS) / 1_000
         most_mps = TYRE_LIMIT_MPS2 * during_s
-        if self._times[-1] - self._same_since_ms >= FROZEN_MS:
+        if self._is_frozen():
             most_mps = min(most_mps, BEGUN_MPS2 * during_s + PEDAL_MPS3 * during_s**2 / 2)
         return QUALITY_JUMP if abs(speed_kmh - self._speeds[-1]) - ROUNDING_KMH > most_mps * 3.6 else 0
+
+    def _is_frozen(self) -> bool:
+        return bool(self._times) and self._times[-1] - self._same_since_ms >= FROZEN_MS
+
+    def _is_out_of_frozen(self, t_ms: int, speed_kmh: float) -> bool:
+        if not self._is_frozen():
+            return False
+        return abs(_beyond_mps2(speed_kmh - self._speeds[-1], t_ms - self._times[-1])) > HARD_MPS2
 
     def _last_stands_out(self, t_ms: int, speed_kmh: float) -> bool:
         """Whether the last reading is off the way from the one before it to this one, as no car can be."""

@@ -98,6 +98,11 @@ def test_a_value_that_was_frozen_makes_no_braking_when_it_is_told_again():
     samples = cells(speeds(*told))
     assert min(s.accel_lon_cmps2 for s in samples if s.accel_lon_cmps2 is not None) > -250
     assert any(s.quality & QUALITY_JUMP for s in samples)
+    slow = cells(
+        speeds((0, 42), (800, 42), (1_500, 42), (2_200, 22), (2_900, 22), (3_500, 22), (4_200, 22), (5_000, 23))
+    )
+    assert any(s.quality & QUALITY_JUMP for s in slow)
+    assert all(s.accel_lon_cmps2 is None or s.accel_lon_cmps2 > -250 for s in slow)
     rounded = cells(speeds(*[(t, float(round(v))) for t, v in true]))
     assert not any(s.quality & QUALITY_JUMP for s in rounded)
 
