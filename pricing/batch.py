@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 from tqdm import tqdm
@@ -160,7 +160,7 @@ def _rate(
         first, last = drivers[start], drivers[min(start + DRIVERS_AT_ONCE, len(drivers)) - 1]
         own = book.filter(pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)))
         part = score.rate(own, periods.of_drivers(first, last, since, until), catalogue, model, language)
-        durable.commit({file: _parquet(part, _PART_ROWS)})
+        durable.commit({file: _parquet(part, _PART_ROWS, "lz4")})  # read once, and gone
     return parts
 
 
@@ -207,9 +207,9 @@ def _each(segments: list[Path], name: str) -> Iterator[bytes]:
     return ((segment / name).read_bytes() for segment in segments)
 
 
-def _parquet(frame: pl.DataFrame, rows: int) -> bytes:
+def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "lz4"] = "zstd") -> bytes:
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, row_group_size=rows)
+    frame.write_parquet(buffer, row_group_size=rows, compression=compression)
     return buffer.getvalue()
 
 
