@@ -39,16 +39,18 @@ CUTS_PER_DRIVE: Final = 3
 # OBD speed against the GNSS track of the POLIDriving, IKHYD and BMW drives: 0.94 to 1.07 between cars.
 SCALE_SD: Final = 0.04
 TRIP_SCALE_SD: Final = 0.005  # between trips of a car: judgement, no recording has an odometer
+POLL_MS: Final = 60_000  # how often the agent asks for counters: the last reading of a trip is as old
 START_MS: Final = 1_735_689_600_000
 DAY_MS: Final = 86_400_000
 
 
 class Seen(NamedTuple):
-    """A trip that the box made of (part of) a drive, and how far the drive had come at its start and its end."""
+    """A trip that the box made of (part of) a drive, and how far the drive had come at its ends and last poll."""
 
     summary: TripSummary
     start_mm: int
     end_mm: int
+    polled_mm: int
 
 
 class Drive(NamedTuple):
@@ -120,7 +122,8 @@ def drive_car(chance: random.Random, mask: Mask, counter: str, step_m: int, trip
         start_ms = START_MS + day * DAY_MS // 2
         for trip in seen:
             ends = [odometer_mm + turn * at for at in (trip.start_mm, trip.end_mm)]
-            readings = [int(at // (1_000 * step_m)) * step_m for at in ends]
+            told = (ends[0], odometer_mm + turn * trip.polled_mm)
+            readings = [int(at // (1_000 * step_m)) * step_m for at in told]
             rows.append(_row(trip.summary, start_ms, source, readings))
             start_ms += trip.summary.duration_ms + 600_000
             true_mm.append((*ends, turn * trip.summary.distance_mm))
@@ -199,10 +202,11 @@ def recorded() -> list[Drive]:
             come_mm, whole = _played(readings)
             if len(whole) == 1 and come_mm[-1][1] > 1_000_000:
                 cut, gapped = (
-                    [_seen(without(chance, readings), come_mm) for _ in range(CUTS_PER_DRIVE)]
+                    [_seen(chance, without(chance, readings), come_mm) for _ in range(CUTS_PER_DRIVE)]
                     for without in (_without_part, _without_minutes)
                 )
-                drives.append(Drive(come_mm[-1][1], [Seen(whole[0], 0, come_mm[-1][1])], cut, gapped))
+                polled_mm = _come(come_mm, come_mm[-1][0] - chance.randrange(POLL_MS))
+                drives.append(Drive(come_mm[-1][1], [Seen(whole[0], 0, come_mm[-1][1], polled_mm)], cut, gapped))
     return drives
 
 
@@ -236,7 +240,7 @@ def _played(readings: list[Reading]) -> tuple[list[tuple[int, int]], list[TripSu
     return come, summaries
 
 
-def _seen(readings: list[Reading], come_mm: list[tuple[int, int]]) -> list[Seen]:
+def _seen(chance: random.Random, readings: list[Reading], come_mm: list[tuple[int, int]]) -> list[Seen]:
     """Trips that the device makes of what is left of a drive."""
     seen, first_ms, last_ms = [], 0, 0
     for output in _outputs(readings):
@@ -246,7 +250,8 @@ def _seen(readings: list[Reading], come_mm: list[tuple[int, int]]) -> list[Seen]
             case MotionSample():
                 last_ms = first_ms + output.t_ms
             case TripEnded() if output.summary.samples:
-                seen.append(Seen(output.summary, _come(come_mm, first_ms), _come(come_mm, last_ms)))
+                ends = (first_ms, last_ms, max(last_ms - chance.randrange(POLL_MS), first_ms))
+                seen.append(Seen(output.summary, *(_come(come_mm, at_ms) for at_ms in ends)))
     return seen
 
 

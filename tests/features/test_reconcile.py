@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.contract import reconcile as reconcile_module
 from features.contract.reconcile import reconcile
 from features.contract.window import rating_features
 from features.periods import merge, sum_trips
@@ -20,6 +21,14 @@ KM = 1_000  # in m
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 EVENTS = pl.DataFrame(schema={"trip_key": pl.UInt64, "kind": pl.Int16, "level": pl.Int16, "onset_ms": pl.Int64})
 ASKED = pl.DataFrame({"driver_id": ["ann"], "rating_date": [date(2025, 4, 1)]})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def readings_without_age():
+    """These readings are of the very end of their trips; `test_readings_that_age...` is about others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconcile_module, "LAST_M_PER_S", 0.0)
+        yield
 
 
 def trip(day, odometer=None, since_clear=None, km=None, **columns):
@@ -206,3 +215,13 @@ def test_a_counter_that_jumps_within_a_trip_was_misread_and_accuses_nobody():
     rows = [trip(1, (100, 140)), trip(2, (140, 400_000), km=40), trip(3, (180, 220))]
     got = found(rows)
     assert (got["odometer_falls_seen"], got["driven_m"], got["unplugged_m"]) == (0, 120 * KM, 0)
+
+
+def test_readings_that_age_before_a_trip_ends_are_no_unplugging(monkeypatch):
+    """Asked once a minute, the counter misses the last 125 m of each trip on average."""
+    rows = [trip(day, (10 * day, 10 * day + 9.875), km=10) for day in range(1, 80)]
+    assert found(rows)["unplugged_m"] == 78 * 125
+    monkeypatch.setattr(reconcile_module, "LAST_M_PER_S", 125 / 30)
+    got = found(rows)
+    assert (got["unplugged_m"], got["driven_m"], got["recorded_m"]) == (0, 790 * KM, 790 * KM)
+    assert got["recorded_least_m"] < 0.99 * got["driven_m"]
