@@ -72,9 +72,9 @@ def stability(pack: Pack) -> Section:
     forward = pack.table("forward")
     ahead = ""
     if forward is not None:
-        ahead = '<h3 class="sub">Forward in time</h3>' + table(
-            _FORWARD, [_forward(r) for r in forward.iter_rows(named=True)]
-        )
+        ahead = '<h3 class="sub">Forward in time</h3>'
+        ahead += paragraph("; ".join(how[:1].upper() + how[1:] for how in forward["how"]) + ".")
+        ahead += table(_FORWARD, [_forward(r) for r in forward.iter_rows(named=True)])
         ahead += source_line(
             "Trees, rates and levels learned anew from the earlier claims alone, later claims foretold; both predictors"
             " at the level of the later claims.",
@@ -183,9 +183,8 @@ def _part(row: dict[str, Any]) -> str:
 
 
 _FORWARD: Final = (
-    Column("how"),
-    Column("learned from", ",d"),
-    Column("foretold", ",d"),
+    Column("claims learned from", ",d"),
+    Column("claims foretold", ",d"),
     Column("observed / foretold", ".3f"),
     Column("deviance, tariff", ".3f"),
     Column("deviance, telematics", ".3f"),
@@ -196,6 +195,6 @@ _FORWARD: Final = (
 
 
 def _forward(row: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("how", "claims_learned", "claims_foretold", "observed_over_foretold", "deviance_tariff")
+    names = ("claims_learned", "claims_foretold", "observed_over_foretold", "deviance_tariff")
     more = ("deviance_telematics", "gini_tariff", "gini_telematics")
     return (*(row[name] for name in names + more), Raw(interval(row, "slope")))
