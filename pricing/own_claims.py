@@ -54,7 +54,8 @@ class OwnClaims:
 
     def theta(self, claims: Floats, expected: Floats) -> Floats:
         """Posterior mean of a driver's own level; 1 without history. Shape (n_rows,)."""
-        return (1.0 + self.variance * claims) / (1.0 + self.variance * expected * np.exp(self.level))
+        theta: Floats = (1.0 + self.variance * claims) / (1.0 + self.variance * expected * np.exp(self.level))
+        return theta
 
 
 def fit(past_claims: Floats, past_expected: Floats, claims: Floats, expected: Floats) -> OwnClaims:

@@ -110,4 +110,5 @@ def rounded_to_told(values: Floats) -> Floats:
     """Values rounded to the digits that are told, so that alike values are equal; NaN stays."""
     known = np.where(np.isnan(values) | (values == 0), 1.0, np.abs(values))
     scale = 10.0 ** np.maximum(DIGITS - 1 - np.floor(np.log10(known)), 0.0)
-    return np.round(values * scale) / scale
+    rounded: Floats = np.round(values * scale) / scale
+    return rounded
