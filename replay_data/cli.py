@@ -128,9 +128,10 @@ def _replay(task: Task, options: argparse.Namespace) -> int:
 def _bar(recordings: int) -> Iterator[Callable[[Progress], None]]:
     """Show how much of the recordings is played, by how many devices, and what is acknowledged; quiet but on a tty."""
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     layout = "replay {percentage:3.0f}%|{bar}| {n:.1f} of {total:.0f} recordings [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=recordings, bar_format=layout, disable=None) as bar:
+    with logging_redirect_tqdm(), tqdm(total=recordings, bar_format=layout, disable=None) as bar:
 
         def watch(progress: Progress) -> None:
             if not bar.disable:
