@@ -18,7 +18,7 @@ from features.contract.window import rating_features
 from pricing import exposure
 from pricing.arrays import Floats, Ints
 from pricing.contract.factors import RECEIPTS
-from pricing.diagnostics.diagnose import monitored
+from pricing.diagnostics.diagnose import MODEL, TARIFF, monitored
 from pricing.diagnostics.fairness import groups_of
 from pricing.diagnostics.reference import shift
 from pricing.diagnostics.validated import LEAST_DRIVERS
@@ -247,13 +247,16 @@ def _cards(pack: Pack) -> str:
     totals, constants = pack.book["totals"], pack.book["constants"]
     d = pack.model.diagnostics
     mean = float(np.average(pack.tables["off_balance"]["mean_factor"][-1:].to_numpy()))
+    judged = pack.table("accuracy")
+    told = {} if judged is None else dict(judged.select("predictor", "gini").iter_rows())
+    ginis = (told.get(TARIFF, d["gini_tariff"]), told.get(MODEL, d["gini_telematics"]))
     cards = [
         (f"{totals['policies']:,}", "policies rated", f"{totals['rateable']:,} with enough driving"),
         (f"{d['claims']:,}", "claims learned from", f"{d['years']:,.0f} policy years"),
         (f"{totals['balance_as_written']:.7f}", "off-balance", "collected over tariff, as written"),
         (f"{constants['base_factor']:.4f}", "base factor B", f"mean factor {mean:.4f}"),
         (f"{totals['capped']:,}", "at the band", f"{totals['limited']:,} at the renewal limit"),
-        (f"{d['gini_tariff']:.3f} → {d['gini_telematics']:.3f}", "Gini out of fold", "tariff → with telematics"),
+        (f"{ginis[0]:.3f} → {ginis[1]:.3f}", "Gini out of fold", "tariff → with telematics"),
     ]
     return "".join(
         f'<div class="card"><b>{value}</b><span>{name}</span><small>{note}</small></div>' for value, name, note in cards

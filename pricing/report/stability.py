@@ -183,13 +183,13 @@ def _part(row: dict[str, Any]) -> str:
 
 
 _FORWARD: Final = (
-    Column("claims learned from", ",d"),
+    Column("claims learned", ",d"),
     Column("claims foretold", ",d"),
-    Column("observed / foretold", ".3f"),
-    Column("deviance, tariff", ".3f"),
-    Column("deviance, telematics", ".3f"),
-    Column("Gini, tariff", ".3f"),
-    Column("Gini, telematics", ".3f"),
+    Column("A/E", ".3f"),
+    Column("deviance tariff", ".3f"),
+    Column("telematics", ".3f"),
+    Column("Gini tariff", ".3f"),
+    Column("telematics", ".3f"),
     Column("slope", ".2f"),
 )
 

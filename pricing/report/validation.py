@@ -24,9 +24,16 @@ def validation(pack: Pack) -> Section:
     )
     if pack.table("accuracy") is None:
         return Section("validation", "Validation", intro + paragraph(NOT_MADE))
-    figures = [_lift(pack), _double_lift(pack), _calibration(pack), _curves(pack), _murphy(pack), _slope(pack)]
-    truth = _truth(pack)
-    return Section("validation", "Validation", intro + _accuracy(pack) + grid([*figures, *([truth] if truth else [])]))
+    figures = [
+        _lift(pack),
+        _double_lift(pack),
+        _calibration(pack),
+        _curves(pack),
+        _murphy(pack),
+        _truth(pack),
+        _slope(pack),
+    ]
+    return Section("validation", "Validation", intro + _accuracy(pack) + grid(filter(None, figures)))
 
 
 def uncertainty(pack: Pack) -> Section:
