@@ -17,7 +17,7 @@ import numpy as np
 from device.contract.motion import ENGINE_ON
 from device.contract.rules import Rule, Rules
 from device.contract.trip import STANDING_DKMH
-from features.slices import NULL, Integers, Slice
+from features.slices import NULL, Integers, Slice, rows_where
 
 # A peak and its time are kept as one integer, whose maximum is the highest peak and of equal ones the earliest.
 TIME: Final = 2**31
@@ -169,7 +169,7 @@ def _stretches(
     changed = np.ones(values.size, np.bool_)
     np.not_equal(side[1:], side[:-1], out=changed[1:])
     changed[1:] |= motion.apart[:-1]
-    edges = np.flatnonzero(changed)
+    edges = rows_where(changed)
     held = np.flatnonzero(side[edges] != 0)
     first = edges[held]
     return first, np.append(edges, values.size)[held + 1], side[first]
@@ -177,7 +177,7 @@ def _stretches(
 
 def _onsets(size: Integers, entry: int, first: Integers, end: Integers) -> tuple[Integers, Integers]:
     """First row at or over the entry threshold in each stretch that has one, and the numbers of these stretches."""
-    over = np.flatnonzero(size >= entry)
+    over = rows_where(size >= entry)
     next_over = np.append(over, size.size)[np.searchsorted(over, first)]
     reached = np.flatnonzero(next_over < end)
     return next_over[reached], reached

@@ -131,3 +131,17 @@ class Slice:
     def count(self, rows: Integers) -> Integers:
         """How many of some rows, which rise, each trip has."""
         return np.searchsorted(rows, self.ends) - np.searchsorted(rows, self.starts)
+
+
+def rows_where(flags: Flags) -> Integers:
+    """Rows where a flag is set: `np.flatnonzero`, made to take its other way where that is twice as fast.
+
+    NumPy 2.4 looks for the next set flag where at most a tenth is set, which costs 0.6 to 1.2 ns a row from a thirtieth
+    on; its way for more costs 0.35. So flags are added that make them more.
+    """
+    rows, count = flags.size, int(np.count_nonzero(flags))
+    if not rows // 30 < count <= rows // 10:
+        return np.flatnonzero(flags)
+    padded = np.ones(rows + rows // 8 + 1, np.bool_)
+    padded[:rows] = flags
+    return np.flatnonzero(padded)[:count]

@@ -17,7 +17,7 @@ from device.contract.trip import (
     STANDING_DKMH,
 )
 from features.contract.histograms import Bins, tally
-from features.slices import NULL, Flags, Integers, Slice
+from features.slices import NULL, Flags, Integers, Slice, rows_where
 
 HOUR_MS: Final = 3_600_000
 _EPOCH_HOUR_OF_WEEK: Final = 72  # the epoch was a Thursday, Monday 00:00 = 0
@@ -146,7 +146,7 @@ def _changes(motion: Slice, value: Integers) -> Integers:
     np.not_equal(value[1:], value[:-1], out=changed[1:])
     changed[motion.starts] = True
     changed[::_ROWS_IN_32_BITS] = True
-    return np.flatnonzero(changed)
+    return rows_where(changed)
 
 
 def _times(motion: Slice, step_ms: Integers, speed_sum: Integers) -> dict[str, Integers]:
