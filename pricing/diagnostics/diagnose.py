@@ -12,6 +12,7 @@ from pricing import reasons
 from pricing.arrays import Floats
 from pricing.diagnostics import fairness
 from pricing.diagnostics.accuracy import accuracy
+from pricing.diagnostics.amounts import amounts
 from pricing.diagnostics.aware import aware_score
 from pricing.diagnostics.bands import relativities, strength
 from pricing.diagnostics.challengers import fit_challengers
@@ -86,6 +87,9 @@ def diagnose(
         "stability": stability(judged, model.tiers.label(judged.relativity)),
         "reference": reference(_columns(rows, catalogue) | {"relativity": rated.relativity}),
     }
+    of_amounts = amounts(validation)
+    if of_amounts is not None:
+        tables["amounts"] = of_amounts
     if periods is not None:
         tables["uncertainty"] = uncertainty(model, periods, rows, catalogue)
     if protected is not None and protected.width:

@@ -27,6 +27,7 @@ def validation(pack: Pack) -> Section:
     figures = [
         _lift(pack),
         _double_lift(pack),
+        _amounts(pack),
         _calibration(pack),
         _curves(pack),
         _murphy(pack),
@@ -137,6 +138,26 @@ def _double_lift(pack: Pack) -> str:
         reading,
         "double_lift",
     )
+
+
+def _amounts(pack: Pack) -> str:
+    t = pack.table("amounts")
+    if t is None:
+        return ""
+    series = [
+        Series(told, t[name].to_list(), colour, t[f"{name}_low"].to_list(), t[f"{name}_high"].to_list())
+        for told, name, colour in (
+            ("amount / tariff", "ratio_tariff", TARIFF),
+            ("amount / model", "ratio_model", MODEL),
+        )
+    ]
+    reading = (
+        "As the double lift, in amounts: frequency x severity against the tariff, both at the book's total; 90 %"
+        " bootstrap intervals, drivers drawn again."
+    )
+    names = [str(g) for g in t["group"]]
+    picture = charts.by_name(names, series, "tenth of model / tariff", "Double lift of amounts")
+    return figure("Double lift of amounts", picture, reading, "amounts")
 
 
 def _calibration(pack: Pack) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -84,3 +86,17 @@ def test_an_attribute_by_coin_flip_moves_nothing(tables):
     proxy, free = tables["fairness_proxy"], tables["fairness_free"]
     assert proxy["r2_features"][0] < 0.01
     assert np.abs(free["ratio"] - 1).max() < 0.01
+
+
+def test_amounts_are_judged_where_the_model_includes_severity():
+    rng = np.random.default_rng(4)
+    rows = rating_rows(3_000)
+    paid = rows["claims"].to_numpy()
+    amount = np.where(paid > 0, rng.gamma(2.0, 500.0, rows.height) * paid, 0.0)
+    rows = rows.with_columns(pl.Series("paid_claims", paid.astype(float)), pl.Series("claim_amount", amount))
+    plan = dataclasses.replace(PLAN, model=dataclasses.replace(PLAN.model, severity=True))
+    fitted = fit_validated(rows, CATALOGUE, plan, Tariff("frequency", 1.0))
+    told = diagnose(fitted.validation, fitted.rows, fitted.model, CATALOGUE, plan)["amounts"]
+    assert told["amount"].sum() == pytest.approx(amount.sum())
+    assert (told["ratio_model_low"] <= told["ratio_model"]).all()
+    assert abs(told["ratio_model"][0] - 1) < abs(told["ratio_tariff"][0] - 1)
