@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --group build $(UPGRADE) pyproject.toml
 
-.PHONY: help demo test check bench diff golden lock campaign proto spark clean
+.PHONY: help demo test check bench diff golden lock campaign chaos proto spark clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +38,9 @@ campaign: $(READY) ## run the long tests, many minutes
 
 spark: .venv-spark/.ready ## test the Spark engine on a cluster of this machine; needs Java 17 and 2 GB of disk
 	.venv-spark/bin/python -m pytest tests/features/test_spark.py $(ARGS)
+
+chaos: $(READY) ## faults over recorded trips, and whether a price moves unflagged; some 10 min of CPU
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 proto: $(READY) ## generate the wire code from the .proto files
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. $$(find device replay_data -name '*.proto')

@@ -20,7 +20,7 @@ from tests.reference_model import Reference
 TOLERANCE: Final = 0.005
 HOUR_MS: Final = 3_600_000
 SEEDS: Final = 5
-CARS: Final = 24
+CARS: Final = 22
 
 
 class Fault(NamedTuple):
@@ -85,12 +85,12 @@ class Cell(NamedTuple):
 
 
 def drives(count: int = CARS) -> list[Drive]:
-    """The smallest recordings of the trips, so many; a sixth of them with an IMU."""
+    """The smallest recordings of the trips, so many; a tenth of them with an IMU."""
     kits: dict[bool, list[Path]] = {True: [], False: []}
     for trip in TRIPS:
         kits[trip.vehicle.imu is not None].append(FOLDER / f"{trip.name}.ubirec")
     chosen = []
-    for has_imu, number in ((False, count - count // 6), (True, count // 6)):
+    for has_imu, number in ((False, count - count // 10), (True, count // 10)):
         chosen += sorted(kits[has_imu], key=lambda path: path.stat().st_size)[:number]
     return [car.drive_of(path, number) for number, path in enumerate(sorted(chosen))]
 
