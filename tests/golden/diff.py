@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 from replay_data.importers import recognise
 from tests.golden import replay
 from tests.golden.compare import compare, render
+from tests.golden.snapshot import FORMAT
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = Path(os.environ.get("UBI_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -97,6 +98,9 @@ def snapshot_of(
     if done.returncode:
         raise SystemExit(f"make diff: the snapshot of {folder.name} ended with {done.returncode}")
     made: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    if made["format"] != FORMAT:
+        told = f"the snapshot of {folder.name} is of format {made['format']}, not {FORMAT}"
+        raise SystemExit(f"make diff: {told}; name a later revision with BASE=")
     return made
 
 

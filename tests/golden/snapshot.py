@@ -39,7 +39,7 @@ from replay_data.driven import Trip, messages_of, trips_of
 from replay_data.recording import Recording, read_recording
 from tests.reference_model import factor_of, features_of, load_reference, reference_folder, year_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 DIGITS: Final = 9  # significant ones of features and factors
 RECEIVED_MS: Final = 1_800_000_000_000
 
