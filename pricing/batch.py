@@ -19,6 +19,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -28,6 +29,7 @@ from typing import Any, Final, Literal
 import polars as pl
 from tqdm import tqdm
 
+from device.contract.errors import TryAgainError
 from features.contract.catalogue import Catalogue
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.row_groups import joined
@@ -129,20 +131,41 @@ def score_to(
     -------
     dict
         Content of book.json.
+
+    Raises
+    ------
+    TryAgainError
+        If another process is writing to the folder.
     """
     day = rating_date or score.default_rating_date(periods.last_month())
     score.check(model, catalogue, day)
     book = book_rows(policies, model, day, previous, claims)
     log.info("rating date %s: %d policies in force", day, book.height)
-    folder = out / PARTS / _key(book, periods, model, day, language)
-    parts = _rate(folder, book, periods, catalogue, model, day, language)
-    needed = pl.scan_parquet(parts).select(score.NEEDED).collect().sort(*KEYS)
-    totals = score.Totals.of(needed, model)
-    content = totals.book(day, model) | (extra or {})
-    segments = _finish(parts, needed["policy_id"], totals, model)
-    _publish(out, segments, customers, content)
-    shutil.rmtree(out / PARTS)
+    with _alone(out):
+        folder = out / PARTS / _key(book, periods, model, day, language)
+        for stale in (out / PARTS).iterdir():
+            if stale.is_dir() and stale != folder:
+                shutil.rmtree(stale)
+        parts = _rate(folder, book, periods, catalogue, model, day, language)
+        needed = pl.scan_parquet(parts).select(score.NEEDED).collect().sort(*KEYS)
+        totals = score.Totals.of(needed, model)
+        content = totals.book(day, model) | (extra or {})
+        segments = _finish(parts, needed["policy_id"], totals, model)
+        _publish(out, segments, customers, content)
+        shutil.rmtree(out / PARTS)
     return content
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder alone, or say that somebody else does."""
+    try:
+        with durable.locked(out / PARTS / "lock"):
+            yield
+    except BlockingIOError as error:
+        raise TryAgainError(
+            f"{out}: another scoring writes to it; wait until it is done, or name another --out"
+        ) from error
 
 
 def _rate(

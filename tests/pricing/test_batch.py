@@ -9,6 +9,7 @@ import time
 import polars as pl
 import pytest
 
+from device.contract.errors import TryAgainError
 from features.contract.catalogue import load_catalogue
 from pricing import batch, score
 from pricing.batch import Periods, score_to
@@ -108,6 +109,14 @@ def test_parts_of_other_inputs_are_not_taken_over(policies, periods, model, tmp_
     score_to(tmp_path / "out", policies, periods, CATALOGUE, model, rating_date=RATING_DATE, previous=previous)
     run(tmp_path / "out", policies, periods, model)
     assert contents(tmp_path / "out")["factors.csv"] == contents(tmp_path / "plain")["factors.csv"]
+
+
+def test_a_second_run_into_the_same_folder_is_told_to_wait(policies, periods, model, tmp_path):
+    with (
+        batch.durable.locked(tmp_path / batch.PARTS / "lock"),
+        pytest.raises(TryAgainError, match="another scoring writes to it"),
+    ):
+        run(tmp_path, policies, periods, model)
 
 
 def test_features_that_are_no_driver_periods_are_refused(tmp_path):
