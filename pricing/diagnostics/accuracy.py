@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,8 @@ from pricing.diagnostics.intervals import actual_over_expected
 from pricing.diagnostics.murphy import murphy
 from pricing.diagnostics.slope import calibration_slope
 from pricing.diagnostics.validated import Validated
+
+FLAT: Final = 1e-12  # claims a year
 
 
 def accuracy(sample: Validated, predictors: dict[str, Floats]) -> pl.DataFrame:
@@ -32,6 +34,13 @@ def accuracy(sample: Validated, predictors: dict[str, Floats]) -> pl.DataFrame:
     return pl.DataFrame([_judged(sample, name, expected) for name, expected in predictors.items()])
 
 
+def _ranked(sample: Validated, expected: Floats) -> dict[str, float]:
+    """Gini and ABC; a rate that is the same for all ranks nobody, and needs no bootstrap to say so."""
+    if np.ptp(expected / sample.years) < FLAT:
+        return dict.fromkeys(("gini", "gini_low", "gini_high", "abc", "abc_low", "abc_high"), 0.0)
+    return gini_and_abc(sample, expected)
+
+
 def _judged(sample: Validated, name: str, expected: Floats) -> dict[str, Any]:
     parts = murphy(sample.claims, sample.years, expected)
     claims, total = np.array([sample.claims.sum()]), np.array([expected.sum()])
@@ -42,7 +51,7 @@ def _judged(sample: Validated, name: str, expected: Floats) -> dict[str, Any]:
         "miscalibration": parts.miscalibration,
         "discrimination": parts.discrimination,
         "uncertainty": parts.uncertainty,
-        **gini_and_abc(sample, expected),
+        **_ranked(sample, expected),
         **{column: float(value[0]) for column, value in actual_over_expected(claims, total).items()},
         "slope": None if slope is None else slope.slope,
         "slope_low": None if slope is None else slope.low,
