@@ -63,7 +63,7 @@ def _cell(value: object) -> str:
         case bool():
             return "yes" if value else "NO"
         case float():
-            return f"{value:.4g}"
+            return f"{value:.5g}"
         case _:
             return str(value)
 
