@@ -44,7 +44,9 @@ from pricing.receipt import CODE_VERSION
 
 log = logging.getLogger(__name__)
 
-DRIVERS_AT_ONCE: Final = 20_000
+DRIVERS_AT_ONCE: Final = (
+    40_000  # of a part; row groups of driver_periods.parquet are about as large, and are decoded whole
+)
 POLICIES_AT_ONCE: Final = 100_000  # also the rows of a row group of what is written
 PARTS: Final = ".parts"
 FACTORS_FILE: Final = "factors.parquet"
