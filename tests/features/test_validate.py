@@ -56,7 +56,7 @@ def test_a_feature_that_is_not_there_is_named():
 
 
 def test_driver_periods_that_no_build_can_have_made_are_refused():
-    with pytest.raises(ContractError, match="distance_mm is below 0 for driver car-.; run 'ubi features build'"):
+    with pytest.raises(ContractError, match=r"distance_mm is below 0 for driver car-.; run 'ubi features build'"):
         rating_features(PERIODS.with_columns(distance_mm=-pl.col("distance_mm")), ASKED)
     backwards = PERIODS.with_columns(odometer_first_ms=pl.lit(2, pl.Int64), odometer_last_ms=pl.lit(1, pl.Int64))
     with pytest.raises(ContractError, match="odometer_first_ms is after odometer_last_ms"):
