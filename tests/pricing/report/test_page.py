@@ -136,6 +136,20 @@ def test_a_pack_without_the_optional_files_says_how_to_get_them(rated):
         assert hint in told
 
 
+@pytest.mark.parametrize("profile", ["discount_only", "china", "china_nev"])
+def test_bands_and_limits_are_those_of_the_profile(rated, tmp_path, profile):
+    root, model, book, policies = rated
+    plan = dataclasses.replace(load_plan(profile), model=PLAN.model)
+    other = dataclasses.replace(model, plan=plan)
+    score_book(policies, book.periods, load_catalogue(), other, RATING_DATE).save(tmp_path)
+    told = " ".join(
+        section.content for section in sections(make_pack(Sources(root, tmp_path), other, load_catalogue()))
+    )
+    assert f"Band [{plan.factor.lower:g}, {plan.factor.upper:g}]" in told
+    assert plan.profile.title in told
+    assert ("load the base rate by" in told) == (profile == "discount_only")
+
+
 def test_factors_of_another_model_are_refused(rated):
     root, model, _, _ = rated
     other = dataclasses.replace(model, reference=(1.0,))
