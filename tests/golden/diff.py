@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 from replay_data.importers import recognise
 from tests.golden import replay
 from tests.golden.compare import compare, render
-from tests.golden.snapshot import FORMAT
+from tests.golden.snapshot import FORMAT, keep_quiet
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = Path(os.environ.get("UBI_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -140,4 +140,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_quiet()
     sys.exit(main(sys.argv[1:]))

@@ -173,6 +173,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
+def keep_quiet() -> None:
+    """Leave out what features and pricing advise: it is for a real book."""
+    for name in ("features", "pricing"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def main(argv: list[str]) -> int:
     """Write a snapshot."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden.snapshot", description=__doc__.partition("\n")[0])
@@ -184,8 +190,7 @@ def main(argv: list[str]) -> int:
     here = Path(device.__file__).resolve().parent.parent
     if here != Path.cwd():
         raise SystemExit(f"this would play the code of {here}; go there first, or set PYTHONPATH")
-    for name in ("features", "pricing"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # their advice is for a real book
+    keep_quiet()
     options.out.write_text(
         json.dumps(snapshot(options.files, options.cache, options.model), indent=1) + "\n", encoding="utf-8"
     )
