@@ -28,8 +28,8 @@ from simulated_lake import simulated_trips
 from tests.bench.measure import in_child, judged, measured, memory_mb, used
 from tests.bench.row import Row
 
-DRIVERS = 1_000
-COPIES = 6  # of each driver, so that a month has some 36,000 trips
+DRIVERS = 500
+COPIES = 6  # of each driver, so that a month has some 18,000 trips
 MONTHS = (3, 6, 12)
 REPEATS = 3
 DAYS = 28
