@@ -91,8 +91,7 @@ def messages_of(drive: Drive, folder: Path, wrong: Wrong | None = None) -> list[
 def messages_of_killed(drive: Drive, folder: Path, times: int, rng: random.Random) -> list[bytes]:
     """The same by a process that is killed with -9 so many times at any reading, and goes on."""
     path = folder / f"{drive.device_id}.outbox"
-    for _ in range(times):
-        steps = rng.randrange(1, len(drive.readings))
+    for steps in sorted(rng.sample(range(1, len(drive.readings)), times)):
         _die(partial(_live_until, drive, path, steps))
     return messages_of(drive, folder)
 
@@ -101,7 +100,7 @@ def messages_of_cut(drive: Drive, folder: Path, times: int, rng: random.Random) 
     """The same by a computer whose power is cut so many times in the middle of a write, with what that tears."""
     path = folder / f"{drive.device_id}.outbox"
     for _ in range(times):
-        commits = rng.randrange(1, max(2, drive.readings[-1].t_ms // COMMIT_MS))
+        commits = rng.randrange(1, max(2, drive.readings[-1].t_ms // COMMIT_MS // times))
         if _die(partial(_live_doomed, drive, path, commits)):
             _tear(path, rng)
     return messages_of(drive, folder)
