@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.contract.rules import KIND_NUMBERS, Rules, load_rules
+from device.contract.rules import KIND_NUMBERS, Rule, Rules, load_rules
 from features.bounds import bounds
 from features.derive import derive
 from tests.features.lakes import drive, sealed, utc_ms
@@ -20,17 +20,21 @@ TABLED = ("harsh_braking", "harsh_acceleration", "harsh_turn_left", "harsh_turn_
 
 
 def other_rules(entry: int, exit_: int, gap_ms: int, duration_ms: int, speed_dkmh: int) -> Rules:
-    changed = {
-        "entry": entry,
-        "exit": min(exit_, entry),
-        "levels": (entry,),
-        "merge_gap_ms": gap_ms,
-        "min_duration_ms": duration_ms,
-        "min_speed_dkmh": speed_dkmh,
-    }
+    def changed(rule: Rule) -> Rule:
+        return replace(
+            rule,
+            entry=entry,
+            exit=min(exit_, entry),
+            levels=(entry,),
+            merge_gap_ms=gap_ms,
+            min_duration_ms=duration_ms,
+            min_speed_dkmh=speed_dkmh,
+        )
+
     old = load_rules()
-    rules = tuple(replace(rule, **changed) if rule.kind in TABLED else rule for rule in old.rules)
-    return replace(old, version=1_000, rules=rules)
+    return replace(
+        old, version=1_000, rules=tuple(changed(rule) if rule.kind in TABLED else rule for rule in old.rules)
+    )
 
 
 def counted(trips: list[Trip], rules: Rules) -> dict[tuple[int, int], int]:

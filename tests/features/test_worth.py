@@ -119,8 +119,9 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
         )
         start = None if start is not None and (jump or start >= full) else start
         end = None if end is not None and (jump or end >= full) else end
+        rise = 0 if start is None or end is None else end - start
         both = weight == 1 and start is not None and end is not None
-        rose, rise = both and end >= start, (end or 0) - (start or 0)
+        rose = both and rise >= 0
         whole = rose and trip["complete"] and trip["unobserved_ms"] == 0
         row |= {
             f"{counter}_inside_m": rise * rose,
