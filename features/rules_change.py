@@ -59,6 +59,8 @@ def read_rules(text: str) -> Rules:
         return load_rules(int(text))
     try:
         return parse_rules(tomllib.loads(Path(text).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RulesError(f"{text}: no such file; name a TOML file of event rules, or a version, as 2") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RulesError(f"{text}: cannot be read as TOML: {error}") from None
     except KeyError as error:
@@ -82,7 +84,8 @@ def change(lake: Lake, rules: Rules, policies: pl.DataFrame | None = None, *, pr
     Returns
     -------
     pl.DataFrame
-        CHANGE, by driver_id and kind.
+        CHANGE, by driver_id and kind: a row for every driver, also one without events, and every kind that somebody has
+        or may have.
 
     Raises
     ------
@@ -94,9 +97,9 @@ def change(lake: Lake, rules: Rules, policies: pl.DataFrame | None = None, *, pr
     groups = tqdm(lake.manifest().groups, desc="derive", unit="group", disable=not progress)
     parts = [_of_groups(lake, some, rules, policies) for some in _some(groups)]
     summed = pl.concat(parts).group_by("driver_id", "kind").agg(*_added())
-    rows = summed.with_columns(after_about=_about()).filter(
-        (pl.col("before") > 0) | (pl.col("high") != 0).fill_null(value=True)
-    )
+    some = (pl.col("before") > 0) | (pl.col("high") != 0).fill_null(value=True)
+    kinds = summed.filter(some)["kind"].unique()
+    rows = summed.with_columns(after_about=_about()).filter(pl.col("kind").is_in(kinds.implode()))
     per_100km = pl.col("distance_mm") / MM_PER_100_KM
     return rows.select(
         "driver_id",

@@ -152,3 +152,31 @@ def test_rules_that_are_not_there_are_refused(tmp_path):
         read_rules(str(tmp_path / "none.toml"))
     with pytest.raises(ContractError, match="version 77"):
         read_rules("77")
+
+
+def test_a_driver_without_events_counts_in_the_distance_of_all(tmp_path):
+    """Rates of the fleet are per kilometre of the fleet, not of those who brake hard."""
+    lake = Lake(tmp_path / "lake")
+    content = sealed(DRIVES)
+    quiet = pl.col("device_id") == "car-0"
+    none = pl.lit([], content["trips"].schema["event_counts"])
+    content["trips"] = content["trips"].with_columns(
+        event_counts=pl.when(quiet).then(none).otherwise("event_counts"),
+        excursions=pl.when(quiet).then(none).otherwise("excursions"),
+        has_motion=~quiet,
+    )
+    content["events"] = content["events"].filter(~quiet)
+    content["motion"] = content["motion"].join(content["trips"].filter(~quiet), on="trip_key", how="semi")
+    publish(lake, "messages", [content])
+    rows = change(lake, load_rules(1))
+    own = rows.filter(pl.col("driver_id") == "car-0")
+    assert own["kind"].to_list() == rows["kind"].unique(maintain_order=True).to_list()
+    assert set(own["after_at_most"]) == {0}
+    km = content["trips"]["distance_mm"].sum() / 1e6
+    for row in by_kind(rows).to_dicts():
+        assert row["before_per_100km"] == pytest.approx(100 * row["before"] / km, rel=1e-4)
+
+
+def test_a_file_of_rules_that_is_not_there_is_named():
+    with pytest.raises(RulesError, match=r"none\.toml: no such file"):
+        read_rules("none.toml")
