@@ -175,7 +175,11 @@ def _erase_lake(lake: Lake, people: People) -> None:
 
 
 def _erase_features(folder: Path, people: People, now_ms: int) -> None:
+    for path in durable.listed(folder, f".*{durable.TEMPORARY_SUFFIX}"):
+        durable.delete(path)  # nobody builds now: a build that was killed has left it
     for path in durable.listed(folder / PARTS, "**/*"):
+        if path == folder / PARTS / ".lock":
+            continue  # who deletes it lets the next build in beside us
         if path.suffix != ".parquet" or theirs_in(path, people).any():
             durable.delete(path)  # the next build makes it again, without them
     gone = sum(erase_from(path, people) for path in _tables(folder) if path.name != "trips.parquet")

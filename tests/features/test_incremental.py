@@ -199,6 +199,18 @@ def test_an_erasure_waits_for_a_build_that_began_before_it(lake, tmp_path):
     assert search([out], People(frozenset({"car-0"})))[1] == []
 
 
+def test_an_erasure_leaves_the_lock_and_nothing_that_a_killed_build_was_writing(lake, tmp_path):
+    out = tmp_path / "out"
+    build(lake, out)
+    half = out / ".trips.parquet.tmp"
+    half.write_bytes((out / "trips.parquet").read_bytes())
+    for name in NAMES:
+        (out / f"{name}.parquet").unlink()  # the first build was killed: there are no tables yet
+    forget(Places(lake, [out]), "car-0", 0)
+    assert not half.exists()
+    assert (out / "parts" / ".lock").exists()  # a new one would let a build in while the erasure holds the old
+
+
 def test_an_erasure_that_did_not_know_of_the_tables_is_caught_up_with(lake, tmp_path, cut):
     out = tmp_path / "out"
     build(lake, out)
