@@ -189,15 +189,15 @@ def _commit(out: Path, made: Sequence[Made], months: Sequence[Path]) -> None:
 
 
 def _report(out: Path, units: int, units_made: int) -> BuildReport:
-    trips = pl.scan_parquet(out / "trips.parquet").select(
+    trips = scan_files([out / "trips.parquet"], TRIPS).select(
         trips=pl.len(),
         uncovered_trips=pl.col("driver_id").null_count(),
         incomplete_trips=(~pl.col("complete")).sum(),
     )
-    periods = pl.scan_parquet(out / "driver_periods.parquet").select(
+    periods = scan_files([out / "driver_periods.parquet"], DRIVER_PERIODS).select(
         driver_periods=pl.len(), drivers=pl.col("driver_id").n_unique(), distance_mm=pl.col("distance_mm").sum()
     )
-    events = pl.scan_parquet(out / "events.parquet").select(events=pl.len())
+    events = scan_files([out / "events.parquet"], EVENTS).select(events=pl.len())
     (counts,) = pl.concat([trips, periods, events], how="horizontal").collect().to_dicts()
     distance_km = counts.pop("distance_mm") / 1e6
     report = BuildReport(**counts, distance_km=distance_km, units=units, units_made=units_made)

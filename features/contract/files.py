@@ -29,7 +29,10 @@ def read_table(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFra
     if path.suffix not in (".parquet", ".csv"):
         raise error(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")
     try:
-        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+        if path.suffix == ".parquet":
+            table = pl.read_parquet(path, glob=False)
+        else:
+            table = pl.read_csv(path, infer_schema=False, glob=False)
     except (pl.exceptions.PolarsError, OSError) as reason:
         raise error(path, f"cannot be read: {str(reason).splitlines()[0]}") from reason
     if path.suffix == ".csv" and table.width == 1 and ";" in table.columns[0]:

@@ -213,3 +213,8 @@ def test_list_tells_the_catalogue(capsys):
     assert told["features"][0]["name"] == "km_per_day"
     assert ubi.main(["features", "list", "--markdown"]) == 0
     assert capsys.readouterr().out.startswith("# Features\n")
+
+
+def test_a_folder_with_brackets_in_its_name_is_a_folder(tmp_path, capsys):
+    assert build(lake_of(tmp_path / "lake[1]", TRIPS[:3], with_motion=False), tmp_path / "out[1]") == 0
+    assert "3 trips" in capsys.readouterr().out
