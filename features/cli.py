@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_MONTHS = 1_200
+
 EPILOG = """\
 Start with:
   ubi features build --lake LAKE --out FEATURES --policies policies.csv
@@ -287,12 +289,12 @@ def _parser() -> argparse.ArgumentParser:
     sql.add_argument("--claims", type=Path, metavar="FILE", help="adds claims; with all others rating_rows")
     sql.add_argument(
         "--rating-date",
-        type=date.fromisoformat,
+        type=_day,
         action="append",
         metavar="YYYY-MM-DD",
         help="date that rating_rows look from, may be repeated (default: after the last month of the driver periods)",
     )
-    sql.add_argument("--months", type=int, default=12, metavar="N", help="months before and after it (default: 12)")
+    sql.add_argument("--months", type=_months, default=12, metavar="N", help="months before and after it (default: 12)")
     sql.add_argument("--write", type=Path, metavar="FILE.sql", help="write the CREATE VIEW statements")
 
     where = command("places", _places, "how many places drivers have, as far as consent goes; never read by pricing")
@@ -305,15 +307,28 @@ def _parser() -> argparse.ArgumentParser:
     exposure.add_argument("--features", required=True, type=Path, metavar="DIR", help="folder of ubi features build")
     exposure.add_argument(
         "--rating-date",
-        type=date.fromisoformat,
+        type=_day,
         metavar="YYYY-MM-DD",
         help="end of the window (default: after the last month of the driver periods)",
     )
-    exposure.add_argument("--months", type=int, default=12, metavar="N", help="months before it (default: 12)")
+    exposure.add_argument("--months", type=_months, default=12, metavar="N", help="months before it (default: 12)")
 
     catalogue = command("list", _list, "the feature catalogue")
     catalogue.add_argument("--markdown", action="store_true", help="as the page docs/features.md")
     return parser
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a date (YYYY-MM-DD)") from None
+
+
+def _months(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_MONTHS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of months (1 to {MAX_MONTHS})")
+    return int(text)
 
 
 def _add_engine(command: argparse.ArgumentParser) -> None:

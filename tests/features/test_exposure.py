@@ -99,3 +99,18 @@ def test_a_folder_that_holds_no_driver_periods_is_named(tmp_path, frame, message
     with pytest.raises(UbiError, match=message) as caught:
         read_periods(tmp_path)
     assert "driver_periods.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--rating-date", "01/04/2025", "'01/04/2025' is not a date (YYYY-MM-DD)"),
+        ("--months", "-3", "'-3' is not a number of months"),
+        ("--months", "0", "'0' is not a number of months"),
+        ("--months", "99999", "'99999' is not a number of months"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(capsys, option, value, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["exposure", "--features", "features", f"{option}={value}"])
+    assert message in capsys.readouterr().err
