@@ -191,6 +191,13 @@ def test_evidence_is_all_that_is_behind_a_feature_row(given):
     )
 
 
+def test_a_claims_file_that_names_drivers_does_not_decide_who_was_covered(given, tmp_path):
+    told = pl.read_csv(given.claims).with_columns(driver_id=pl.lit("somebody"))
+    told.write_csv(tmp_path / "claims.csv")
+    query = "SELECT * FROM claims ORDER BY occurred_on, policy_id"
+    assert rows(given._replace(claims=tmp_path / "claims.csv"), query) == rows(given, query)
+
+
 def test_event_kinds_are_those_of_the_rules(given):
     told = rows(given, "SELECT name, kind FROM event_kinds")
     assert {row["name"]: row["kind"] for row in told} == KIND_NUMBERS
