@@ -35,6 +35,7 @@ from pricing.rebuild import Rebuilt, rebuild
 from pricing.receipt import CODE_VERSION
 
 MOST_NAMED: Final = 20  # lines of a layer
+_NOT_AS_WRITTEN: Final = "{file} is not what training wrote"
 _OF_REGIONS: Final = ("holiday_mm", "holiday_known_mm")  # need the policies' regions
 
 
@@ -121,9 +122,14 @@ def verify(
     try:
         model = load_model(model_folder, changed_too=True)
     except (ModelError, ValueError, KeyError, TypeError) as error:
-        return [Layer("model", Verdict.CHANGED, "", (*changed, f"cannot be read: {error}"))]
+        return [_changed_model(changed, f"cannot be read: {error}")]
     periods = _of_driver(features / "driver_periods.parquet", _driver_of(factors, key))
-    rebuilt = rebuild(factors, key, periods, catalogue, model)
+    try:
+        rebuilt = rebuild(factors, key, periods, catalogue, model)
+    except (ModelError, ValueError, IndexError) as error:
+        if not changed:
+            raise
+        return [_changed_model(changed, f"cannot rate any more: {error}")]
     day = date.fromisoformat(rebuilt.book["rating_date"]).replace(day=1)
     window = Window(rebuilt.published["driver_id"], add_months(day, -model.plan.window.feature_months), day)
     erased = was_erased(features, window.driver_id)
@@ -138,6 +144,12 @@ def verify(
         _model_layer(rebuilt, changed),
         _plan_layer(rebuilt, model.plan, plan),
     ]
+
+
+def _changed_model(changed: list[str], why: str) -> Layer:
+    """The model alone, where no factor can be made with it."""
+    named = [*(_NOT_AS_WRITTEN.format(file=name) for name in changed), why]
+    return Layer("model", Verdict.CHANGED, "", _few(named))
 
 
 def _driver_of(folder: Path, key: str) -> str:
@@ -216,7 +228,7 @@ def _rating_layers(rebuilt: Rebuilt, gone: Verdict | None) -> list[Layer]:
 
 def _model_layer(rebuilt: Rebuilt, changed: list[str]) -> Layer:
     stated = rebuilt.book["constants"]["model_id"]
-    named = [f"{name} is not what training wrote" for name in changed]
+    named = [_NOT_AS_WRITTEN.format(file=name) for name in changed]
     if not changed and rebuilt.model_id != stated:
         named = [f"the factor was made with model {stated}"]
     return Layer("model", Verdict.CHANGED if named else Verdict.REBUILT, rebuilt.model_id, _few(named))

@@ -237,6 +237,14 @@ def test_any_changed_byte_of_the_model_is_laid_to_its_file(root, capsys, name, p
     assert name in names["model"]
 
 
+def test_a_model_that_can_rate_no_more_is_laid_to_its_file(root, capsys):
+    file = root / "model" / "main_effects.csv"
+    file.write_text(file.read_text().replace("severe_braking_per_100km", "severe_braking_per_700km", 1))
+    status, verdicts, names = verified(root, capsys)
+    assert (status, verdicts) == (1, {"model": "CHANGED"})
+    assert "main_effects.csv is not what training wrote" in names["model"]
+
+
 def test_what_a_person_reads(root, capsys):
     tamper(root, "trips", pl.col("trip_id") == name_of("car-1"), vehicle=pl.lit("another"))
     folders = [f"--{name}={root / name}" for name in ("features", "model", "lake")]
