@@ -6,6 +6,7 @@ import numpy as np
 
 from pricing import boosting
 from pricing.arrays import Floats
+from pricing.crossfit import mean_score
 from pricing.diagnostics.fairness import AwareScore
 from pricing.diagnostics.validated import Validated
 from pricing.plan import ModelPlan
@@ -17,9 +18,10 @@ def aware_score(
     directions: tuple[int, ...],
     plan: ModelPlan,
     rounds: int,
+    strength: Floats,
     threads: int = 1,
 ) -> AwareScore:
-    """Make the function that `fairness.discrimination_free` needs.
+    """Make the function that `fairness.discrimination_free` needs: b Z (s - s_bar) of a fold's own trees.
 
     Parameters
     ----------
@@ -27,6 +29,8 @@ def aware_score(
         Of the model's variables; the attribute's columns follow them, free of any direction.
     rounds : int
         Trees of the filed model.
+    strength : numpy.ndarray, shape (n_rows,)
+        Of the filed model, b Z: without it bolder relativities would be laid to the attribute.
     """
 
     def score(x: Floats, variants: list[Floats]) -> list[Floats]:
@@ -47,8 +51,9 @@ def aware_score(
                 plan=plan,
                 threads=threads,
             )
+            middle = mean_score(fitted.score(x[learn]), mu0)
             for own, variant in zip(found, variants, strict=True):
-                own[test] = fitted.score(variant[test])
+                own[test] = strength[test] * (fitted.score(variant[test]) - middle)
         return found
 
     return score

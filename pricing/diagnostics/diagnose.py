@@ -84,7 +84,7 @@ def diagnose(
         "calibration": calibration(judged),
         "relativities": relativities(judged, told.names, inputs.values, told.effects),
         "strength": strength(told.names, told.effects, judged.mu0),
-        "stability": stability(judged, model.tiers.label(judged.relativity)),
+        "stability": stability(judged, model.tiers.label(validation["indicated_relativity"].to_numpy())),
         "reference": reference(_columns(rows, catalogue) | {"relativity": rated.relativity}),
     }
     of_amounts = amounts(validation)
@@ -93,7 +93,8 @@ def diagnose(
     if periods is not None:
         tables["uncertainty"] = uncertainty(model, periods, rows, catalogue)
     if protected is not None and protected.width:
-        score = aware_score(judged, inputs.names, inputs.directions, plan.model, model.diagnostics["rounds"], threads)
+        rounds, bold = model.diagnostics["rounds"], model.frequency.strength(judged.exposure_km)
+        score = aware_score(judged, inputs.names, inputs.directions, plan.model, rounds, bold, threads)
         tables |= _fairness(judged, matrix, inputs.names, protected, score)
     return {name: table.with_columns(pl.col(pl.Float64).round(DECIMALS)) for name, table in tables.items()}
 

@@ -15,12 +15,15 @@ from pricing.plan import MonitorPlan
 
 
 def still_covered(factors: pl.DataFrame, policies: pl.DataFrame) -> pl.DataFrame:
-    """Factors whose policies are in the file, each until the day its policy now ends."""
-    ends = policies.group_by("policy_id").agg(
+    """Factors whose policies are in the file with their driver, each until the day that cover now ends.
+
+    A claim after the policy went to another driver is no experience of the first one's factor.
+    """
+    ends = policies.group_by("policy_id", "driver_id").agg(
         pl.when(pl.col("end").is_null().any()).then(None).otherwise(pl.col("end").max()).alias("covered_until")
     )
     return (
-        factors.join(ends, on="policy_id", how="inner", maintain_order="left")
+        factors.join(ends, on=["policy_id", "driver_id"], how="inner", maintain_order="left")
         .with_columns(pl.min_horizontal("period_end", "covered_until").alias("period_end"))
         .drop("covered_until")
     )

@@ -60,6 +60,29 @@ def test_the_same_rows_give_the_same_tables(tables, fitted):
         assert table.equals(kept), name
 
 
+def test_parts_by_tier_hold_the_tiers_of_the_relativity_that_the_factor_rests_on(fitted):
+    doubled = fitted.validation.with_columns(pl.col("indicated_relativity") * 100)  # as severity's part would move it
+    told = diagnose(doubled, fitted.rows, fitted.model, CATALOGUE, PLAN)["stability"]
+    tiers = told.filter(pl.col("part") == "tier")["value"].to_list()
+    assert tiers == [str(len(fitted.model.tiers))]
+
+
+def test_an_attribute_that_says_nothing_leaves_the_discrimination_free_price_where_the_price_is(tables, fitted):
+    cautious = dataclasses.replace(
+        fitted.model.frequency, calibration=dataclasses.replace(fitted.model.calibration, kappa_km=20_000.0)
+    )
+    held = dataclasses.replace(fitted.model, frequency=cautious)
+    strength = cautious.strength(fitted.rows["exposure_km"].to_numpy())
+    relativity = np.exp(strength * fitted.validation["score"].to_numpy())
+    driving = pl.Series("sex", np.where(fitted.validation["score"].to_numpy() > 0, "worse", "better"))
+    told = diagnose(
+        fitted.validation.with_columns(pl.Series("relativity", relativity)), fitted.rows, held, CATALOGUE, PLAN,
+        protected=pl.DataFrame([driving]),
+    )["fairness_free"]  # fmt: skip
+    # The attribute is the driving itself: claims do not depend on it beyond the driving that both models know.
+    assert told["ratio"].to_list() == pytest.approx([1, 1], abs=0.03)
+
+
 def test_groups_add_up_to_the_book(tables, fitted):
     total = fitted.validation["claims"].sum()
     for name in ("lift", "double_lift", "calibration", "fairness_groups"):

@@ -128,17 +128,23 @@ def test_a_month_without_factors_is_refused(priced):
         monitor(priced.model, priced.factors, priced.periods, priced.book.claims, priced.catalogue, date(2031, 1, 1))
 
 
-def test_a_cancelled_policy_earns_to_its_last_day():
+def test_a_cancelled_policy_earns_to_its_last_day_and_no_driver_earns_what_another_drove():
     factors = pl.DataFrame(
-        {"policy_id": ["a", "b", "gone"], "period_end": [date(2026, 1, 1)] * 3},
-        schema_overrides={"period_end": pl.Date},
+        {
+            "policy_id": ["a", "b", "gone", "handed on"],
+            "driver_id": ["A", "B", "C", "D"],
+            "period_end": [date(2026, 1, 1)] * 4,
+        }
     )
     policies = pl.DataFrame(
-        {"policy_id": ["a", "a", "b"], "end": [date(2025, 3, 1), date(2025, 6, 1), None]},
-        schema_overrides={"end": pl.Date},
+        {
+            "policy_id": ["a", "a", "b", "handed on", "handed on"],
+            "driver_id": ["A", "A", "B", "D", "E"],
+            "end": [date(2025, 3, 1), date(2025, 6, 1), None, date(2025, 4, 1), date(2026, 1, 1)],
+        }
     )
-    covered = still_covered(factors, policies)
-    assert covered.rows() == [("a", date(2025, 6, 1)), ("b", date(2026, 1, 1))]
+    ends = still_covered(factors, policies).select("policy_id", "period_end").rows()
+    assert ends == [("a", date(2025, 6, 1)), ("b", date(2026, 1, 1)), ("handed on", date(2025, 4, 1))]
 
 
 def test_psi_of_the_same_shares_is_0_and_noise_is_what_chance_shows():
