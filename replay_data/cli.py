@@ -54,13 +54,19 @@ def main(argv: list[str]) -> int:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from device.contract.topics import checked_device_id
     from replay_data.recording import read_recording
     from replay_data.show import Paper, draw
     from replay_data.show_page import page
     from replay_data.view import view
 
-    if options.html is not None and len(options.files) > 1 and not options.html.is_dir():
+    device_id = None if options.device is None else checked_device_id(options.device)
+    folder = options.html if options.html is not None and options.html.is_dir() else None
+    if options.html is not None and len(options.files) > 1 and folder is None:
         raise UsageError(f"--html {options.html}: is no folder, and there are {len(options.files)} recordings to write")
+    pages = [options.html if folder is None else folder / f"{path.stem}.html" for path in options.files]
+    if folder is not None:
+        _refuse_twins(options.files, pages)
     encoding = sys.stdout.encoding or "ascii"
     paper = Paper(
         width=shutil.get_terminal_size().columns,
@@ -68,13 +74,14 @@ def _show(options: argparse.Namespace) -> None:
         unicode=encoding.lower().replace("-", "") == "utf8",
     )
     spec = _spec(options.faults)
-    for path in options.files:
-        recording = read_recording(path, options.device, options.zone)
+    if spec is not None and spec.of_the_road and options.broker is None:
+        log.warning("--faults %s: of the road, met only on the way to a --broker", ", ".join(spec.of_the_road))
+    for path, target in zip(options.files, pages, strict=True):
+        recording = read_recording(path, device_id, options.zone)
         seen = view(recording if spec is None else spec.laid_over(recording))
         if options.show:
             print(draw(seen, paper), end="\n\n" if path is not options.files[-1] else "\n", flush=True)
-        if options.html is not None:
-            target = options.html / f"{path.stem}.html" if options.html.is_dir() else options.html
+        if target is not None:
             target.write_text(page(seen), encoding="utf-8")
             log.info("%s: written to %s", path, target)
 
@@ -182,13 +189,10 @@ def _import(options: argparse.Namespace) -> int:
     from replay_data.recording import read_recording
 
     check_known(options.files)
-    targets: dict[Path, Path] = {}
-    for path in options.files:
-        target = options.out / (path.stem + SUFFIX)
-        if targets.setdefault(target, path) != path:
-            raise UsageError(f"{path}: would write {target}, as {targets[target]} does; rename one of them")
+    targets = [options.out / (path.stem + SUFFIX) for path in options.files]
+    _refuse_twins(options.files, targets)
     options.out.mkdir(parents=True, exist_ok=True)
-    for target, path in tqdm(targets.items(), unit=" files", disable=None):
+    for target, path in tqdm(list(zip(targets, options.files, strict=True)), unit=" files", disable=None):
         recording = read_recording(path, zone=options.zone)
         write_recording(target, recording.head, recording.readings)
         minutes = (recording.readings[-1].t_ms - recording.readings[0].t_ms) / 60_000 if recording.readings else 0
@@ -197,6 +201,13 @@ def _import(options: argparse.Namespace) -> int:
             f"{target}  {recording.format}: readings {len(recording.readings)}, {minutes:.1f} min, repairs: {repairs}"
         )
     return 0
+
+
+def _refuse_twins(files: list[Path], targets: list[Path]) -> None:
+    begun: dict[Path, Path] = {}
+    for path, target in zip(files, targets, strict=True):
+        if begun.setdefault(target, path) != path:
+            raise UsageError(f"{path}: would write {target}, as {begun[target]} does; rename one of them")
 
 
 def check_known(files: list[Path]) -> None:

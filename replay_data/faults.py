@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -99,7 +99,7 @@ def drift(readings: Readings, ppm: float, rng: random.Random) -> Readings:
     for reading in readings:
         moved = reading._replace(t_ms=round(reading.t_ms * rate))
         told.setdefault(reading_order(moved), moved)
-    return list(told.values())
+    return sorted(told.values(), key=reading_order)  # two times that have become one
 
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -133,18 +133,22 @@ class Spec:
     @property
     def changes_readings(self) -> bool:
         """Whether the device hears anything else than without."""
-        return any(name not in OF_THE_ROAD for name, _ in self.faults)
+        return bool(self._of_readings)
+
+    @property
+    def _of_readings(self) -> list[tuple[str, float]]:
+        return [fault for fault in self.faults if fault[0] not in OF_THE_ROAD]
 
     def __str__(self) -> str:
-        return ",".join([*(f"{name}:{amount:g}" for name, amount in self.faults), f"seed:{self.seed}"])
+        return ",".join([_told(self.faults), f"seed:{self.seed}"])
 
     def readings(self, readings: Readings) -> Readings:
         """What the device hears instead."""
-        for number, (name, amount) in enumerate(self.faults):
+        for number, (name, amount) in enumerate(self._of_readings):
+            rng = random.Random(f"{self.seed} {number} {name}")  # noqa: S311 repeatable on purpose
             change = FAULTS[name].change
-            if change is not None:
-                rng = random.Random(f"{self.seed} {number} {name}")  # noqa: S311 repeatable on purpose
-                readings = change(readings, amount, rng)
+            assert change is not None
+            readings = change(readings, amount, rng)
         return readings
 
     def laid_over(self, recording: Recording) -> Recording:
@@ -155,8 +159,7 @@ class Spec:
         """Identity of a recording with these faults: another one, so that its stream is not the clean one's."""
         if not self.changes_readings:
             return recording
-        told = [f"{name}:{amount:g}" for name, amount in self.faults if name not in OF_THE_ROAD]
-        return hashlib.sha256(f"{recording} {','.join(told)} {self.seed}".encode()).hexdigest()
+        return hashlib.sha256(f"{recording} {_told(self._of_readings)} {self.seed}".encode()).hexdigest()
 
 
 def parse_faults(text: str) -> Spec:
@@ -193,6 +196,10 @@ def _amount(part: str, fault: Fault, text: str) -> float:
     if not fault.low <= value <= fault.high:
         raise UsageError(f"--faults: {part}: the amount is a number from {fault.low:g} to {fault.high:g}, {fault.unit}")
     return value
+
+
+def _told(faults: Iterable[tuple[str, float]]) -> str:
+    return ",".join(f"{name}:{str(amount).removesuffix('.0')}" for name, amount in faults)
 
 
 class _Episodes:

@@ -43,7 +43,7 @@ class Motion:
         self._on = True
         self._towed = False
         self._limit_kmh = 0
-        self._distance_m = self._speed = self._heading = 0.0
+        self._speed = self._heading = 0.0
 
     @property
     def speed_mps(self) -> float:
@@ -134,13 +134,11 @@ class Motion:
     def _step(self, speed: float, curvature: float = 0.0) -> None:
         accel = (speed - self._speed) / STEP_S
         moved_m = (self._speed + speed) / 2 * STEP_S
-        self._distance_m += moved_m
-        self.driven_m += 0.0 if self._towed else moved_m
+        self.driven_m += 0.0 if self._towed else moved_m  # on the truck no wheel turns, and no limit is this car's
         self._heading += moved_m * curvature
         self._speed = speed
         rpm = self._engine.step(0.0 if self._towed else speed, on=self._on)
+        limit_kmh = 0 if self._towed else self._limit_kmh
         self.samples.append(
-            Sample(
-                self.now_ms, self._distance_m, speed, accel, speed**2 * curvature, self._heading, rpm, self._limit_kmh
-            )
+            Sample(self.now_ms, self.driven_m, speed, accel, speed**2 * curvature, self._heading, rpm, limit_kmh)
         )

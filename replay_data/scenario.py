@@ -197,8 +197,7 @@ class _Drive:
         if not self._motion.speed_mps:
             raise ImpossibleError("the car stands: put an accelerate step before it, or use idle")
         seconds = step["for_m"] / self._motion.speed_mps if step["for_s"] is None else step["for_s"]
-        if seconds > MAX_HOURS * 3_600:
-            raise ImpossibleError(f"takes {seconds / 3_600:.0f} hours; at most {MAX_HOURS}")
+        _limit_hours(seconds)
         self._motion.hold(seconds)
 
     def _curve(self, step: Table) -> None:
@@ -226,6 +225,7 @@ class _Drive:
 
     def _stop_start(self, step: Table) -> None:
         motion = self._motion
+        _limit_hours(step["times"] * (step["drive_s"] + step["stand_s"]))
         if motion.speed_mps:
             motion.change(0.0, step["mps2"], PEDAL_MPS3["brake"])
         for _ in range(step["times"]):
@@ -240,6 +240,11 @@ class _Drive:
                 f'the car drives {self._motion.speed_mps * 3.6:.0f} km/h: put a step do = "brake" before it'
             )
         return self._motion
+
+
+def _limit_hours(seconds: float) -> None:
+    if seconds > MAX_HOURS * 3_600:
+        raise ImpossibleError(f"takes {seconds / 3_600:.0f} hours; at most {MAX_HOURS}")
 
 
 def _checked(path: Path, where: str, table: Table, known: dict[str, Key]) -> Table:

@@ -69,6 +69,14 @@ def test_drift_moves_times_by_its_share():
     assert ends == {-300, 300}
 
 
+def test_times_that_drift_makes_one_stay_in_order():
+    close = [Reading(t_ms, name, 1.0) for t_ms in range(0, 99_000, 3) for name in ("speed_kmh", "rpm")]
+    close = sorted((r._replace(t_ms=r.t_ms + (r.signal == "rpm")) for r in close), key=reading_order)
+    for seed in range(4):
+        orders = [reading_order(reading) for reading in with_faults(f"drift:100000,seed:{seed}", close)]
+        assert orders == sorted(set(orders))
+
+
 @given(faults=SPEC, seed=st.integers(0, 99))
 def test_any_faults_leave_lawful_readings_and_are_the_same_each_time(faults, seed):
     spec = Spec(tuple(faults), seed)
@@ -82,7 +90,14 @@ def test_a_faulty_recording_is_another_recording_and_one_on_a_bad_road_is_not():
     assert parse_faults("duplicate,reorder:5").sha256("ab") == "ab"
     told = {parse_faults(text).sha256("ab") for text in ("spike", "spike:0.02", "spike,seed:2", "loss,spike")}
     assert len(told) == 4
-    assert parse_faults("spike,duplicate").sha256("ab") == parse_faults("spike").sha256("ab")
+    assert parse_faults("spike:0.05000001").sha256("ab") != parse_faults("spike:0.05").sha256("ab")
+
+
+@pytest.mark.parametrize("text", ["spike,duplicate", "duplicate,spike"])
+def test_a_bad_road_changes_neither_readings_nor_stream(text):
+    spec, alone = parse_faults(text), parse_faults("spike")
+    assert spec.sha256("ab") == alone.sha256("ab")
+    assert spec.readings(DRIVE) == alone.readings(DRIVE)
 
 
 @pytest.mark.parametrize(

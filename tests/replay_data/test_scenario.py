@@ -87,7 +87,21 @@ def test_the_truth_of_brakings_is_what_the_recorded_trips_were_labelled_with():
 
 def test_what_is_towed_is_not_driven():
     made = read_scene(next(path for path in LIBRARY if path.stem == "towed"))
-    assert made.motion.samples[-1].distance_m - made.motion.driven_m > 5_000
+    moved_m = sum(sample.speed_mps for sample in made.motion.samples) * STEP_S
+    assert moved_m - made.motion.driven_m > 5_000
+
+
+def test_a_car_on_a_truck_turns_no_odometer_and_breaks_no_limit(tmp_path):
+    head = HEAD + 'car = "start-stop"\nsensors = ["obd", "gnss", "limits"]\n'
+    limit = '[[step]]\ndo = "limit"\nkmh = 50\n'
+    cruise = '[[step]]\ndo = "cruise"\nfor_m = 500\n'
+    drive = GO.replace("50", "40") + cruise + HALT
+    tow = '[[step]]\ndo = "tow"\nfor_s = 300\nat_kmh = 80\n'
+    made = read_scene(scene(tmp_path, head + limit + drive + tow + drive))
+    assert made.events == []
+    odometer_km = [r.value for r in made.readings() if r.signal == "odometer_km" and r.value]
+    assert odometer_km[-1] - odometer_km[0] == pytest.approx(made.motion.driven_m / 1_000, abs=0.5)  # asked rarely
+    assert {r.value for r in made.readings() if r.signal == "limit_kmh"} == {50}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +124,10 @@ def test_what_is_towed_is_not_driven():
         (HEAD + HALT, "step 1 (brake): to_kmh: the car is at 0 km/h already"),
         (HEAD + GO + '[[step]]\ndo = "idle"\nfor_s = 9\n' + HALT, "step 2 (idle): the car drives 50 km/h: put a step"),
         (HEAD + GO + '[[step]]\ndo = "cruise"\n' + HALT, "step 2 (cruise): for_s, for_m: give one of them"),
+        (
+            HEAD + '[[step]]\ndo = "stop_start"\ntimes = 1000\nstand_s = 3600\n',
+            "step 1 (stop_start): takes 1002 hours; at most 24",
+        ),
         (HEAD + '[[step]]\ndo = "curve"\nradius_m = 20\n', "step 1 (curve): the car stands"),
         (
             HEAD + GO + '[[step]]\ndo = "curve"\nradius_m = 12\n' + HALT,

@@ -134,6 +134,21 @@ def test_one_page_for_several_recordings_is_refused(tmp_path, capsys):
     assert "is no folder, and there are 2 recordings to write" in capsys.readouterr().err
 
 
+def test_two_recordings_of_one_name_do_not_overwrite_each_others_page(tmp_path, capsys):
+    twin = tmp_path / STOP.name
+    twin.write_bytes(STOP.read_bytes())
+    assert ubi.main(["replay", str(STOP), str(twin), "--html", str(tmp_path)]) == 2
+    assert "rename one of them" in capsys.readouterr().err
+    assert list(tmp_path.glob("*.html")) == []
+
+
+def test_a_wrong_device_and_a_fault_that_cannot_be_shown_are_told(capsys, caplog):
+    assert ubi.main(["replay", str(STOP), "--show", "--device", "a b"]) == 2
+    assert "device id 'a b'" in capsys.readouterr().err
+    assert ubi.main(["replay", str(STOP), "--show", "--faults", "duplicate,reorder"]) == 0
+    assert "duplicate, reorder: of the road, met only on the way to a --broker" in caplog.text
+
+
 def test_a_recording_without_a_trip_says_so(tmp_path):
     path = tmp_path / "parked.ubirec"
     write_recording(path, RecordingHead("test"), [Reading(t, "ambient_c", 20.0) for t in range(0, 10_000, 1_000)])
