@@ -16,7 +16,7 @@ from typing import Final
 import polars as pl
 from tqdm import tqdm
 
-from device.contract.errors import UbiError
+from device.contract.errors import ContractError, UbiError
 from device.contract.rules import KIND_NAMES, KIND_NUMBERS, Rules, load_rules, parse_rules
 from device.contract.trip import PEAK_STEP_CMPS2
 from features.bounds import bounds, counted_events
@@ -58,7 +58,7 @@ def read_rules(text: str) -> Rules:
     if text.isdecimal():
         return load_rules(int(text))
     try:
-        return parse_rules(tomllib.loads(Path(text).read_text(encoding="utf-8")))
+        rules = parse_rules(tomllib.loads(Path(text).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RulesError(f"{text}: no such file; name a TOML file of event rules, or a version, as 2") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -67,6 +67,25 @@ def read_rules(text: str) -> Rules:
         raise RulesError(f"{text}: lacks {error}; take a file of device/contract/event_rules as a pattern") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise RulesError(f"{text}: is no definition of event rules: {error}") from None
+    except ContractError as error:
+        raise RulesError(f"{text}: {error}") from None
+    _check(text, rules)
+    return rules
+
+
+def _check(text: str, rules: Rules) -> None:
+    """Refuse rules of kinds and signals that nothing here knows, and kinds with two rules."""
+    signals = {rule.signal for rule in load_rules().rules}
+    seen: set[str] = set()
+    for rule in rules.rules:
+        if rule.kind not in KIND_NUMBERS:
+            raise RulesError(f"{text}: '{rule.kind}' is no kind of event; there are {', '.join(KIND_NUMBERS)}")
+        if rule.signal not in signals:
+            known = ", ".join(sorted(signals))
+            raise RulesError(f"{text}, {rule.kind}: '{rule.signal}' is no signal; there are {known}")
+        if rule.kind in seen:
+            raise RulesError(f"{text}: {rule.kind} has two rules; leave one")
+        seen.add(rule.kind)
 
 
 def change(lake: Lake, rules: Rules, policies: pl.DataFrame | None = None, *, progress: bool = False) -> pl.DataFrame:

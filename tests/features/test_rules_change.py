@@ -148,7 +148,7 @@ def test_a_file_that_is_no_definition_is_refused(tmp_path, content, told):
 
 
 def test_rules_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(RulesError, match="cannot be read"):
+    with pytest.raises(RulesError, match=r"none\.toml: no such file"):
         read_rules(str(tmp_path / "none.toml"))
     with pytest.raises(ContractError, match="version 77"):
         read_rules("77")
@@ -177,6 +177,19 @@ def test_a_driver_without_events_counts_in_the_distance_of_all(tmp_path):
         assert row["before_per_100km"] == pytest.approx(100 * row["before"] / km, rel=1e-4)
 
 
-def test_a_file_of_rules_that_is_not_there_is_named():
-    with pytest.raises(RulesError, match=r"none\.toml: no such file"):
-        read_rules("none.toml")
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('signal = "accel_lon_cmps2"', 'signal = "speed"', "harsh_braking: 'speed' is no signal; there are accel_lat"),
+        ('kind = "idling"', 'kind = "honking"', "'honking' is no kind of event; there are harsh_braking"),
+        ('kind = "idling"', 'kind = "speeding"', "speeding has two rules"),
+        ("sign = -1", "sign = 0", r"rules\.toml: event rule harsh_braking: needs exit <= entry"),
+    ],
+)
+def test_rules_that_nothing_here_can_follow_are_refused(tmp_path, old, new, told):
+    file = tmp_path / "rules.toml"
+    text = resources.files("device.contract").joinpath("event_rules/rules-2.toml").read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(RulesError, match=told):
+        read_rules(str(file))
