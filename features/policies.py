@@ -2,8 +2,9 @@
 
 Judgements, numbered:
 
-1. `start` is covered from 00:00 UTC, `end` is the first day that is not; an empty `end` means still running.
-2. A device belongs to one policy and driver at a time: rows that overlap for a device are refused, not guessed about.
+1. `start` is covered from 00:00 UTC, `end` is the first day that is not; an empty `end` means still running. Repeated,
+   cancelled and replaced rows: as `features.contract.cover` says, for pricing too.
+2. A device belongs to one policy at a time: rows of two policies that overlap for it are refused, not guessed about.
 3. A trip that no policy covers is in no driver period; it is counted and logged.
 4. Without policies each device is its own driver, and the policy is null.
 5. `region` says whose public holidays count, as ISO 3166-1 or -2 (DE, DE-BY); an empty one means not known.
@@ -18,6 +19,7 @@ from typing import Final
 import polars as pl
 
 from features.calendar import has_calendar
+from features.contract.cover import ROW, Cover, cover
 from features.contract.files import read_table
 from features.errors import PoliciesError
 
@@ -48,10 +50,10 @@ def read_policies(path: Path) -> pl.DataFrame:
         if name not in frame.columns:
             raise PoliciesError(path, f"is missing; the file has {', '.join(frame.columns)}", name)
     rows = frame.select(
-        pl.int_range(1, pl.len() + 1).alias("row"),
+        pl.int_range(1, pl.len() + 1).alias(ROW),
         *map(_text, TEXT),
         _text("region") if "region" in frame.columns else pl.lit(None, pl.String).alias("region"),
-        *(_date(frame[name], path) for name in DATES),
+        *(_date(frame[name], path) for name in (*DATES, "cancelled_on") if name in frame.columns),
     )
     for name in (*TEXT, "start"):
         _refuse(rows, path, name, pl.col(name).is_null(), "is empty")
@@ -65,19 +67,18 @@ def read_policies(path: Path) -> pl.DataFrame:
         pl.col("region").is_in(no_calendar),
         "is of no country with a calendar of holidays; correct the code, or leave it empty",
     )
-    _refuse(rows, path, "end", pl.col("end") < pl.col("start"), "is before start")
-    policies = rows.filter(pl.col("end").is_null() | (pl.col("start") < pl.col("end"))).select(
-        "row",
+    covered = cover(rows, lambda found, column, wrong, reason: _refuse(found, path, column, wrong, reason))
+    _tell(path, covered)
+    policies = covered.rows.select(
+        ROW,
         *TEXT,
         "region",
         start_ms=pl.col("start").cast(pl.Datetime("ms")).dt.epoch("ms"),
         end_ms=pl.col("end").cast(pl.Datetime("ms")).dt.epoch("ms").fill_null(_FOREVER_MS),
     )
-    policies = policies.sort("device_id", "start_ms", "row")
-    same = pl.col("device_id") == pl.col("device_id").shift()
-    taken = same & (pl.col("start_ms") < pl.col("end_ms").shift())
-    _refuse(policies, path, "start", taken, "lies in another row of the same device; end that one first")
-    return policies.drop("row")
+    policies = policies.sort("device_id", "start_ms", ROW)
+    _refuse_shared(policies, path)
+    return policies.drop(ROW)
 
 
 def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
@@ -126,7 +127,31 @@ def _date(column: pl.Series, path: Path) -> pl.Series:
     return dates
 
 
+def _tell(path: Path, covered: Cover) -> None:
+    told = {
+        "stand there already: left out": len(covered.repeated),
+        "end on the day they start: left out": len(covered.without_days),
+        "were cancelled from their first day: left out": len(covered.never_begun),
+        "were cancelled before their end: cover until that day": covered.cancelled,
+        "are replaced by the next row of their policy: cover until that day": covered.replaced,
+    }
+    for what, count in told.items():
+        if count:
+            log.info("%s: %d rows %s", path, count, what)
+
+
+def _refuse_shared(policies: pl.DataFrame, path: Path) -> None:
+    """Refuse two policies of one device at a time. Sorted by device and start."""
+    before = pl.col("device_id", "policy_id", "end_ms").shift().name.suffix("_before")
+    taken = (pl.col("device_id") == pl.col("device_id_before")) & (pl.col("start_ms") < pl.col("end_ms_before"))
+    shared = policies.with_columns(before).filter(taken).sort(ROW)
+    if shared.height:
+        first = shared.row(0, named=True)
+        reason = f"device {first['device_id']} still belongs to policy {first['policy_id_before']}; end that row first"
+        raise PoliciesError(path, reason, "start", first[ROW])
+
+
 def _refuse(rows: pl.DataFrame, path: Path, column: str, wrong: pl.Expr, reason: str) -> None:
-    first = rows.filter(wrong)["row"].min()
+    first = rows.filter(wrong)[ROW].min()
     if first is not None:
         raise PoliciesError(path, reason, column, int(str(first)))

@@ -2,8 +2,8 @@
 
 What is decided about ordinary but doubtful rows is numbered in `judgements.py`. Conventions:
 
-- `start` is covered, `end` is the first day that is not; an empty `end` means still running. `cancelled_on`, where the
-  file has it, is the first day that a cancellation left uncovered.
+- `start` is covered, `end` is the first day that is not; an empty `end` means still running. Which days a row covers is
+  decided by `features.contract.cover`, as for the trips.
 - `tariff_frequency` is for a policy year of 365 days; `tariff_premium` is for the row's days as they were sold, earned
   evenly, so such a row needs an end. Both become yearly on reading, and every later step multiplies by days.
 - A policy may stand in several rows, one after the other. Rows of two drivers that overlap are refused: a claim names a
@@ -20,11 +20,13 @@ from typing import Any, Final
 
 import polars as pl
 
+from features.contract import cover as days_covered
+from features.contract.cover import ROW
 from pricing.contract.factors import FACTORS
 from pricing.errors import PortfolioError
 from pricing.exposure import DAYS_PER_YEAR
 from pricing.judgements import Judged
-from pricing.typed import ROW, read_table, read_typed, refuse
+from pricing.typed import read_table, read_typed, refuse
 
 POLICY_COLUMNS: Final = {"policy_id": pl.String(), "driver_id": pl.String(), "start": pl.Date(), "end": pl.Date()}
 TARIFF_COLUMNS: Final = {"tariff_premium": pl.Float64(), "tariff_frequency": pl.Float64()}  # optional
@@ -61,15 +63,17 @@ def read_policies(path: Path, judged: Judged | None = None) -> pl.DataFrame:
     for column in TARIFF_COLUMNS:
         if column in frame.columns:
             refuse(frame, path, column, ~((pl.col(column) > 0) & pl.col(column).is_finite()), "has to be above 0")
-    refuse(frame, path, "end", pl.col("end") < pl.col("start"), "is before the start")
-    frame = _apart(frame, judged, path, 2, ~pl.struct(pl.exclude(ROW)).is_first_distinct())
-    frame = _apart(frame, judged, path, 1, pl.col("start") == pl.col("end"))
-    if "tariff_premium" in frame.columns:
+    if "tariff_premium" in frame.columns:  # for the days as they were sold, so before any is cut
         refuse(frame, path, "end", pl.col("end").is_null(), "is empty; a tariff_premium is for the days of its row")
         days = (pl.col("end") - pl.col("start")).dt.total_days()
         frame = frame.with_columns((pl.col("tariff_premium") * DAYS_PER_YEAR / days).alias("premium_per_year"))
-    frame = _cancelled(frame, path, judged)
-    frame = _replaced(frame.sort("policy_id", "start", ROW), path, judged)
+    covered = days_covered.cover(frame, lambda rows, column, wrong, reason: refuse(rows, path, column, wrong, reason))
+    judged.set_aside(2, path, covered.repeated)
+    judged.set_aside(1, path, covered.without_days)
+    judged.set_aside(3, path, covered.never_begun)
+    judged.count(4, covered.cancelled)
+    judged.count(5, covered.replaced)
+    frame = covered.rows
     if frame.is_empty():
         raise PortfolioError(path, "no policies")
     _count_changes(frame, judged)
@@ -166,34 +170,6 @@ def _apart(frame: pl.DataFrame, judged: Judged, path: Path, number: int, aside: 
     marked = frame.with_columns(aside.fill_null(value=False).alias("__aside"))
     judged.set_aside(number, path, marked.filter("__aside")[ROW].sort())
     return marked.filter(~pl.col("__aside")).drop("__aside")
-
-
-def _cancelled(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
-    if "cancelled_on" not in frame.columns:
-        return frame
-    frame = _apart(frame, judged, path, 3, pl.col("cancelled_on") <= pl.col("start"))
-    early = (pl.col("cancelled_on") < pl.col("end").fill_null(_FOREVER)).fill_null(value=False)
-    judged.count(4, frame.filter(early).height)
-    return frame.with_columns(pl.when(early).then("cancelled_on").otherwise("end").alias("end"))
-
-
-def _replaced(frame: pl.DataFrame, path: Path, judged: Judged) -> pl.DataFrame:
-    """Cut rows that the next row of the same policy and driver replaces; refuse other overlaps. Sorted by policy."""
-    end, start, policy = pl.col("end").fill_null(_FOREVER), pl.col("start"), pl.col("policy_id")
-    taken = (policy == policy.shift(1)) & (start < end.shift(1))
-    overlaps = frame.with_columns(
-        __other=taken & (pl.col("driver_id") != pl.col("driver_id").shift(1)),
-        __same_day=taken & (start == start.shift(1)),
-        __inside=taken & (end < end.shift(1)),
-        __cut=taken.shift(-1).fill_null(value=False),
-        __next=start.shift(-1),
-    )
-    plain = "overlaps another row of the same policy"
-    refuse(overlaps, path, "start", pl.col("__other"), f"{plain}, of another driver")
-    refuse(overlaps, path, "start", pl.col("__same_day"), f"{plain} from its first day on")
-    refuse(overlaps, path, "start", pl.col("__inside"), f"{plain} and ends before it does")
-    judged.count(5, int(overlaps["__cut"].sum()))
-    return overlaps.with_columns(pl.when("__cut").then("__next").otherwise("end").alias("end")).select(frame.columns)
 
 
 def _count_changes(frame: pl.DataFrame, judged: Judged) -> None:

@@ -9,9 +9,9 @@ from typing import Final
 import polars as pl
 
 from features.contract import files
+from features.contract.cover import ROW
 from pricing.errors import PortfolioError
 
-ROW: Final = "row"  # 1-based row of the file, carried until the checks are done
 _TYPE_NAMES: Final = {
     pl.Date(): "a date (YYYY-MM-DD)",
     pl.Float64(): "a number",

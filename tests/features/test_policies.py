@@ -81,8 +81,10 @@ WRONG = [
     ({"start": "01.02.2025"}, "policies.csv, row 1, column start: '01.02.2025' is not a date"),
     ({"region": "Bavaria"}, "policies.csv, row 1, column region: is no ISO 3166 code"),
     ({"region": "XX-BY"}, "policies.csv, row 1, column region: is of no country with a calendar of holidays"),
-    ({"end": "2024-12-31"}, "policies.csv, row 1, column end: is before start"),
-    ({"end": "2025-02-16"}, "policies.csv, row 2, column start: lies in another row of the same device"),
+    ({"end": "2024-12-31"}, "policies.csv, row 1, column end: is before the start"),
+    ({"cancelled_on": "soon"}, "policies.csv, row 1, column cancelled_on: 'soon' is not a date"),
+    ({"end": "2025-02-16"}, "row 2, column start: device box still belongs to policy P1; end that row first"),
+    ({"end": "2025-02-16", "policy_id": "P2"}, "row 2, column start: overlaps another row of the same policy, of anot"),
 ]
 
 
@@ -130,3 +132,37 @@ def test_the_day_a_policy_ends_is_not_covered_from_its_first_millisecond(tmp_pat
     policies = read_policies(written(tmp_path, ROWS[:1]))
     end = utc_ms(2025, 2, 15)
     assert assign(trips(end - 1, end), policies)["policy_id"].to_list() == ["P1", None]
+
+
+def test_a_policy_ends_on_the_day_it_was_cancelled(tmp_path):
+    rows = [ROWS[0] | {"cancelled_on": date(2025, 1, 10)}, ROWS[1] | {"cancelled_on": None}]
+    policies = read_policies(written(tmp_path, rows))
+    cancelled = utc_ms(2025, 1, 10)
+    found = assign(trips(cancelled - 1, cancelled, utc_ms(2025, 2, 15)), policies)
+    assert found["policy_id"].to_list() == ["P1", None, "P2"]
+
+
+def test_a_device_is_free_for_another_policy_from_the_day_of_cancellation(tmp_path):
+    rows = [ROWS[0] | {"cancelled_on": date(2025, 1, 10)}, ROWS[1] | {"start": date(2025, 1, 10), "cancelled_on": None}]
+    found = assign(trips(utc_ms(2025, 1, 10)), read_policies(written(tmp_path, rows)))
+    assert found["policy_id"].to_list() == ["P2"]
+
+
+def test_rows_left_out_and_cut_are_counted_in_the_log(tmp_path, caplog):
+    later = ROWS[1] | {"start": date(2025, 6, 1), "region": "DE"}
+    rows = [row | {"region": None} for row in (*ROWS, ROWS[0])] + [later]
+    with caplog.at_level("INFO", "features.policies"):
+        policies = read_policies(written(tmp_path, rows))
+    assert policies["region"].to_list() == [None, None, "DE"]
+    assert policies["end_ms"].to_list()[:2] == [utc_ms(2025, 2, 15), utc_ms(2025, 6, 1)]
+    told = [message.partition(": ")[2] for message in caplog.messages]
+    assert told == [
+        "1 rows stand there already: left out",
+        "1 rows end on the day they start: left out",
+        "1 rows are replaced by the next row of their policy: cover until that day",
+    ]
+
+
+def test_rows_that_differ_in_other_columns_only_are_the_same_cover(tmp_path):
+    rows = [ROWS[0] | {"territory": "north"}, ROWS[0] | {"territory": "south"}]
+    assert read_policies(written(tmp_path, rows)).height == 1
