@@ -170,18 +170,19 @@ def _diagnostics(
     sample: Sample, plan: Plan, learned: list[_Learned], frame: pl.DataFrame, cut: tiers.Tiers
 ) -> dict[str, Any]:
     """Out-of-fold measures: every row is judged by a model that has not seen its driver."""
-    rate = sample.mu0 / sample.years
-    level = sample.claims.sum() / sample.mu0.sum()
-    relativity, indicated = (frame[name].to_numpy() for name in ("relativity", "indicated_relativity"))
     frequency = learned[0]
+    # The level of the tariff is of the training folds, as in the filing pack: what telematics adds is the difference.
+    tariff = evaluate.levelled(frequency.chosen.expected, sample.claims)
+    rate = tariff / sample.years
+    relativity, indicated = (frame[name].to_numpy() for name in ("relativity", "indicated_relativity"))
     told = {
         "rows": len(sample.claims),
         "claims": int(sample.claims.sum()),
         "years": float(sample.years.sum()),
-        "claims_over_tariff": float(level),
+        "claims_over_tariff": float(sample.claims.sum() / sample.mu0.sum()),
         "rounds": frequency.chosen.rounds,
         "tried": {part.name: list(part.chosen.tried) for part in learned},
-        "deviance_tariff": evaluate.poisson_deviance(sample.claims, sample.mu0 * level),
+        "deviance_tariff": evaluate.poisson_deviance(sample.claims, tariff),
         "deviance_telematics": frequency.calibration.deviance,
         "gini_tariff": evaluate.gini(sample.claims, sample.years, rate),
         "gini_telematics": evaluate.gini(sample.claims, sample.years, rate * relativity),

@@ -8,12 +8,15 @@ Jordan 2021; Fissler, Lorentzen and Mayer 2022). All are mean Poisson deviance x
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.special import xlogy
 
 from pricing.arrays import Floats
+
+RATE_DECIMALS: Final = 12  # of claims a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ def murphy(claims: Floats, years: Floats, expected: Floats) -> Murphy:
 
 def isotonic(claims: Floats, years: Floats, expected: Floats) -> Floats:
     """Claims expected by the isotonic regression of the claim rate on the predicted rate. Shape (n_rows,)."""
-    values, index = np.unique(expected / years, return_inverse=True)
+    # Rates that differ in the last bits alone are one rate: a flat rate orders nobody.
+    values, index = np.unique(np.round(expected / years, RATE_DECIMALS), return_inverse=True)
     n, t = np.bincount(index, claims, len(values)), np.bincount(index, years, len(values))
     fitted: Floats = isotonic_regression(n / t, weights=t).x[index] * years
     return fitted

@@ -93,6 +93,13 @@ def test_groups_add_up_to_the_book(tables, fitted):
     assert (by_variable["claims"] == total).all()
 
 
+def test_the_command_tells_the_ranking_that_the_pack_tells(tables, fitted):
+    told, judged = fitted.model.diagnostics, {row["predictor"]: row for row in tables["accuracy"].to_dicts()}
+    for ours, theirs in (("tariff", "tariff"), ("telematics", "tariff + telematics")):
+        assert told[f"gini_{ours}"] == pytest.approx(judged[theirs]["gini"], abs=1e-6)
+        assert told[f"deviance_{ours}"] == pytest.approx(judged[theirs]["deviance"], rel=1e-3)
+
+
 def test_every_predictor_is_judged_on_the_same_rows(tables):
     judged = tables["accuracy"]
     assert judged["predictor"].to_list()[:3] == ["one rate for all", "tariff", "tariff + telematics"]

@@ -79,7 +79,8 @@ def test_an_order_with_ties_is_one_point_of_the_curve():
 def test_murphy_parts_add_up_and_know_right_from_wrong():
     judged = sample()
     right, bold = (murphy(judged.claims, judged.years, judged.mu0 * judged.relativity**k) for k in (1, 3))
-    flat = murphy(judged.claims, judged.years, judged.years * 0.2)
+    years = judged.years * np.random.default_rng(1).uniform(0.1, 1, len(judged.years))
+    flat = murphy(judged.claims, years, years * (judged.claims.sum() / years.sum()))
     for parts in (right, bold, flat):
         assert parts.score == pytest.approx(parts.uncertainty - parts.discrimination + parts.miscalibration)
         assert parts.miscalibration >= -1e-9
