@@ -24,9 +24,9 @@ from ingest.archive import Archive, read_headers
 from ingest.checkpoints import KeysOf, Signed, signature_of
 from ingest.compact import compact, sweep
 from ingest.contract import durable
-from ingest.contract.lake import Group, Lake
+from ingest.contract.lake import Group, Lake, collect, scan_files
 from ingest.contract.publish import Place, SealWriter, place
-from ingest.contract.tables import MESSAGES
+from ingest.contract.tables import MESSAGES, SEALED
 from ingest.final import is_final, names_of
 from ingest.ledger import KEY, TRIP
 from ingest.parts import Change, days_of, rewrite
@@ -78,7 +78,7 @@ def seal(
     TryAgainError
         If another process is sealing.
     UbiError
-        If a segment cannot be read.
+        If a segment or a sealed file cannot be read.
     """
     first: dict[Place, Group] | None = None
     gone: set[Place] = set()
@@ -102,7 +102,8 @@ def seal(
 
 
 def _report(lake: Lake, sealing: _Sealing, written: int, kept: int) -> SealReport:
-    state, trips = sealing.state, lake.scan("trips", SOURCE).select("complete").collect()
+    state, files = sealing.state, lake.sealed_files("trips", SOURCE)
+    trips = collect(scan_files(files, SEALED["trips"]).select("complete"), files, SEALED["trips"])
     spans = state.settled.select((pl.col("last") - pl.col("first") + 1).sum()).item()
     return SealReport(
         messages=spans + state.waiting.height,
