@@ -116,6 +116,7 @@ def score_to(
     claims: pl.DataFrame | None = None,
     customers: pl.DataFrame | None = None,
     extra: dict[str, Any] | None = None,
+    beside: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Rate every policy in force and write the output folder.
 
@@ -126,6 +127,8 @@ def score_to(
         As of `score.score_book`.
     customers : polars.DataFrame, optional
         `customers.customers`, written beside the factors.
+    beside : dict of str to str, optional
+        Name and text of more files of the output.
     extra : dict, optional
         More for book.json; nothing personal.
 
@@ -153,7 +156,7 @@ def score_to(
         totals = score.Totals.of(needed, model)
         content = totals.book(day, model) | (extra or {})
         segments = _finish(parts, needed["policy_id"], totals, model)
-        _publish(out, segments, customers, content)
+        _publish(out, segments, customers, content, beside or {})
         shutil.rmtree(out / PARTS)
     return content
 
@@ -210,7 +213,13 @@ def _finish(parts: list[Path], policies: pl.Series, totals: score.Totals, model:
     return segments
 
 
-def _publish(out: Path, segments: list[Path], customers: pl.DataFrame | None, content: dict[str, Any]) -> None:
+def _publish(
+    out: Path,
+    segments: list[Path],
+    customers: pl.DataFrame | None,
+    content: dict[str, Any],
+    beside: dict[str, str],
+) -> None:
     """Write the output: no book.json stands beside tables of another run."""
     durable.delete(out / BOOK_FILE)
     for old in CUSTOMERS_FILES:
@@ -220,6 +229,7 @@ def _publish(out: Path, segments: list[Path], customers: pl.DataFrame | None, co
         out / CSV_FILE: chain([FACTORS.to_frame().write_csv().encode()], _each(segments, CSV_FILE)),
         out / RECEIPTS_FILE: joined(_parquet(RECEIPTS.to_frame(), 1), _each(segments, RECEIPTS_FILE)),
     }
+    files |= {out / name: text.encode() for name, text in beside.items()}
     if customers is not None:
         texts = (_parquet(customers, POLICIES_AT_ONCE), customers.write_csv().encode())
         files |= {out / name: text for name, text in zip(CUSTOMERS_FILES, texts, strict=True)}

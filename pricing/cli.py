@@ -178,6 +178,7 @@ def _score(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
     from pricing.batch import Periods, score_to
     from pricing.customers import customers, read_histories
+    from pricing.judgements import FILE as SET_ASIDE_FILE
     from pricing.judgements import Judged, judge_driving
     from pricing.model import load_model
     from pricing.portfolio import read_claims, read_policies, read_previous
@@ -208,8 +209,8 @@ def _score(options: argparse.Namespace) -> int:
         claims=claims,
         customers=None if past is None else customers(past, day, model.plan.customers),
         extra={"portfolio": judged.table()},
+        beside={SET_ASIDE_FILE: judged.listed().write_csv()},
     )
-    judged.write(options.out)
     if options.json:
         print(json.dumps(book))
     else:

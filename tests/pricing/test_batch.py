@@ -19,7 +19,8 @@ from tests.pricing.book import RATING_DATE, trained
 
 CATALOGUE = load_catalogue()
 PATIENCE_S = 120
-FILES = ("factors.parquet", "factors.csv", "receipts.parquet", "book.json")
+BESIDE = {"set_aside.csv": "file,row,judgement,reason\n"}
+FILES = ("factors.parquet", "factors.csv", "receipts.parquet", "book.json", *BESIDE)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def small(monkeypatch):
 
 
 def run(out, policies, periods, model):
-    return score_to(out, policies, periods, CATALOGUE, model, rating_date=RATING_DATE)
+    return score_to(out, policies, periods, CATALOGUE, model, rating_date=RATING_DATE, beside=BESIDE)
 
 
 def contents(folder):
