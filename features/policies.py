@@ -49,6 +49,9 @@ def read_policies(path: Path) -> pl.DataFrame:
     for name in (*TEXT, *DATES):
         if name not in frame.columns:
             raise PoliciesError(path, f"is missing; the file has {', '.join(frame.columns)}", name)
+    for name in (*TEXT, "region"):
+        if name in frame.columns and not _is_plain(frame.schema[name]):
+            raise PoliciesError(path, f"is {frame.schema[name]}, not text", name)
     rows = frame.select(
         pl.int_range(1, pl.len() + 1).alias(ROW),
         *map(_text, TEXT),
@@ -111,13 +114,19 @@ def assign(trips: pl.DataFrame, policies: pl.DataFrame | None) -> pl.DataFrame:
     return trips.with_columns(told.get_columns())
 
 
+def _is_plain(kind: pl.DataType) -> bool:
+    return not (kind.is_nested() or kind in (pl.Binary, pl.Object))
+
+
 def _text(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.String).str.strip_chars().replace("", None)
 
 
 def _date(column: pl.Series, path: Path) -> pl.Series:
-    if column.dtype.is_temporal():
+    if column.dtype in (pl.Date, pl.Datetime):
         return column.cast(pl.Date)
+    if column.dtype.is_temporal() or not _is_plain(column.dtype):
+        raise PoliciesError(path, f"is {column.dtype}, not a date", column.name)
     text = column.cast(pl.String).str.strip_chars().replace("", None)
     dates = text.str.to_date("%Y-%m-%d", strict=False)
     wrong = dates.is_null() & text.is_not_null()

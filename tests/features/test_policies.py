@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time, timedelta
 
 import polars as pl
 import pytest
@@ -166,3 +166,23 @@ def test_rows_left_out_and_cut_are_counted_in_the_log(tmp_path, caplog):
 def test_rows_that_differ_in_other_columns_only_are_the_same_cover(tmp_path):
     rows = [ROWS[0] | {"territory": "north"}, ROWS[0] | {"territory": "south"}]
     assert read_policies(written(tmp_path, rows)).height == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"device_id": pl.col("device_id").cast(pl.Binary)}, "column device_id: is Binary, not text"),
+        ({"driver_id": pl.concat_list("driver_id")}, r"column driver_id: is List\(String\), not text"),
+        ({"start": pl.lit(time(1))}, "column start: is Time, not a date"),
+        ({"end": pl.lit(timedelta(days=1))}, r"column end: is Duration.*, not a date"),
+    ],
+)
+def test_a_column_that_is_no_text_or_date_is_named(tmp_path, change, message):
+    with pytest.raises(PoliciesError, match=message):
+        read_policies(written(tmp_path, name="policies.parquet", **change))
+
+
+def test_a_name_with_brackets_is_one_file(tmp_path):
+    as_written = read_policies(written(tmp_path))
+    for name in ("policies[1].csv", "policies[1].parquet"):
+        assert read_policies(written(tmp_path, name=name)).equals(as_written)
