@@ -212,19 +212,6 @@ def test_a_sealed_file_that_is_gone_is_made_again(tmp_path):
     assert (seal(lake, NOW_MS).groups_written, tree(lake)) == (1, before)
 
 
-def test_a_sealed_file_that_is_damaged_is_named_and_made_again_once_it_is_moved_away(tmp_path):
-    lake = store(tmp_path, Drive("car").trip())
-    seal(lake, NOW_MS)
-    (damaged,) = lake.sealed_files("trips")
-    whole = damaged.read_bytes()
-    damaged.write_bytes(whole[:100])
-    with pytest.raises(UbiError, match=rf"{damaged.name}: cannot be read; .* move it away"):
-        seal(lake, NOW_MS)
-    damaged.unlink()
-    seal(lake, NOW_MS)
-    assert damaged.read_bytes() == whole
-
-
 @pytest.mark.parametrize("content", [b"", b"garbage", "other columns"])
 def test_a_damaged_segment_is_named_and_nothing_is_lost(tmp_path, content):
     lake = store(tmp_path, Drive("car").trip())
