@@ -204,7 +204,10 @@ def _exposure(options: argparse.Namespace) -> int:
     from features.exposure import HEADINGS, exposure_of, next_month, read_periods, told
 
     periods = read_periods(options.features)
-    table = exposure_of(periods, options.rating_date or next_month(periods), options.months)
+    end = options.rating_date or next_month(periods)
+    table = exposure_of(periods, end, options.months)
+    if table.is_empty():
+        log.warning("no driver has a trip in the %d whole months before %s", options.months, end)
     if options.json:
         print(json.dumps(table.to_dicts()))
     else:

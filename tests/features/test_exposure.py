@@ -77,7 +77,7 @@ def test_those_with_flags_come_first_and_the_window_ends_after_the_last_month():
     assert exposure_of(parts, date(2024, 6, 1)).is_empty()
 
 
-def test_the_command_tells_it_to_people_and_to_machines(tmp_path, capsys):
+def test_the_command_tells_it_to_people_and_to_machines(tmp_path, capsys, caplog):
     periods(HONEST).write_parquet(tmp_path / "driver_periods.parquet")
     assert main(["exposure", "--features", str(tmp_path)]) == 0
     heading, line = capsys.readouterr().out.splitlines()
@@ -87,6 +87,8 @@ def test_the_command_tells_it_to_people_and_to_machines(tmp_path, capsys):
     assert main(["exposure", "--features", str(tmp_path), "--rating-date", "2025-04-01", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["flags"] == ["unplugged"]
+    assert main(["exposure", "--features", str(tmp_path), "--rating-date", "2020-01-01"]) == 0
+    assert "no driver has a trip in the 12 whole months before 2020-01-01" in caplog.text
 
 
 @pytest.mark.parametrize(
