@@ -30,6 +30,8 @@ FROM_RECEIVER: Final = frozenset(name for name in BY_NAME if name.startswith("gn
 }
 MAX_SPIKE_KMH: Final = 255  # the highest that a reply of one byte can tell
 
+LEAST_CUT: Final = 6  # an uplink probes a new link with 5: were it cut within these, no ack would ever be heard
+
 Readings = list[Reading]
 Change = Callable[[Readings, float, random.Random], Readings]
 
@@ -113,7 +115,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "duplicate": Fault("share of messages", 0, 1, 0.2, "messages that come twice"),
     "reorder": Fault("messages", 1, 10_000, 20, "messages overtake each other within so many"),
     "drop": Fault("share of messages", 0, 0.9, 0.2, "messages that are lost on the way, and sent again"),
-    "cut": Fault("messages", 1, 100_000, 50, "the link is cut after so many messages, again and again"),
+    "cut": Fault("messages", LEAST_CUT, 100_000, 50, "the link is cut after so many messages, again and again"),
 }
 OF_THE_ROAD: Final = frozenset(name for name, fault in FAULTS.items() if fault.change is None)
 

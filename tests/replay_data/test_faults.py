@@ -109,6 +109,7 @@ def test_a_bad_road_changes_neither_readings_nor_stream(text):
         ("spike:two", "spike:two: the amount is a number from 0 to 1, share of speeds"),
         ("stall:-1", "stall:-1: the amount is a number from 0 to 3600, s"),
         ("spike:nan", "spike:nan: the amount"),
+        ("cut:5", "cut:5: the amount is a number from 6 to 100000, messages"),
         ("spike,seed:x", "seed:x: seed is a whole number"),
     ],
 )
