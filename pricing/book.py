@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from typing import Final
 
@@ -11,6 +12,8 @@ from pricing import exposure, own_claims
 from pricing.contract.factors import NANO
 from pricing.errors import ModelError
 from pricing.model import RiskModel
+
+log = logging.getLogger(__name__)
 
 KEYS: Final = ("policy_id", "driver_id")
 
@@ -77,6 +80,9 @@ def _with_history(
         return book.with_columns(past_claims=pl.lit(0, pl.Int64), past_expected=pl.lit(0.0))
     if claims is None:
         raise ModelError("the model counts a driver's own claims (credibility.own_claims): give --claims FILE as well")
+    last = claims["occurred_on"].max()
+    if isinstance(last, date) and exposure.add_months(last.replace(day=1), 1) < day.replace(day=1):
+        log.warning("claims are known to %s only: from there to %s every driver counts as free of claims", last, day)
     months = model.plan.credibility.own_claims_months
     own = policies.join(book.select("driver_id").unique(), on="driver_id", how="semi")
     past = own_claims.history(own, claims, model.tariff, (day,), months)

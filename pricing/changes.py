@@ -66,7 +66,7 @@ def changed_periods(written: pl.DataFrame, now: pl.DataFrame, ignored: tuple[str
     """
     key = ("month", "policy_id")
     before, after = ({tuple(row[k] for k in key): row for row in f.iter_rows(named=True)} for f in (written, now))
-    for month, policy in sorted(before.keys() | after.keys(), key=str):
+    for month, policy in sorted(before.keys() | after.keys(), key=lambda row: (row[0], row[1] or "")):
         where = f"{month:%Y-%m}" + ("" if policy is None else f", policy {policy}")
         if (month, policy) not in after:
             yield f"{where}: is not in the lake"

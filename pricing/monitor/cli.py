@@ -46,6 +46,9 @@ def run(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFrame])
         log.warning(
             "%d factors are of policies that the file does not hold; not watched", factors.height - covered.height
         )
+    last = claims["occurred_on"].max()
+    if last is None or last < options.month:
+        log.warning("no claim of %s or later is known: the month looks better than it is", f"{options.month:%Y-%m}")
     found = monitor(model, covered, periods_of(options.features), claims, load_catalogue(), options.month)
     print(json.dumps(found.to_dict(), default=str) if options.json else told(found))
     return 0

@@ -281,7 +281,7 @@ def early_claims(book):
     return pl.DataFrame({"policy_id": who, "occurred_on": [date(2024, 12, 30)] * len(who)})
 
 
-def test_own_claims_enter_before_the_band_and_are_seen_in_the_row(book, early_claims, tmp_path):
+def test_own_claims_enter_before_the_band_and_are_seen_in_the_row(book, early_claims, tmp_path, caplog):
     credibility = dataclasses.replace(LENIENT.credibility, own_claims=True)
     tariff = dataclasses.replace(LENIENT.tariff, bonus_malus=False)
     plan = dataclasses.replace(LENIENT, credibility=credibility, tariff=tariff)
@@ -291,6 +291,10 @@ def test_own_claims_enter_before_the_band_and_are_seen_in_the_row(book, early_cl
     assert model.own_claims is not None
     assert model.own_claims.variance > 1
     scored = score(book, model, policies=policies, claims=early_claims)
+    assert "claims are known to" not in caplog.text
+    known = early_claims.with_columns(occurred_on=pl.lit(date(2024, 10, 1)))
+    score(book, model, policies=policies, claims=known)
+    assert "claims are known to 2024-10-01 only" in caplog.text
     table = scored.factors.with_columns(claimed=pl.col("policy_id").is_in(early_claims["policy_id"].implode()))
     by_claim = table.group_by("claimed").agg(pl.col("own_claims", "factor").mean()).sort("claimed")
     assert by_claim["own_claims"][0] < 1.0

@@ -162,7 +162,7 @@ def test_psi_of_the_same_shares_is_0_and_noise_is_what_chance_shows():
     assert unknown["mean_now"] is None
 
 
-def test_the_command_prints_verdicts_and_leaves_with_0(priced, tmp_path, capsys):
+def test_the_command_prints_verdicts_and_leaves_with_0(priced, tmp_path, capsys, caplog):
     (tmp_path / "features").mkdir()
     priced.periods.write_parquet(tmp_path / "features" / "driver_periods.parquet")
     priced.book.policies.write_csv(tmp_path / "policies.csv")
@@ -183,5 +183,9 @@ def test_the_command_prints_verdicts_and_leaves_with_0(priced, tmp_path, capsys)
     assert {"verdict", "checks", "drift", "quality", "tiers"} <= found.keys()
     assert ubi.main([*arguments, "--month", "2031-03"]) == 1
     assert "none is in force in 2031-03" in capsys.readouterr().err
+    assert "no claim of 2025-03" not in caplog.text
+    priced.book.claims.filter(pl.col("occurred_on") < MONTH).write_csv(tmp_path / "claims.csv")
+    assert ubi.main([*arguments, "--month", "2025-03"]) == 0
+    assert "no claim of 2025-03 or later is known" in caplog.text
     with pytest.raises(SystemExit):
         ubi.main([*arguments, "--month", "March"])
