@@ -163,7 +163,7 @@ def by_name(
 ) -> str:
     """Draw one column a name: dots, whiskers, lines. The vertical axis starts at 0 unless all values lie far above."""
     values = [v for s in series for v in (*s.y, *s.low, *s.high) if v is not None]
-    high = max(values) * 1.06
+    high = max(values) * 1.06 or 1.0  # all may be 0
     low = 0.0 if min(values) < 0.45 * high else min(values) * 0.94
     long = max(map(len, names)) * _CHARACTER * len(names) > WIDTH - 54 - 3 * len(names)
     bottom = 42 + (min(62, int(max(map(len, names)) * 3.6)) if long else 0)
@@ -216,7 +216,7 @@ def histogram(
 
 def pairs(names: Sequence[str], series: Sequence[Series], label: str, title: str, form: str = "g") -> str:
     """Bars side by side, one group a name; a value that is not told leaves its place empty."""
-    high = max((v for s in series for v in s.y if v is not None), default=1.0) * 1.08
+    high = max((v for s in series for v in s.y if v is not None), default=1.0) * 1.08 or 1.0
     long = max(map(len, names)) * _CHARACTER * len(names) > WIDTH - 54 - 3 * len(names)
     bottom = 42 + (min(62, int(max(map(len, names)) * 3.6)) if long else 0)
     frame = Frame(

@@ -206,6 +206,12 @@ def test_ticks_are_round_few_and_inside(low, high):
     assert len({round(b - a, 9) for a, b in pairwise(found)}) == 1
 
 
+def test_a_chart_of_nothing_but_zeros_is_a_chart():
+    zeros = [charts.Series("claims", (0.0, 0.0))]
+    for draw in (charts.by_name, charts.pairs):
+        assert draw(["a", "b"], zeros, "month", "Claims by month").startswith("<svg")
+
+
 def test_diagnostics_of_a_model_without_effect_still_make_a_page():
     rows = rating_rows(1_500).with_columns(claims=pl.Series(np.random.default_rng(5).poisson(0.15, 1_500)))
     fitted = fit_validated(rows, CATALOGUE, PLAN, Tariff("frequency", 1.0))
