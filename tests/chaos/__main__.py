@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def table(cells: list[Cell]) -> str:
     """A line for each fault and severity."""
-    title = "year: worst unflagged  alone: worst unflagged  all struck: median, worst  km: median"
+    title = "year: worst unflagged  alone: worst unflagged  all struck: median, worst  unflagged: worst  km: median"
     lines = [f"{'fault':<12}{'amount':>9}  {'unmoved':>7} {'flagged':>7} {'moved':>6}  {title}"]
     for fault in FAULTS:
         for severity, amount in enumerate(fault.amounts):
@@ -64,11 +64,13 @@ def table(cells: list[Cell]) -> str:
             count = Counter(cell.verdict for cell in mine)
             quiet = [cell for cell in mine if not cell.new_flags]
             struck = {cell.seed: abs(cell.struck) for cell in mine}.values()
+            untold = max(abs(cell.quiet) for cell in mine)
             lines.append(
                 f"{fault.name:<12}{amount:>9g}  {count['unmoved']:>7} {count['flagged']:>7} {count['moved']:>6}  "
                 f"{max((abs(cell.year) for cell in quiet), default=0):>12.2%}"
                 f"{max((abs(cell.alone or 0) for cell in quiet), default=0):>24.2%}"
-                f"{median(struck):>22.2%} {max(struck):>7.2%} {median(cell.km for cell in mine):>14.2%}  {fault.unit}"
+                f"{median(struck):>22.2%} {max(struck):>7.2%} {untold:>17.2%} "
+                f"{median(cell.km for cell in mine):>14.2%}  {fault.unit}"
             )
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from replay_data.generate import FOLDER
 from replay_data.plan import TRIPS
 from tests.chaos import car, road
 from tests.chaos.car import Drive, Wrong
-from tests.chaos.price import ALONE, STRUCK, Sealed, relativities, sealed
+from tests.chaos.price import ALONE, QUIET, STRUCK, Sealed, relativities, sealed
 from tests.reference_model import Reference
 
 # A price that moves less than this is unmoved, where sensors are at fault; where only the road is, nothing may move.
@@ -61,7 +61,8 @@ class Cell(NamedTuple):
     """What one fault did to one trip; changes are shares of the clean relativity.
 
     `year`: of a driver who drives all trips, this one struck. `alone`: of one who drives nothing else. `struck`: of one
-    who drives all trips, each struck; the same number in all cells of a run. None: there was no trip left to price.
+    who drives all trips, each struck; `quiet`: each struck that the fault does not flag. These two are the same in all
+    cells of a run. None: there was no trip left to price.
     """
 
     fault: str
@@ -71,6 +72,7 @@ class Cell(NamedTuple):
     year: float
     alone: float | None
     struck: float
+    quiet: float
     km: float
     new_flags: frozenset[str]
     same_bytes: bool
@@ -131,6 +133,7 @@ class Matrix:
                 change[device],
                 change.get(ALONE + device),
                 change[STRUCK],
+                change[QUIET],
                 km.get(device, 0.0) / self._km[device] - 1,
                 flags.get(device, frozenset()) - self._flags[device],
                 same,

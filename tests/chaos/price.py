@@ -3,6 +3,7 @@
 alone    drives nothing but this trip, all year
 year     drives all trips equally far, and the fault strikes this one each time
 (struck) drives all trips, and the fault strikes each
+(quiet)  the same without what the fault did to trips that it also flagged: what nobody is told of
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.reference_model import YEAR_KM, Reference, factor_of
 
 TABLES: Final = ("trips", "events", "motion")
 STRUCK: Final = "all struck"
+QUIET: Final = "all struck, none flagged"
 ALONE: Final = "alone "
 MM_PER_KM: Final = 1_000_000
 
@@ -55,7 +57,7 @@ def sealed(lake: Lake) -> Sealed:
 
 
 def relativities(clean: Sealed, now: Sealed, devices: Sequence[str], reference: Reference) -> dict[str, float]:
-    """Relativity of the driver of each device's `year`, of ALONE + device, and of STRUCK.
+    """Relativity of the driver of each device's `year`, of ALONE + device, of STRUCK and of QUIET.
 
     Trips stand for so many that each device's clean kilometres make an equal share of the year; what a fault takes away
     from a trip is missing in it each time.
@@ -68,6 +70,10 @@ def relativities(clean: Sealed, now: Sealed, devices: Sequence[str], reference: 
         struck.append(_driven(now, times, [device], device, len(devices)))
         struck.append(_driven(now, times, [device], ALONE + device, 1))
     struck.append(_driven(now, times, devices, STRUCK, len(devices)))
+    before, after = clean.flags, now.flags
+    flagged = [device for device in devices if after.get(device, frozenset()) - before[device]]
+    spared.append(_driven(clean, times, flagged, QUIET, len(devices)))
+    struck.append(_driven(now, times, [device for device in devices if device not in flagged], QUIET, len(devices)))
     parts = [sum_trips(pl.concat(spared), clean.events), sum_trips(pl.concat(struck), now.events)]
     return dict(factor_of(reference, merge(parts)).select("driver_id", "relativity").iter_rows())
 

@@ -60,7 +60,7 @@ def test_a_killed_car_really_dies_and_loses_what_it_had_not_committed(tmp_path, 
 
 
 def test_a_cell_is_judged_by_its_own_rule():
-    cell = Cell("spike", 0, 1, "car-00", TOLERANCE, 0.9, 0.1, 0.0, frozenset(), same_bytes=False)
+    cell = Cell("spike", 0, 1, "car-00", TOLERANCE, 0.9, 0.1, 0.1, 0.0, frozenset(), same_bytes=False)
     assert cell.verdict == "unmoved"
     assert cell._replace(year=-2 * TOLERANCE).verdict == "moved"
     assert cell._replace(year=-2 * TOLERANCE, new_flags=frozenset({"jumps"})).verdict == "flagged"
