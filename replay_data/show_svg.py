@@ -143,14 +143,15 @@ def route(trip: Trip, track: Sequence[Point], width: int, height: int) -> str:
     """The track of a trip as a map: coloured by speed, events by their numbers, with a scale. Empty without one."""
     start_ms = trip.start.start_mono_ms
     points = [point for point in track if start_ms <= point.t_ms <= start_ms + seen.duration_ms(trip)]
-    points = points[:: max(1, len(points) // MAP_POINTS)]
+    thinned = max(1, len(points) // MAP_POINTS)
+    points = points[::thinned]
     if len(points) < 2:
         return ""
     project = _Projection(points, width, height)
     speed = [sample.speed_dkmh for sample in trip.samples]
     lines: dict[int, list[str]] = {}
     for before, after in pairwise(points):
-        if after.t_ms - before.t_ms <= FRESH_MS:
+        if after.t_ms - before.t_ms <= FRESH_MS * thinned:
             sample = min((after.t_ms - start_ms) // trip.start.period_ms, len(speed) - 1)
             line = f"M{project(before)}L{project(after)}"
             lines.setdefault(_speed_class(speed[max(sample, 0)]), []).append(line)

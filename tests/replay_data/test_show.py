@@ -13,6 +13,7 @@ from device.contract.signals import Reading
 from replay_data.recording import read_recording
 from replay_data.show import MARGIN, Paper, draw
 from replay_data.show_page import page
+from replay_data.show_svg import route
 from replay_data.view import clock, columns, tick_minutes, track, view
 from tests.conftest import REPOSITORY
 
@@ -113,6 +114,13 @@ def test_where_location_is_known_there_is_a_map_with_the_events_and_a_scale(on_t
     assert "The track is read from the recording itself" in text
     assert "&lt;car&gt;" not in text  # a device id has none of it
     assert 'class="limit"' in text
+
+
+def test_a_track_so_long_that_it_is_thinned_is_still_drawn(on_the_map, monkeypatch):
+    monkeypatch.setattr("replay_data.show_svg.MAP_POINTS", 3)
+    drawn = ET.fromstring(route(on_the_map.trips[0], on_the_map.track, 640, 400))
+    assert len(on_the_map.track) // 3 > 10  # seconds
+    assert drawn.find("path[@class='track']").get("d").count("M") >= 2
 
 
 def test_show_needs_no_broker_and_the_page_is_written(tmp_path, capsys, monkeypatch):
