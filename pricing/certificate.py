@@ -13,13 +13,15 @@ an exact minimum over all drivers there can be, not a sample of them. Where the 
 is a product; it never falls if neither part does, and each is proven by itself.
 
 What the scores do, the later steps keep, if the conditions of `later_steps` hold: R = exp(sum of b Z (s - s_bar)) with
-b >= 0 and Z >= 0 of the distance alone, tier steps, clips and rounding that rise with R, B held fixed.
+b >= 0 and Z >= 0 of the distance alone, which the order holds fixed; tiers whose relativities rise; own claims, where
+R theta(R) = R (1 + v n) / (1 + v m R) rises with R for every v >= 0. Clips and rounding never fall, B held fixed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -93,7 +95,12 @@ class Certificate:
         }
 
 
-def certify(parts: Mapping[str, tuple[RatingTables, float]], directions: tuple[int, ...], order: str) -> Certificate:
+def certify(
+    parts: Mapping[str, tuple[RatingTables, float]],
+    directions: tuple[int, ...],
+    order: str,
+    later: Mapping[str, bool] = MappingProxyType({}),
+) -> Certificate:
     """Prove, or find where it fails.
 
     Parameters
@@ -104,6 +111,8 @@ def certify(parts: Mapping[str, tuple[RatingTables, float]], directions: tuple[i
         Of each feature of the tables: +1, -1, or 0 where nothing is promised.
     order : str
         The catalogue's: which steps are worse driving.
+    later : mapping
+        What else has to hold of the steps after the scores, and whether it does.
     """
     proofs = tuple(
         _prove(name, main, [pair for pair in tables.pairs if main.feature in (pair.first, pair.second)], direction)
@@ -111,11 +120,8 @@ def certify(parts: Mapping[str, tuple[RatingTables, float]], directions: tuple[i
         for main, direction in zip(tables.mains, directions, strict=True)
         if direction
     )
-    later = {f"the calibration slope b of {name} is not below 0": b >= 0 for name, (_, b) in parts.items()} | {
-        "Z = km / (km + kappa) depends on distance alone, which the order holds fixed": True,
-        "tier step, band, renewal limit and rounding rise with the relativity, B held fixed": True,
-    }
-    return Certificate(order, proofs, later)
+    slopes = {f"the calibration slope b of {name} is not below 0": b >= 0 for name, (_, b) in parts.items()}
+    return Certificate(order, proofs, slopes | dict(later))
 
 
 def _prove(part: str, main: Main, pairs: list[Pair], direction: int) -> Proof:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -155,7 +156,12 @@ class RiskModel:
         """Prove that worse driving never lowers a factor, or find where it does."""
         directions = {f.name: f.direction if f.monotone else 0 for f in catalogue.features}
         parts = {part.name: (part.tables, part.calibration.b) for part in self.components}
-        return certify(parts, tuple(directions[name] for name in self.tables.features), catalogue.order)
+        tiers = self.tiers.relativities
+        later = {f"kappa of {part.name} is not below 0": part.calibration.kappa_km >= 0 for part in self.components}
+        later["relativities of the tiers rise"] = all(low <= high for low, high in pairwise(tiers))
+        if self.own_claims is not None:
+            later["the variance behind own claims is not below 0"] = self.own_claims.variance >= 0
+        return certify(parts, tuple(directions[name] for name in self.tables.features), catalogue.order, later)
 
     def check_certificate(self, catalogue: Catalogue) -> None:
         """Refuse a model under which worse driving could lower a factor.

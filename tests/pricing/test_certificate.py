@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.contract.catalogue import load_catalogue
 from pricing.certificate import certify
 from pricing.distil import distil
+from pricing.own_claims import OwnClaims
 from pricing.tables import Main, Pair, RatingTables
+from pricing.tiers import Tiers
+from tests.pricing.book import trained
 from tests.pricing.test_boosting import rows, train
 
 DIRECTIONS = (1, 1, -1, 0)
@@ -44,6 +49,15 @@ def test_a_negative_slope_breaks_the_later_steps():
     tables = RatingTables(0, (Main("a", np.array([1.0]), np.array([0, 1, 0]), np.ones(3) / 3),), ())
     assert certify({"frequency": (tables, 0.8)}, (1,), "order").holds
     assert not certify({"frequency": (tables, -0.1)}, (1,), "order").holds
+
+
+def test_tiers_that_fall_and_own_claims_of_negative_variance_break_the_later_steps():
+    model, catalogue = trained().model, load_catalogue()
+    assert model.certificate(catalogue).holds
+    falling = replace(model, tiers=Tiers((1.0,), (1.2, 0.9)))
+    assert falling.certificate(catalogue).faults() == ["relativities of the tiers rise: does not hold"]
+    own = replace(model, own_claims=OwnClaims(-0.1, 0.1, 0.0))
+    assert own.certificate(catalogue).faults() == ["the variance behind own claims is not below 0: does not hold"]
 
 
 small = st.integers(-3, 6)
