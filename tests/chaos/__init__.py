@@ -1,1 +1,1 @@
-"""Chaos replay: faults over recorded trips, and whether a price moves without a flag; see docs/replay.md."""
+"""Chaos replay: faults over recorded trips, and whether a price moves without a flag; see docs/chaos.md."""
