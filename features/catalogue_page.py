@@ -42,6 +42,11 @@ most, from the trips whose start and end were sent, and from 20 such trips on.
 and the speeding share is of that time alone. The road's class is not on the wire, since no device of ours knows it:
 city, rural and motorway are told by speed (`below_50_km_share`, `town_time_share` and the like).
 
+**Seen.** An event is counted where it could be seen: rates of braking and acceleration are per distance with known
+longitudinal acceleration (`accel_mm`), rates of turns per distance with known lateral acceleration (`lateral_mm`).
+Both are the distance of each trip by the share of its samples that have the value. Where a source tells too little,
+the rate is null; kilometres that were not seen are neither calm nor harsh.
+
 **In context.** A firm braking is ten times as usual per km in a city as on a motorway, whoever drives. Rates
 `..._in_context` divide by distance weighted by how usual such an event is at its speed and on its kind of trip (city,
 rural, motorway), so they compare drivers in the same traffic; these are priced, and the plain rates are told. The

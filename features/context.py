@@ -47,16 +47,21 @@ def context_mm(trips: pl.DataFrame) -> list[pl.Series]:
     Parameters
     ----------
     trips : pl.DataFrame
-        distance_mm, distance_by_speed_mm, samples, lateral_samples; a turn is only expected where it could be seen.
+        distance_by_speed_mm, samples, accel_null_samples, lateral_samples; an event is only expected where it could be
+        seen, as by the distances accel_mm and lateral_mm.
     """
     by_speed = _dense(trips["distance_by_speed_mm"])
     kind = trip_kind(by_speed)
     expected = [_weighted(by_speed, weights[kind]) for weights in load_weights()]
-    samples, seen = (trips[name].fill_null(0).cast(pl.Int64).to_numpy() for name in ("samples", "lateral_samples"))
-    turn = CONTEXTS.index("turn")
-    each, rest = np.divmod(expected[turn], np.maximum(samples, 1))
-    expected[turn] = each * seen + rest * seen // np.maximum(samples, 1)
-    return [pl.Series(f"{name}_context_mm", values) for name, values in zip(CONTEXTS, expected, strict=True)]
+    samples, unknown, turning = (
+        trips[name].fill_null(0).cast(pl.Int64).to_numpy()
+        for name in ("samples", "accel_null_samples", "lateral_samples")
+    )
+    along = np.maximum(samples - unknown, 0)
+    return [
+        pl.Series(f"{name}_context_mm", _part(values, turning if name == "turn" else along, samples))
+        for name, values in zip(CONTEXTS, expected, strict=True)
+    ]
 
 
 def trip_kind(by_speed_mm: Integers) -> Integers:
@@ -104,6 +109,14 @@ def _weighted(by_speed_mm: Integers, weights: Integers) -> Integers:
     thousands, rest = np.divmod(by_speed_mm, MILLI)
     total: Integers = (thousands * weights).sum(axis=1) + (rest * weights).sum(axis=1) // MILLI
     return total
+
+
+def _part(values: Integers, seen: Integers, samples: Integers) -> Integers:
+    """Value x seen / samples, rounded down; samples apart, so that nothing overflows."""
+    of = np.maximum(samples, 1)
+    each, rest = np.divmod(values, of)
+    part: Integers = each * seen + rest * seen // of
+    return part
 
 
 def _dense(lists: pl.Series) -> Integers:

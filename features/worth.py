@@ -65,6 +65,7 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     )
     distance = pl.col("distance_mm").fill_null(0)
     grade = pl.col("sensor_grade")
+    samples = pl.col("samples")
     trips = trips.with_columns(
         *context_mm(trips),
         _holiday(trips),
@@ -89,7 +90,8 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         "dtc_known_trips": pl.col("dtc_count").is_not_null(),
         "vin_trips": pl.col("vin_hash").is_not_null(),
         "local_unknown_mm": distance * pl.col("utc_offset_min").is_null(),
-        "lateral_mm": distance * pl.col("lateral_samples").fill_null(0) // pl.col("samples"),
+        "accel_mm": distance * (samples - pl.col("accel_null_samples")).clip(0) // samples,
+        "lateral_mm": distance * pl.col("lateral_samples").fill_null(0) // samples,
         "holiday_mm": distance * pl.col("holiday"),
         "holiday_known_mm": distance * pl.col("holiday").is_not_null(),
         "imu_mm": distance * (grade == GRADE_IMU),

@@ -73,6 +73,7 @@ DRIVER_PERIODS: Final = pl.Schema(
         "incomplete_trips": pl.Int64,  # some of their messages never came
         "short_trips": pl.Int64,  # below SHORT_TRIP_MM
         "local_unknown_mm": pl.Int64,  # distance of trips without known local time
+        "accel_mm": pl.Int64,  # distance with known longitudinal acceleration: the exposure of braking and acceleration
         "lateral_mm": pl.Int64,  # distance with known lateral acceleration: the exposure of turn rates
         # ---- kinds of trips
         "long_trips": pl.Int64,  # from LONG_TRIP_MM

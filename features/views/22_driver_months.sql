@@ -7,6 +7,7 @@ WITH counted AS (
     USING coalesce(sum(events), 0)::BIGINT
 )
 SELECT p.policy_id, p.driver_id, p.month, p.trips, p.incomplete_trips, round(p.distance_mm / 1e6, 6) AS distance_km,
+    round(p.accel_mm / 1e6, 6) AS accel_km, round(p.lateral_mm / 1e6, 6) AS lateral_km,
     round(p.moving_ms / 3.6e6, 3) AS moving_h, make_timestamp(p.first_start_ms * 1000) AS first_start_utc,
     make_timestamp(p.last_end_ms * 1000) AS last_end_utc,
     coalesce(c.harsh_braking, 0) AS harsh_brakings, coalesce(c.harsh_acceleration, 0) AS harsh_accelerations,

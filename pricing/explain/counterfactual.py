@@ -32,7 +32,10 @@ FIRM_STEPS: Final = (5.0, 10.0, 20.0)
 SMALL_STEPS: Final = (1.0, 0.5, 0.2, 0.1)  # of who has fewer than the first of STEPS
 MM_PER_100_KM: Final = 100_000_000
 FIRM_CMPS2: Final = 200  # as the features of moderate swings have it
+BRAKING: Final = ("harsh_braking",)
+ACCELERATION: Final = ("harsh_acceleration",)
 TURNS: Final = ("harsh_turn_left", "harsh_turn_right")
+ALONG, ACROSS = "accel_mm", "lateral_mm"
 Histogram = dict[int, int]
 Row = dict[str, Any]
 
@@ -40,21 +43,23 @@ Row = dict[str, Any]
 class Habit(NamedTuple):
     """What could be done less, and how it is told, {step} being how many per 100 km.
 
-    `firm` is what is no event yet: swings of FIRM_CMPS2 and more, below the first level of the rules.
+    `seen_mm` is the distance in which such an event could be seen, which its rate is per. `firm` is what is no event
+    yet: swings of FIRM_CMPS2 and more, below the first level of the rules.
     """
 
     kinds: tuple[str, ...]
+    seen_mm: str
     firm: bool
     en: str
     zh: str
 
 
 HABITS: Final = (
-    Habit(("harsh_braking",), False, "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
-    Habit(("harsh_acceleration",), False, "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
-    Habit(TURNS, False, "{step} fewer harsh turns per 100 km", "每100公里减少{step}次急转弯"),
-    Habit(("harsh_braking",), True, "{step} fewer firm brakings per 100 km", "每100公里减少{step}次较重刹车"),
-    Habit(TURNS, True, "{step} fewer sharp turns per 100 km", "每100公里减少{step}次较急转弯"),
+    Habit(BRAKING, ALONG, False, "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
+    Habit(ACCELERATION, ALONG, False, "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
+    Habit(TURNS, ACROSS, False, "{step} fewer harsh turns per 100 km", "每100公里减少{step}次急转弯"),
+    Habit(BRAKING, ALONG, True, "{step} fewer firm brakings per 100 km", "每100公里减少{step}次较重刹车"),
+    Habit(TURNS, ACROSS, True, "{step} fewer sharp turns per 100 km", "每100公里减少{step}次较急转弯"),
 )
 SPEEDING: Final = ("half the time over the limit", "超速时间减半")
 NIGHT: Final = ("half the driving between 22:00 and 05:00 by day instead", "22:00至05:00的行驶有一半改在白天")
@@ -130,9 +135,9 @@ _Change = Callable[[list[Row]], list[Row]]
 
 def _changes(own: pl.DataFrame) -> list[list[tuple[str, str, _Change]]]:
     """Texts and functions of all changes that this driving leaves room for; of one habit the smallest step first."""
-    km100 = int(own["distance_mm"].sum()) / MM_PER_100_KM
     changes: list[list[tuple[str, str, _Change]]] = []
     for habit in HABITS:
+        km100 = int(own[habit.seen_mm].sum()) / MM_PER_100_KM
         column, chosen = _swings(habit) if habit.firm else _events(habit)
         count = sum(entry["value"] for row in own[column] for entry in row if chosen(entry["key"]))
         steps = [step for step in (FIRM_STEPS if habit.firm else STEPS) if step * km100 <= count]

@@ -23,12 +23,13 @@ TABLE = tomllib.loads((resources.files("features") / "context.toml").read_text(e
 CITY, RURAL, MOTORWAY = range(len(TRIP_KINDS))
 
 
-def frame(*by_speed, samples=1_000, lateral=1_000):
+def frame(*by_speed, samples=1_000, unknown=0, lateral=1_000):
     lists = [[{"key": key, "value": value} for key, value in sorted(own.items())] for own in by_speed]
     return pl.DataFrame(
         {
             "distance_by_speed_mm": pl.Series(lists, dtype=HISTOGRAM),
             "samples": [samples] * len(by_speed),
+            "accel_null_samples": [unknown] * len(by_speed),
             "lateral_samples": [lateral] * len(by_speed),
         }
     )
@@ -61,6 +62,16 @@ def test_context_distance_is_the_sum_of_distance_times_weight():
         assert series.to_list() == expected
 
 
+def test_brakings_and_accelerations_are_expected_only_where_they_can_be_seen():
+    seen, half, blind = (
+        {s.name: s[0] for s in context_mm(frame({4: 100 * KM}, unknown=unknown))} for unknown in (0, 500, 1_000)
+    )
+    for name in ("braking_context_mm", "acceleration_context_mm"):
+        assert half[name] == seen[name] // 2 > 0
+        assert blind[name] == 0
+    assert blind["turn_context_mm"] == seen["turn_context_mm"] > 0
+
+
 def test_turns_are_expected_only_where_they_can_be_seen():
     seen = {s.name: s[0] for s in context_mm(frame({4: 100 * KM}, lateral=1_000))}
     half = {s.name: s[0] for s in context_mm(frame({4: 100 * KM}, lateral=500))}
@@ -80,7 +91,7 @@ def test_the_same_events_in_town_and_on_a_motorway_are_not_the_same_driving():
     rates = {}
     for place, band in (("town", 3), ("motorway", 12)):
         context = {s.name: s[0] for s in context_mm(frame({band: 400 * KM}))}
-        driven = period(distance_mm=400 * KM, lateral_mm=400 * KM, event_counts={BRAKING * 8 + 1: 8}, **context)
+        driven = period(distance_mm=400 * KM, accel_mm=400 * KM, event_counts={BRAKING * 8 + 1: 8}, **context)
         rates[place] = one([driven])
     plain, fair = "harsh_braking_per_100km", "harsh_braking_in_context"
     assert rates["town"][plain] == rates["motorway"][plain] == 2.0

@@ -62,7 +62,7 @@ def test_parts_merge_to_the_whole_in_any_order(order, cuts):
 def test_a_trip_that_stands_for_seven_counts_seven_times():
     once = sum_trips(ASSIGNED, EVENTS)
     seven = sum_trips(ASSIGNED.with_columns(represents=pl.lit(7, pl.Int32)), EVENTS)
-    for name in ("trips", "distance_mm", "samples", "short_trips", "lateral_mm"):
+    for name in ("trips", "distance_mm", "samples", "short_trips", "accel_mm", "lateral_mm"):
         assert (seven[name] == 7 * once[name]).all(), name
     for name in ("first_start_ms", "last_end_ms", "max_speed_dkmh"):
         assert (seven[name] == once[name]).all(), name

@@ -84,7 +84,7 @@ def test_periods_counted_again_in_sql_are_the_driver_periods(given):
     periods = read_built(given.features).driver_periods
     ours = rows(given, "SELECT * FROM rebuilt_periods ORDER BY month, driver_id, policy_id")
     keys = ["month", "driver_id", "policy_id"]
-    sums = ["trips", "incomplete_trips", "distance_mm", "moving_ms", "first_start_ms", "last_end_ms"]
+    sums = ["trips", "incomplete_trips", "distance_mm", "accel_mm", "moving_ms", "first_start_ms", "last_end_ms"]
     theirs = periods.with_columns(pl.col("month").cast(pl.String)).select(*keys, *sums).to_dicts()
     assert [{name: row[name] for name in (*keys, *sums)} for row in ours] == theirs
     assert len(ours) == periods.height > 9

@@ -106,11 +106,19 @@ def test_rates_are_counts_per_100_km_with_their_count_and_distance():
         excursion_key(BRAKING, 700, 5_000, 800): 5,
         excursion_key(BRAKING, 700, 5_000, None): 1,
     }
-    row = one([period(distance_mm=400 * KM, event_counts=counts, excursions=peaks)])
+    row = one([period(distance_mm=500 * KM, accel_mm=400 * KM, event_counts=counts, excursions=peaks)])
     assert (row["harsh_braking_per_100km"], row["severe_braking_per_100km"]) == (2.0, 0.5)
     assert (row["harsh_braking_per_100km__n"], row["harsh_braking_per_100km__km"]) == (8.0, 400.0)
     assert (row["moderate_braking_per_100km__n"], row["fast_braking_per_100km__n"]) == (16.0, 5.0)
     assert row["harsh_acceleration_per_100km"] == 0.0
+
+
+def test_brakings_without_known_acceleration_are_not_known_and_not_none():
+    blind = one([period(distance_mm=400 * KM, lateral_mm=400 * KM)])
+    for name in ("harsh_braking_per_100km", "harsh_acceleration_per_100km", "moderate_braking_in_context"):
+        assert blind[name] is None
+        assert blind[f"{name}__n"] is None
+        assert blind[f"{name}__km"] == 0.0
 
 
 def test_turns_are_counted_per_distance_with_known_lateral_acceleration():
@@ -131,7 +139,7 @@ def test_speeding_share_is_of_the_time_with_known_limit():
 
 
 def test_below_the_least_exposure_a_value_is_null_but_the_count_is_told():
-    row = one([period(distance_mm=19 * KM, event_counts={BRAKING * 8 + 1: 1})])
+    row = one([period(distance_mm=19 * KM, accel_mm=19 * KM, event_counts={BRAKING * 8 + 1: 1})])
     assert row["harsh_braking_per_100km"] is None
     assert row["harsh_braking_per_100km__n"] == 1.0
 
@@ -263,7 +271,7 @@ def worse(chance, row):
 @given(st.integers(0, 10**6))
 def test_no_step_of_worse_driving_moves_a_feature_against_its_direction(seed):
     chance = np.random.default_rng(seed)
-    scale = PERIODS.with_columns(distance_mm=pl.col("distance_mm") * 40, lateral_mm=pl.col("lateral_mm") * 40)
+    scale = PERIODS.with_columns(pl.col("distance_mm", "accel_mm", "lateral_mm") * 40)
     row = scale.row(int(chance.integers(0, scale.height)), named=True)
     asked = pl.DataFrame({"driver_id": [row["driver_id"]], "rating_date": [RATING]})
     calm = rating_features(pl.DataFrame([row], schema=DRIVER_PERIODS), asked).row(0, named=True)

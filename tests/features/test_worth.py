@@ -35,6 +35,7 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
         summary = {name: chance.randint(0, 10**7) for name in SCALAR_FIELDS}
         summary |= {"distance_mm": sum(by_speed.values()), "samples": chance.randint(1, 10**5)}
         summary |= {"unobserved_ms": chance.choice([0, 40_000]), "duration_ms": chance.randint(0, 10**7)}
+        summary["accel_null_samples"] = chance.randint(0, summary["samples"])
         summary["lateral_samples"] = chance.randint(0, summary["samples"])
     readings = rising(chance, 10**8)
     since = rising(chance, 65_536)
@@ -99,6 +100,7 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
         "dtc_known_trips": trip["dtc_count"] is not None,
         "vin_trips": trip["vin_hash"] is not None,
         "local_unknown_mm": mm * (offset is None),
+        "accel_mm": mm * (trip["samples"] - trip["accel_null_samples"]) // trip["samples"] if known else 0,
         "lateral_mm": mm * trip["lateral_samples"] // trip["samples"] if known else 0,
         "holiday_known_mm": mm * placed,
         "holiday_mm": mm * holiday,
@@ -143,7 +145,10 @@ def _context(trip: dict[str, Any]) -> dict[str, int]:
         name: sum(mm * int(weights[kind, band]) for band, mm in by_speed.items()) // 1_000
         for name, weights in zip(CONTEXTS, load_weights(), strict=True)
     }
-    expected["turn"] = expected["turn"] * (trip["lateral_samples"] or 0) // max(trip["samples"] or 0, 1)
+    samples = trip["samples"] or 0
+    along, across = samples - (trip["accel_null_samples"] or 0), trip["lateral_samples"] or 0
+    seen = {"braking": along, "acceleration": along, "turn": across}
+    expected = {name: mm * seen[name] // max(samples, 1) for name, mm in expected.items()}
     return {f"{name}_context_mm": mm for name, mm in expected.items()}
 
 

@@ -88,6 +88,7 @@ class SmallBook:
             "last_end_ms": [start + 20 * 86_400_000] * n,
             "trips": np.maximum(mm // 12_000_000, 1),
             "distance_mm": mm,
+            "accel_mm": mm,
             "lateral_mm": mm,
             "moving_ms": moving,
             "observed_ms": moving,
