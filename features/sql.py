@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import duckdb
-import polars as pl
 
 from device.contract.errors import UbiError, UsageError
 from device.contract.rules import KIND_NAMES
 from features.contract.files import read_table
 from features.policies import read_policies
 from ingest.contract.lake import Lake
+from ingest.contract.sql_types import sql_type
 from ingest.contract.tables import SEALED
 
 FEATURES: Final = ("trips", "events", "driver_periods")
@@ -114,7 +114,7 @@ def _lake(folder: Path | None) -> Iterator[View]:
     number = lake.manifest().number
     for table, schema in SEALED.items():
         files = ", ".join(map(_quoted, lake.sealed_files(table)))
-        columns = ", ".join(f'CAST(NULL AS {_type(kind)}) AS "{name}"' for name, kind in schema.items())
+        columns = ", ".join(f'CAST(NULL AS {sql_type(kind)}) AS "{name}"' for name, kind in schema.items())
         select = f"FROM {_parquet(f'[{files}]')}" if files else f"SELECT {columns} WHERE false"
         yield _view(f"sealed_{table}", f"Sealed {table}, as manifest {number} of the lake lists them.", select)
 
@@ -203,23 +203,3 @@ def _file(path: Path) -> str:
 
 def _quoted(text: Path | str) -> str:
     return "'" + str(text).replace("'", "''") + "'"
-
-
-def _type(kind: Any) -> str:
-    if isinstance(kind, pl.List):
-        return f"{_type(kind.inner)}[]"
-    if isinstance(kind, pl.Struct):
-        return f"STRUCT({', '.join(f'{field.name} {_type(field.dtype)}' for field in kind.fields)})"
-    return _TYPES[kind.base_type()]
-
-
-_TYPES: Final[dict[type[pl.DataType], str]] = {
-    pl.String: "VARCHAR",
-    pl.Boolean: "BOOLEAN",
-    pl.Int8: "TINYINT",
-    pl.Int16: "SMALLINT",
-    pl.Int32: "INTEGER",
-    pl.Int64: "BIGINT",
-    pl.UInt8: "UTINYINT",
-    pl.UInt64: "UBIGINT",
-}

@@ -12,6 +12,7 @@ import polars as pl
 from device.contract.errors import UbiError
 from ingest.arrivals import arrivals
 from ingest.contract.lake import RESTORE, Lake, collect
+from ingest.contract.sql_types import sql_type
 from ingest.contract.tables import MESSAGES, REJECTS, SEALED
 
 Row = dict[str, Any]
@@ -146,26 +147,5 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Path], s
         paths = [str(file) for file in files]
         connection.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view(name)
     else:
-        columns = ", ".join(f'"{column}" {_sql_type(kind)}' for column, kind in schema.items())
+        columns = ", ".join(f'"{column}" {sql_type(kind)}' for column, kind in schema.items())
         connection.execute(f'CREATE TABLE "{name}" ({columns})')
-
-
-def _sql_type(kind: Any) -> str:
-    if isinstance(kind, pl.List):
-        return f"{_sql_type(kind.inner)}[]"
-    if isinstance(kind, pl.Struct):
-        return f"STRUCT({', '.join(f'{field.name} {_sql_type(field.dtype)}' for field in kind.fields)})"
-    return _SQL_TYPES[kind.base_type()]
-
-
-_SQL_TYPES: Final[dict[type[pl.DataType], str]] = {
-    pl.String: "VARCHAR",
-    pl.Binary: "BLOB",
-    pl.Boolean: "BOOLEAN",
-    pl.Int8: "TINYINT",
-    pl.Int16: "SMALLINT",
-    pl.Int32: "INTEGER",
-    pl.Int64: "BIGINT",
-    pl.UInt8: "UTINYINT",
-    pl.UInt64: "UBIGINT",
-}
