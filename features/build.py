@@ -104,12 +104,10 @@ def build(
         If another build is writing to the folder.
     """
     units = units_of(lake, policies)
-    if not units:
-        raise UbiError(
-            f"{lake.root}: no sealed trip; a trip is sealed when all its messages have come, see 'ubi ingest status'"
-        )
     out = out.resolve()
     parts = Parts(out)
+    if not units:
+        raise UbiError(_nothing(lake, out, parts))
     with parts.alone():
         kept, kept_months = _take_over(parts, [] if afresh else units)
         new = [UnitTask(unit, out) for unit in units if unit.key not in kept]
@@ -122,6 +120,16 @@ def build(
         _commit(out, [kept[unit.key] for unit in units], [months[key] for _, key, _ in _months(units, kept)])
         parts.keep_only([*(path for paths in kept.values() for path in paths.values()), *months.values()])
         return _report(out, len(units), len(new))
+
+
+def _nothing(lake: Lake, out: Path, parts: Parts) -> str:
+    """Say that there is no trip. All may have been erased: what an earlier build kept of them goes, too."""
+    reason = f"{lake.root}: no sealed trip; a trip is sealed when all its messages have come, see 'ubi ingest status'"
+    if not parts.folder.is_dir():
+        return reason
+    with parts.alone():
+        parts.keep_only([])
+    return f"{reason}. The tables in {out} are of an earlier build: delete them if their trips were erased"
 
 
 def make_parts(task: UnitTask) -> Made:

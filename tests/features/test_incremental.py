@@ -12,7 +12,7 @@ import pytest
 import features.build
 import features.units
 import ubi
-from device.contract.errors import TryAgainError
+from device.contract.errors import TryAgainError, UbiError
 from features.build import build
 from features.policies import read_policies
 from features.store import Parts
@@ -218,6 +218,16 @@ def test_an_erasure_that_did_not_know_of_the_tables_is_caught_up_with(lake, tmp_
     build(lake, out)
     assert contents(out) == afresh(lake, tmp_path)
     assert search([out], People(frozenset({"car-0"})))[1] == []
+
+
+def test_of_a_lake_whose_every_trip_was_erased_no_part_stays(lake, tmp_path):
+    out = tmp_path / "out"
+    build(lake, out)
+    for device in pl.read_parquet(out / "trips.parquet")["device_id"].unique():
+        forget(Places(lake), device, 0)
+    with pytest.raises(UbiError, match=r"no sealed trip.*delete them if their trips were erased"):
+        build(lake, out)
+    assert [path.name for path in (out / "parts").rglob("*") if path.is_file()] == [".lock"]
 
 
 def test_parts_of_a_driver_erased_in_their_place_are_not_trusted(lake, tmp_path):
