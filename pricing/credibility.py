@@ -14,6 +14,7 @@ Judgements:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,11 +85,31 @@ def _slope(claims: Floats, expected: Floats, x: Floats) -> tuple[float, float, f
     level = float(np.log(claims.sum() / expected.sum()))
     if np.ptp(x) == 0:
         return level - float(x[0]), 1.0, 0.0
+
+    def at(a: float, b: float) -> tuple[Floats, Floats]:
+        rate = expected * np.exp(a + b * x)
+        return claims - rate, rate  # Fisher information
+
+    return newton(at, level, x)
+
+
+def newton(at: Callable[[float, float], tuple[Floats, Floats]], level: float, x: Floats) -> tuple[float, float, float]:
+    """Maximum likelihood a, b of a log mean with a + b x, and b's standard error, by Newton's method.
+
+    Parameters
+    ----------
+    at : callable
+        Slope and information of each row, shape (n_rows,) each, by its log mean, at a and b.
+    level : float
+        Where a starts; b starts at 0.
+    x : numpy.ndarray, shape (n_rows,)
+        Not all equal.
+    """
     a, b, error = level, 0.0, np.inf
     for _ in range(ITERATIONS):
-        rate = expected * np.exp(a + b * x)
-        slope_a, slope_b = (claims - rate).sum(), ((claims - rate) * x).sum()
-        i_aa, i_ab, i_bb = rate.sum(), (rate * x).sum(), (rate * x * x).sum()  # Fisher information
+        slope, information = at(a, b)
+        slope_a, slope_b = slope.sum(), (slope * x).sum()
+        i_aa, i_ab, i_bb = information.sum(), (information * x).sum(), (information * x * x).sum()
         determinant = i_aa * i_bb - i_ab * i_ab
         step_a = (i_bb * slope_a - i_ab * slope_b) / determinant
         step_b = (i_aa * slope_b - i_ab * slope_a) / determinant

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from pricing.arrays import Floats
-from pricing.credibility import CHI2_90, ITERATIONS, TOLERANCE, Z_90, Calibration, credibility
+from pricing.credibility import CHI2_90, Z_90, Calibration, credibility, newton
 from pricing.evaluate import gamma_deviance
 from pricing.sample import Goal
 
@@ -64,21 +64,14 @@ def _slope(y: Floats, w: Floats, mu: Floats, x: Floats) -> tuple[float, float, f
     level = float(np.log((w * y).sum() / (w * mu).sum()))
     if np.ptp(x) == 0:
         return level - float(x[0]), 1.0, 0.0, _dispersion(y, w, mu * np.exp(level))
-    a, b, error = level, 0.0, np.inf
-    for _ in range(ITERATIONS):
+
+    def at(a: float, b: float) -> tuple[Floats, Floats]:
         ratio = w * y / (mu * np.exp(a + b * x))
-        slope_a, slope_b = (ratio - w).sum(), ((ratio - w) * x).sum()
-        i_aa, i_ab, i_bb = ratio.sum(), (ratio * x).sum(), (ratio * x * x).sum()  # observed information
-        determinant = i_aa * i_bb - i_ab * i_ab
-        step_a = (i_bb * slope_a - i_ab * slope_b) / determinant
-        step_b = (i_aa * slope_b - i_ab * slope_a) / determinant
-        error = np.sqrt(i_aa / determinant)
-        longest = max(abs(step_a), abs(step_b))
-        a, b = a + step_a / max(1.0, longest), b + step_b / max(1.0, longest)
-        if longest < TOLERANCE:
-            break
+        return ratio - w, ratio  # observed information
+
+    a, b, error = newton(at, level, x)
     spread = _dispersion(y, w, mu * np.exp(a + b * x))
-    return float(a), float(b), float(error * np.sqrt(spread)), spread
+    return a, b, float(error * np.sqrt(spread)), spread
 
 
 def _dispersion(y: Floats, w: Floats, mu: Floats) -> float:

@@ -160,7 +160,7 @@ def _table(events: Sequence[bodies.Event], paper: Paper) -> list[str]:
         peak = seen.strength(event) if paper.unicode else seen.strength(event).replace("²", "2")
         text = (
             f"  {seen.clock(event.onset_ms):>8}  {seen.label(event):<13}{event.level:<7}{peak:<12}"
-            f"{event.duration_ms / 1_000:<9.1f}{seen.speeds(event)}"
+            f"{f'{event.duration_ms / 1_000:.1f} s':<9}{seen.speeds(event)}"
         )
         lines.append(paper.painted(text, event.level))
     if len(events) > EVENTS_SHOWN:
