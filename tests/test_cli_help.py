@@ -47,9 +47,17 @@ def test_help_lists_every_command_in_80_columns():
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("stage", ["device", "ingest", "features", "pricing"])
-def test_help_of_every_subcommand_begins_with_what_it_does(stage):
-    parser = importlib.import_module(f"{stage}.cli")._parser()
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("device.cli", "_parser"),
+        ("ingest.cli", "_parser"),
+        ("features.arguments", "parser"),
+        ("pricing.cli", "_parser"),
+    ],
+)
+def test_help_of_every_subcommand_begins_with_what_it_does(module, name):
+    parser = getattr(importlib.import_module(module), name)()
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     told = {action.dest: f"{action.help[0].upper()}{action.help[1:]}." for action in commands._choices_actions}
     assert {name: command.description for name, command in commands.choices.items()} == told
