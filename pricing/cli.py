@@ -177,7 +177,7 @@ def _score(options: argparse.Namespace) -> int:
 
     from features.contract.catalogue import load_catalogue
     from pricing.batch import Periods, score_to
-    from pricing.customers import customers, read_histories
+    from pricing.customers import customers, judge_histories, read_histories
     from pricing.judgements import FILE as SET_ASIDE_FILE
     from pricing.judgements import Judged, judge_driving
     from pricing.model import load_model
@@ -196,7 +196,9 @@ def _score(options: argparse.Namespace) -> int:
     periods = Periods.of(options.features)
     judge_driving(policies, periods.drivers(), judged)
     day = options.rating_date or default_rating_date(periods.last_month())
-    past = read_histories(options.histories) if options.histories else None
+    past = read_histories(options.histories, judged) if options.histories else None
+    if past is not None:
+        judge_histories(past, policies, day, judged)
     book = score_to(
         options.out,
         policies,

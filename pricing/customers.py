@@ -11,6 +11,9 @@ Judgements, numbered:
 3. Whoever has such a gap up to the rating date is no customer: no row.
 4. The first year has year 1; the coefficient of the last year given is that of all later ones.
 5. A value below the least star is 0 stars.
+
+What is decided about doubtful rows of the file is numbered in `judgements.py`. A premium is what the term cost after
+all refunds, so one below 0 is refused; claims may be below 0 by recoveries, and count as 0 then.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from typing import Final
 
 import polars as pl
 
+from features.contract.cover import ROW
 from pricing.contract.factors import CUSTOMERS
+from pricing.judgements import Judged
 from pricing.plan import CustomersPlan
 from pricing.typed import read_typed, refuse
 
@@ -36,8 +41,14 @@ OPTIONAL: Final = {"claims_open": pl.Float64()}
 CENTS: Final = 2
 
 
-def read_histories(path: Path) -> pl.DataFrame:
+def read_histories(path: Path, judged: Judged | None = None) -> pl.DataFrame:
     """Read premiums and claims of past terms, one row a term.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    judged : Judged, optional
+        Where judgements are counted and rows set aside are listed.
 
     Returns
     -------
@@ -49,14 +60,33 @@ def read_histories(path: Path) -> pl.DataFrame:
     PortfolioError
         With file, row and column of the first value that cannot be used.
     """
+    judged = judged or Judged()
     frame = read_typed(path, COLUMNS, OPTIONAL)
     for column in ("premium", "claims_paid", *OPTIONAL):
         if column in frame.columns:
             refuse(frame, path, column, ~pl.col(column).is_finite(), "has to be a finite number")
-    refuse(frame, path, "end", pl.col("end") <= pl.col("start"), "is not after the start")
+    refuse(frame, path, "premium", pl.col("premium") < 0, "is below 0; give what the term cost after its refunds")
+    refuse(frame, path, "end", pl.col("end") < pl.col("start"), "is before the start")
+    for number, aside in (
+        (18, ~pl.struct(pl.exclude(ROW)).is_first_distinct()),
+        (19, pl.col("end") == pl.col("start")),
+    ):
+        judged.set_aside(number, path, frame.filter(aside)[ROW])
+        frame = frame.filter(~aside)
     unpaid = pl.col("claims_open") if "claims_open" in frame.columns else pl.lit(0.0)
-    claims = (pl.col("claims_paid") + unpaid).alias("claims")
-    return frame.select("driver_id", "start", "end", "premium", claims).sort("driver_id", "start", "end")
+    terms = frame.select(*COLUMNS, claims=pl.col("claims_paid") + unpaid).drop("claims_paid")
+    terms = terms.sort("driver_id", "start", "end")
+    covered_until = pl.col("end").cum_max().shift(1).over("driver_id")
+    judged.count(20, terms.filter(pl.col("start") < covered_until).height)
+    recovered = terms.filter(pl.col("claims") < 0)
+    judged.count(21, recovered.height, -float(recovered["claims"].sum()))
+    return terms.with_columns(pl.col("claims").clip(lower_bound=0.0))
+
+
+def judge_histories(histories: pl.DataFrame, policies: pl.DataFrame, rating_date: date, judged: Judged) -> None:
+    """Count terms that start too late to count, and those of drivers without a policy."""
+    judged.count(22, histories.filter(pl.col("start") >= rating_date).height)
+    judged.count(23, histories.join(policies, on="driver_id", how="anti").height)
 
 
 def customers(histories: pl.DataFrame, rating_date: date, plan: CustomersPlan) -> pl.DataFrame:

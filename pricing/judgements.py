@@ -48,6 +48,12 @@ JUDGEMENTS: Final[dict[int, Judgement]] = {
     15: Judgement("claims", "capped", "are above the plan's model.large_claim_cap: count with the cap"),
     16: Judgement("drivers", "used", "have a policy and no trip at all: never trained on, keep their factor"),
     17: Judgement("drivers", "left out", "have trips and no policy"),
+    18: Judgement("histories", "set aside", "stand there already, the same in every column"),
+    19: Judgement("histories", "set aside", "end on the day they start: never were a risk"),
+    20: Judgement("histories", "used", "start while their driver has another term: both count"),
+    21: Judgement("histories", "used", "have more recovered than paid and open: their claims count as 0"),
+    22: Judgement("histories", "left out", "start on the rating date or later: no past yet"),
+    23: Judgement("histories", "used", "are of drivers without a policy in the file"),
 }
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing.contract.factors import CUSTOMERS
-from pricing.customers import customers, read_histories
+from pricing.customers import customers, judge_histories, read_histories
 from pricing.errors import PortfolioError
+from pricing.judgements import Judged
 from pricing.plan import load_plan
 
 PLAN = load_plan().customers
@@ -55,10 +56,30 @@ def test_open_claims_count_and_terms_before_five_years_do_not(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "stars"),
-    [(25_000, 5), (24_999.99, 4), (16_000, 4), (10_000, 3), (5_000, 2), (4_999, 1), (0, 1), (-0.01, 0)],
+    [(25_000, 5), (24_999.99, 4), (16_000, 4), (10_000, 3), (5_000, 2), (4_999, 1), (0, 1)],
 )
 def test_stars_start_at_their_limits(tmp_path, value, stars):
     assert of(tmp_path, f"d,2025-01-01,2026-01-01,{value},0,0")["stars"] == stars
+
+
+def test_who_cost_more_than_they_paid_has_no_star(tmp_path):
+    assert of(tmp_path, "d,2025-01-01,2026-01-01,100,100.01,0")["stars"] == 0
+
+
+def test_doubtful_rows_are_judged_counted_and_listed(tmp_path):
+    term = "d,2024-07-01,2025-07-01,6000,1000,0"
+    file = tmp_path / "histories.csv"
+    rows = [term, term, "d,2024-03-01,2024-03-01,9,0,0", "d,2025-01-01,2026-01-01,500,300,-400.5", "e,2026-01-01,"]
+    rows[-1] += "2027-01-01,7,0,0"
+    file.write_text(HEAD + "\n".join(rows) + "\n")
+    judged = Judged()
+    found = read_histories(file, judged)
+    judge_histories(found, pl.DataFrame({"driver_id": ["d"]}), R, judged)
+    assert judged.rows == {18: 1, 19: 1, 20: 1, 21: 1, 22: 1, 23: 1}
+    assert judged.amounts[21] == 100.5
+    assert judged.listed().select("row", "judgement").rows() == [(2, 18), (3, 19)]
+    row = customers(found, R, PLAN).row(0, named=True)
+    assert (row["premiums"], row["claims"], row["terms"]) == (6_500.0, 1_000.0, 2)
 
 
 @pytest.mark.parametrize(("start", "since"), [("2024-07-01", 2023), ("2024-07-02", 2024)])
@@ -96,7 +117,8 @@ def test_the_plan_changes_the_value(tmp_path):
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("d,2025-01-01,2025-01-01,1,0,0", "row 1, column end: '2025-01-01' is not after the start"),
+        ("d,2025-01-01,2024-12-31,1,0,0", "row 1, column end: '2024-12-31' is before the start"),
+        ("d,2025-01-01,2026-01-01,-1,0,0", "row 1, column premium: '-1.0' is below 0; give what the term cost after"),
         ("d,2025-01-01,,1,0,0", "row 1, column end: is empty"),
         ("d,2025-01-01,2026-01-01,nan,0,0", "row 1, column premium: 'nan' has to be a finite number"),
         ("d,2025-01-01,2026-01-01,1,zero,0", "row 1, column claims_paid: 'zero' is not a number"),
