@@ -114,6 +114,21 @@ def factor_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFram
     )
 
 
+def effects_of(reference: Reference, driver_periods: pl.DataFrame) -> pl.DataFrame:
+    """Log of what each feature that the model reads does to the relativity of these drivers.
+
+    Returns
+    -------
+    polars.DataFrame
+        Sorted by driver_id: driver_id, and Float64 columns named as the features.
+    """
+    model = reference.model
+    known = features_of(driver_periods, model.plan.window.feature_months)
+    inputs = read_inputs(known, load_catalogue())
+    effects = model.log_effects(model.rate(inputs))[:, :-1]
+    return known.select("driver_id").with_columns(pl.DataFrame(effects, schema=list(inputs.names)))
+
+
 def features_of(driver_periods: pl.DataFrame, months: int = 12) -> pl.DataFrame:
     """Features of drivers when `months` have passed since their first month, or after their last if that is later.
 

@@ -23,8 +23,9 @@ from typing import Any, Final, NamedTuple
 
 from replay_data.importers import recognise
 from tests.golden import replay
-from tests.golden.compare import compare, render
+from tests.golden.compare import compare
 from tests.golden.snapshot import FORMAT, keep_quiet
+from tests.golden.tell import render
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = Path(os.environ.get("UBI_SHARED_DATA", ROOT.parent / "shared" / "data"))

@@ -37,7 +37,7 @@ from ingest.segments import MESSAGES, Segment, message_row
 from pricing.errors import ModelError
 from replay_data.driven import Trip, messages_of, trips_of
 from replay_data.recording import Recording, read_recording
-from tests.reference_model import factor_of, features_of, load_reference, reference_folder, year_of
+from tests.reference_model import effects_of, factor_of, features_of, load_reference, reference_folder, year_of
 
 FORMAT: Final = 2
 DIGITS: Final = 9  # significant ones of features and factors
@@ -61,8 +61,9 @@ def snapshot(files: Sequence[Path], cache: Path | None, given: Path | None = Non
     -------
     dict
         As JSON: `recordings`, by name of folder and file, each either `refused` (why) or `trips`, `events`,
-        `features`, `factor`, `relativity` and `retrained` (the relativity by the model of today); `model`, the folder
-        of the model of today; `rated_by`, that of the model used for factor and relativity.
+        `features`, `factor`, `relativity`, `effects` (the log of what each feature that the model reads does to the
+        relativity) and `retrained` (the relativity by the model of today); `model`, the folder of the model of today;
+        `rated_by`, that of the model used for all but `retrained`.
     """
     folder = None if cache is None else reference_folder(cache)
     rated_by = folder
@@ -163,9 +164,13 @@ def _rated(lake: Lake, rated_by: Path | None, today: Path | None) -> dict[str, R
     }
     if rated_by is not None and today is not None:
         retrained = factor_of(load_reference(today), periods)["relativity"]
-        rated = factor_of(load_reference(rated_by), periods).with_columns(retrained=retrained)
+        reference = load_reference(rated_by)
+        rated = factor_of(reference, periods).with_columns(retrained=retrained)
         for row in rated.select("driver_id", "factor", "relativity", "retrained").iter_rows(named=True):
             known[row.pop("driver_id")] |= {name: _rounded(value) for name, value in row.items()}
+        for row in effects_of(reference, periods).iter_rows(named=True):
+            driver_id = row.pop("driver_id")
+            known[driver_id]["effects"] = {name: _rounded(value) for name, value in row.items()}
     return known
 
 

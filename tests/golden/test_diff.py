@@ -11,8 +11,9 @@ import subprocess
 import pytest
 
 from tests.golden import diff, replay
-from tests.golden.compare import compare, match, render
+from tests.golden.compare import compare, match
 from tests.golden.snapshot import snapshot
+from tests.golden.tell import render
 
 RECKLESS, CALM = "sim-reckless-2_2025-11-05_0840_city-emergency-stop", "sim-calm-2_2025-11-03_0751_city"
 BRISK = "sim-brisk-2_2025-11-03_0802_city-rural"  # one braking, of 3.25 m/s2
@@ -118,6 +119,53 @@ def test_features_and_factors_are_told_in_per_cent(head):
     told = render(compare(head["recordings"], changed))
     assert "(+10.00 %)" in told
     assert "factors moved, by one model: 1, before the caps +2.00 % in the median" in told
+
+
+def rated(features, effects, relativity=1.0, factor=1.0):
+    row = {"trips": [], "events": [], "features": features, "effects": effects}
+    return {"a": row | {"relativity": relativity, "factor": factor, "retrained": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("after", "told", "feature"),
+    [
+        (rated({"x": 1.0, "y": 2.0}, {"x": 0.1}), "stays: the model reads none of what moved", "not in the model"),
+        (
+            rated({"x": 2.0, "y": 1.0}, {"x": 0.1}),
+            "stays: the model's tables say the same of ",
+            "the same to the model",
+        ),
+        (rated({"x": 2.0}, {"x": 0.1 + 1e-9}), "stays: less than is printed", "by itself below 0.01 %"),
+        (
+            rated({"x": 2.0, "y": 1.0}, {"x": 0.2}, 1.105),
+            "held by the plan's limits, before the caps +10.50 %",
+            "+10.52 %",
+        ),
+        (
+            rated({"x": 2.0, "y": 1.0}, {"x": 0.2}, 1.105, 1.05),
+            "+5.00 %, before the caps +10.50 %",
+            "by itself +10.52 %",
+        ),
+    ],
+)
+def test_why_a_factor_moved_or_stayed_is_told(after, told, feature):
+    lines = render(compare(rated({"x": 1.0, "y": 1.0}, {"x": 0.1}), after))
+    (factor,) = re.findall(r"^  factor (.*)$", lines, re.MULTILINE)
+    assert told in factor
+    assert feature in lines.split("factor")[0]
+    stays = re.findall(r"^    1 stay: .*$", lines, re.MULTILINE)
+    assert len(stays) == ("stays" in factor)
+    assert ("1 of those that moved are held by the plan's limits" in lines) == ("held" in factor)
+
+
+def test_without_a_model_on_both_sides_no_factor_is_told():
+    before, after = (
+        {"trips": [], "events": [], "features": {"x": 1.0}},
+        {"trips": [], "events": [], "features": {"x": 2.0}},
+    )
+    told = render(compare({"a": before}, {"a": after}))
+    assert told.endswith("  factors: not known of both sides")
+    assert "factor 1" not in told
 
 
 def git(folder, *words):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests.golden import FOLDER, MAKERS, files, replay
-from tests.golden.compare import compare, render
+from tests.golden.compare import compare
+from tests.golden.tell import render
 
 
 @pytest.mark.parametrize("maker", MAKERS)
