@@ -2,8 +2,9 @@
 
 Judgements, numbered:
 
-1. `start` is covered from 00:00 UTC, `end` is the first day that is not; an empty `end` means still running. Repeated,
-   cancelled and replaced rows: as `features.contract.cover` says, for pricing too.
+1. `start` is covered from 00:00 UTC, `end` is the first day that is not; an empty `end` means still running. Which day
+   a time states, and repeated, cancelled and replaced rows: as `features.contract` says (`dates`, `cover`), for pricing
+   too.
 2. A device belongs to one policy at a time: rows of two policies that overlap for it are refused, not guessed about.
 3. A trip that no policy covers is in no driver period; it is counted and logged.
 4. Without policies each device is its own driver, and the policy is null.
@@ -20,6 +21,7 @@ import polars as pl
 
 from features.calendar import has_calendar
 from features.contract.cover import ROW, Cover, cover
+from features.contract.dates import local_days
 from features.contract.files import read_table
 from features.errors import PoliciesError
 
@@ -123,17 +125,14 @@ def _text(name: str) -> pl.Expr:
 
 
 def _date(column: pl.Series, path: Path) -> pl.Series:
-    if column.dtype in (pl.Date, pl.Datetime):
-        return column.cast(pl.Date)
-    if column.dtype.is_temporal() or not _is_plain(column.dtype):
+    if column.dtype not in (pl.Date, pl.Datetime) and (column.dtype.is_temporal() or not _is_plain(column.dtype)):
         raise PoliciesError(path, f"is {column.dtype}, not a date", column.name)
-    text = column.cast(pl.String).str.strip_chars().replace("", None)
-    dates = text.str.to_date("%Y-%m-%d", strict=False)
-    wrong = dates.is_null() & text.is_not_null()
-    if wrong.any():
-        row = wrong.arg_max() or 0
-        raise PoliciesError(path, f"'{text[row]}' is not a date (YYYY-MM-DD)", column.name, row + 1)
-    return dates
+    found = local_days(column)
+    wrong = found.first_wrong()
+    if wrong is not None:
+        row, reason = wrong
+        raise PoliciesError(path, f"'{column[row]}' {reason}", column.name, row + 1)
+    return found.days
 
 
 def _tell(path: Path, covered: Cover) -> None:

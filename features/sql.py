@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import duckdb
+import polars as pl
 
 from device.contract.errors import UbiError, UsageError
 from device.contract.rules import KIND_NAMES
+from features.contract.dates import local_days
 from features.contract.files import read_table
 from features.policies import read_policies
 from ingest.contract.lake import Lake
@@ -138,14 +140,19 @@ def _features(given: Given) -> Iterator[View]:
 def _insurer(given: Given) -> Iterator[View]:
     if given.policies is not None:
         read_policies(given.policies)  # says what is wrong with it
-        yield _view("policies_file", "The policies file as it is.", f"FROM {_file(given.policies)}")
+        yield _view("policies_file", "The policies file as it is, times as local ones.", _file(given.policies))
     if given.claims is not None:
-        columns = read_table(given.claims, lambda path, why: UbiError(f"{path}: {why}")).columns
+        claims = read_table(given.claims, lambda path, why: UbiError(f"{path}: {why}"))
         for name in _CLAIMS:
-            if name not in columns:
-                raise UbiError(f"{given.claims}, column {name}: is missing; the file has {', '.join(columns)}")
-        amount = "" if "amount" in columns else " SELECT *, NULL AS amount"
-        yield _view("claims_file", "The claims file as it is.", f"FROM {_file(given.claims)}{amount}")
+            if name not in claims.columns:
+                raise UbiError(f"{given.claims}, column {name}: is missing; the file has {', '.join(claims.columns)}")
+        wrong = local_days(claims["occurred_on"]).first_wrong()
+        if wrong is not None:
+            row, reason = wrong
+            value = claims["occurred_on"][row]
+            raise UbiError(f"{given.claims}, row {row + 1}, column occurred_on: '{value}' {reason}")
+        amount = "" if "amount" in claims.columns else ", NULL AS amount"
+        yield _view("claims_file", "The claims file as it is, times as local ones.", _file(given.claims, amount))
 
 
 def _opened(views: Sequence[View]) -> duckdb.DuckDBPyConnection:
@@ -196,9 +203,18 @@ def _parquet(files: str) -> str:
     return f"read_parquet({files}, union_by_name = true, hive_partitioning = false)"
 
 
-def _file(path: Path) -> str:
+def _file(path: Path, more: str = "") -> str:
+    """Rows of an insurer's file. DuckDB forgets the zone of a column, so that times are made local ones here."""
     name = _quoted(path.resolve())
-    return _parquet(name) if path.suffix == ".parquet" else f"read_csv({name}, all_varchar = true, header = true)"
+    if path.suffix == ".csv":
+        return f"FROM read_csv({name}, all_varchar = true, header = true) SELECT *{more}"
+    zones = {
+        '"' + column.replace('"', '""') + '"': kind.time_zone
+        for column, kind in pl.read_parquet_schema(path).items()
+        if isinstance(kind, pl.Datetime) and kind.time_zone is not None
+    }
+    local = ", ".join(f"{column} AT TIME ZONE {_quoted(zone)} AS {column}" for column, zone in zones.items())
+    return f"FROM {_parquet(name)} SELECT *{f' REPLACE ({local})' if local else ''}{more}"
 
 
 def _quoted(text: Path | str) -> str:

@@ -10,10 +10,10 @@ import polars as pl
 
 from features.contract import files
 from features.contract.cover import ROW
+from features.contract.dates import local_days
 from pricing.errors import PortfolioError
 
 _TYPE_NAMES: Final = {
-    pl.Date(): "a date (YYYY-MM-DD)",
     pl.Float64(): "a number",
     pl.String(): "text",
 }
@@ -45,13 +45,11 @@ def read_typed(
     frame = frame.with_row_index(ROW, offset=1)
     for name, kind in wanted.items():
         raw = frame[name].str.strip_chars().replace("", None) if frame[name].dtype == pl.String else frame[name]
-        typed = _cast(raw, kind)
-        wrong = typed.is_null() & raw.is_not_null()
+        typed, reasons = _typed(raw, kind)
+        wrong = reasons.is_not_null()
         if wrong.any():
             row = wrong.arg_max() or 0
-            raise PortfolioError(
-                path, f"'{raw[row]}' is not {_TYPE_NAMES[kind]}{_more(int(wrong.sum()))}", row + 1, name
-            )
+            raise PortfolioError(path, f"'{raw[row]}' {reasons[row]}{_more(int(wrong.sum()))}", row + 1, name)
         if name not in nullable and typed.null_count():
             row = typed.is_null().arg_max() or 0
             raise PortfolioError(path, f"is empty{_more(typed.null_count())}", row + 1, name)
@@ -72,11 +70,10 @@ def _more(rows: int) -> str:
     return "" if rows == 1 else f"; {rows} rows are like this"
 
 
-def _cast(raw: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Values as `kind`, null where they cannot be."""
-    if kind != pl.Date():
-        return raw.cast(kind, strict=False)
-    if raw.dtype == pl.String:
-        return raw.str.to_date("%Y-%m-%d", strict=False)
-    # A number would be taken for days since 1970, 20250101 for the year 57,000.
-    return raw.cast(kind) if raw.dtype.is_temporal() else raw.clear(len(raw)).cast(kind)
+def _typed(raw: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """Values as `kind`, null where they cannot be; and why they cannot, null where they can."""
+    if kind == pl.Date():
+        return local_days(raw)
+    values = raw.cast(kind, strict=False)
+    wrong = values.is_null() & raw.is_not_null()
+    return values, wrong.replace_strict({True: f"is not {_TYPE_NAMES[kind]}", False: None}, return_dtype=pl.String)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -133,3 +134,59 @@ def test_a_file_of_every_judgement_has_the_same_days_as_text(tmp_path):
         ("P2", "bob", "box", starts[2], None),
     ]
     assert days_of_features(file) == days_of_pricing(file) == days_of_views(file)
+
+
+LOCAL = {  # what stands in the file for the first of May
+    "a date": pl.lit(date(2025, 5, 1)),
+    "a time without a zone": pl.lit("2025-05-01 12:00").str.to_datetime(),
+    "a time in its zone": pl.lit(datetime(2025, 5, 1, tzinfo=ZoneInfo("Asia/Shanghai"))),
+    "a time at its offset": pl.lit(datetime(2025, 4, 30, 16, tzinfo=UTC)).dt.convert_time_zone("Etc/GMT-8"),
+    "midnight in UTC": pl.lit(datetime(2025, 5, 1, tzinfo=UTC)),
+    "text": pl.lit(" 2025-05-01 "),
+    "text with a time": pl.lit("2025-05-01 00:00:00"),
+    "text with an offset": pl.lit("2025-05-01T00:00+08:00"),
+    "text in another zone": pl.lit("2025-05-01T23:59:59.999-0500"),
+    "text of midnight in UTC": pl.lit("2025-05-01T00:00:00.000Z"),
+}
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_policy_starts_on_the_day_that_its_time_states_at_its_place(tmp_path, name):
+    rows = pl.DataFrame({"policy_id": ["P"], "driver_id": ["ann"], "device_id": ["box"]})
+    rows = rows.with_columns(start=LOCAL[name], end=pl.lit(date(2026, 1, 1)), occurred_on=LOCAL[name])
+    file = tmp_path / "policies.parquet"
+    rows.write_parquet(file)
+    days = [("P", "ann", "box", first_day_ms(date(2025, 5, 1)), first_day_ms(date(2026, 1, 1)))]
+    assert days_of_features(file) == days_of_pricing(file) == days_of_views(file) == days
+    assert of_pricing.read_claims(file)["occurred_on"].to_list() == [date(2025, 5, 1)]
+    seen = ask_json(views_of(Given(policies=file, claims=file)), "SELECT occurred_on, driver_id FROM claims")
+    assert seen == [{"occurred_on": "2025-05-01", "driver_id": "ann"}]
+
+
+@pytest.mark.parametrize(
+    "stated", ["2024-12-31T16:00:00Z", "2024-12-31 16:00:00+00:00", datetime(2024, 12, 31, 16, tzinfo=UTC)]
+)
+def test_a_time_in_utc_that_tells_no_day_at_the_place_is_refused(tmp_path, stated):
+    file = tmp_path / "policies.parquet"
+    rows = pl.DataFrame({"policy_id": ["P"], "driver_id": ["ann"], "device_id": ["box"], "start": [stated]})
+    rows.with_columns(end=pl.lit(None, pl.Date), occurred_on="start").write_parquet(file)
+    told = (
+        "row 1, column {}: '2024-12-31.* is a time in UTC, which tells no local day; write the day, or the local time"
+    )
+    readers = (of_features.read_policies, of_pricing.read_policies, of_pricing.read_claims)
+    for read, column in zip(readers, ("start", "start", "occurred_on"), strict=True):
+        with pytest.raises(UbiError, match=told.format(column)):
+            read(file)
+    with pytest.raises(UbiError, match=told.format("occurred_on")):
+        views_of(Given(claims=file))
+
+
+@pytest.mark.parametrize(
+    "text", ["2025-02-30", "2025-1-1", "20250101", "2025-01-01T", "2025-01-01 morning", "1.1.2025"]
+)
+def test_what_is_no_day_is_refused_by_every_reader(tmp_path, text):
+    file = tmp_path / "policies.csv"
+    file.write_text(f"policy_id,driver_id,device_id,start,end\nP,ann,box,{text},\n")
+    for read in (of_features.read_policies, of_pricing.read_policies):
+        with pytest.raises(UbiError, match=f"row 1, column start: '{text}' is not a date"):
+            read(file)
