@@ -49,8 +49,8 @@ def _moved(found: Difference) -> str:
     """How far a factor moved, or why it did not."""
     if found.relativity is None or found.factor is None:
         return f"stays: {why_it_stays(found)}"
-    limits = "held by the plan's limits" if found.factor[0] == found.factor[1] else percent(*found.factor)
-    return f"{limits}, before the caps {percent(*found.relativity)}"
+    capped = "stays at a cap of the plan" if found.factor[0] == found.factor[1] else percent(*found.factor)
+    return f"{capped}, before the caps {percent(*found.relativity)}"
 
 
 def why_it_stays(found: Difference) -> str:
@@ -69,7 +69,10 @@ def why_it_stays(found: Difference) -> str:
 
 
 def _effect(found: Difference, name: str) -> float | None:
-    """Log of what the move of a feature does to the relativity; None where the model does not read it."""
+    """Log of a feature's part in the move of the relativity; None where the model does not read it.
+
+    A pair of features is shared by both, so that one that stayed may have a part, too.
+    """
     if found.effects is None or not any(name in effects for effects in found.effects):
         return None
     before, after = (effects.get(name, 0.0) for effects in found.effects)
@@ -82,7 +85,7 @@ def _read(found: Difference, name: str) -> str:
     effect = _effect(found, name)
     if effect is None:
         return ", not in the model"
-    return f", by itself {percent(1.0, math.exp(effect))}" if effect else ", the same to the model"
+    return f", its part {percent(1.0, math.exp(effect))}" if effect else ", the same to the model"
 
 
 def _event(row: Row) -> str:
@@ -115,7 +118,8 @@ def _kmh(speed_dkmh: int | None) -> str:
 
 
 def _total(differences: list[Difference]) -> Iterator[str]:
-    yield f"In total: {sum(found.is_told for found in differences)} recordings changed"
+    changed = sum(found.is_told for found in differences)
+    yield f"In total: {changed} recording{'s' * (changed != 1)} changed"
     for word, kinds in (
         ("gained", Counter(row["kind"] for found in differences for row in found.gained)),
         ("lost", Counter(row["kind"] for found in differences for row in found.lost)),
@@ -136,7 +140,7 @@ def _total(differences: list[Difference]) -> Iterator[str]:
         pairs = [found.features[name] for found in differences if name in found.features]
         known = [100 * (b / a - 1) for a, b in pairs if a and b is not None]
         spread = f", {median(known):+.1f} % in the median, {min(known):+.1f} to {max(known):+.1f} %" if known else ""
-        yield f"    {name}: in {count} recordings{spread}"
+        yield f"    {name}: in {count} recording{'s' * (count != 1)}{spread}"
     factors = [found.relativity for found in differences if found.relativity is not None]
     if not any(found.factor for found in differences):
         yield "  factors: not known of both sides"
@@ -147,7 +151,7 @@ def _total(differences: list[Difference]) -> Iterator[str]:
         yield f"    {count} stay: {why}"
     capped = sum(found.relativity is not None and len({*found.factor}) == 1 for found in differences if found.factor)
     if capped:
-        yield f"    {capped} of those that moved are held by the plan's limits"
+        yield f"    {capped} of those that moved stay at a cap of the plan"
     factors = [found.retrained for found in differences if found.retrained is not None]
     if factors:
         yield f"  the reference model, trained anew, is another; by it {len(factors)} move{_spread(factors)}"
