@@ -13,6 +13,7 @@ class ClockQuality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CLOCK_RECORDED: _ClassVar[ClockQuality]
     CLOCK_NTP: _ClassVar[ClockQuality]
     CLOCK_GNSS: _ClassVar[ClockQuality]
+    CLOCK_CONTRADICTED: _ClassVar[ClockQuality]
 
 class BodyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -62,6 +63,7 @@ CLOCK_UNKNOWN: ClockQuality
 CLOCK_RECORDED: ClockQuality
 CLOCK_NTP: ClockQuality
 CLOCK_GNSS: ClockQuality
+CLOCK_CONTRADICTED: ClockQuality
 BODY_NONE: BodyKind
 BODY_TRIP_START: BodyKind
 BODY_EVENT: BodyKind
@@ -372,14 +374,16 @@ class Health(_message.Message):
     def __init__(self, counters: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Ack(_message.Message):
-    __slots__ = ("stream_id", "stored", "rejected")
+    __slots__ = ("stream_id", "stored", "rejected", "acked_at_ms")
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
+    ACKED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     stream_id: bytes
     stored: _containers.RepeatedCompositeFieldContainer[Range]
     rejected: _containers.RepeatedCompositeFieldContainer[Range]
-    def __init__(self, stream_id: _Optional[bytes] = ..., stored: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., rejected: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+    acked_at_ms: int
+    def __init__(self, stream_id: _Optional[bytes] = ..., stored: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., rejected: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., acked_at_ms: _Optional[int] = ...) -> None: ...
 
 class Range(_message.Message):
     __slots__ = ("first", "last")

@@ -39,7 +39,7 @@ def test_the_same_body_has_the_same_bytes(body):
     boot_id=st.binary(max_size=16),
     queued_at_ms=st.integers(-(2**53) + 1, 2**53 - 1),
     mono_ms=st.integers(0, 2**53 - 1),
-    clock_quality=st.integers(0, 3),
+    clock_quality=st.integers(0, 4),
 )
 def test_every_header_comes_back(**fields):
     header = Header(**fields)
