@@ -57,7 +57,9 @@ def replay_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the system's")
     parser.add_argument("--insecure", action="store_true", help="accept a plain mqtt:// address beyond this machine")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the results as JSON; without --broker what is seen: trips, events"
+    )
     return parser
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from replay_data.faults import Spec
     from replay_data.jobs import Task
     from replay_data.player import Progress
+    from replay_data.show import Paper
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ def main(argv: list[str]) -> int:
     is_shown = options.show or options.html is not None
     if options.broker is None and not is_shown:
         parser.error("the following arguments are required: --broker (or --show, which needs none)")
+    if options.show and options.json and options.broker is not None:
+        raise UsageError(
+            "--json with --broker tells what was sent; for what is seen give --show --json without --broker"
+        )
     task = None if options.broker is None else _task(options)
     check_known(options.files)
     if is_shown:
@@ -47,34 +52,52 @@ def main(argv: list[str]) -> int:
 def _show(options: argparse.Namespace) -> None:
     from device.contract.topics import checked_device_id
     from replay_data.recording import read_recording
-    from replay_data.show import Paper, draw
+    from replay_data.show import draw
+    from replay_data.show_json import as_json
     from replay_data.show_page import page
     from replay_data.view import view
 
     device_id = None if options.device is None else checked_device_id(options.device)
-    folder = options.html if options.html is not None and options.html.is_dir() else None
-    if options.html is not None and len(options.files) > 1 and folder is None:
-        raise UsageError(f"--html {options.html}: is no folder, and there are {len(options.files)} recordings to write")
-    pages = [options.html if folder is None else folder / f"{path.stem}.html" for path in options.files]
-    if folder is not None:
-        _refuse_twins(options.files, pages)
-    encoding = sys.stdout.encoding or "ascii"
-    paper = Paper(
-        width=shutil.get_terminal_size().columns,
-        colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
-        unicode=encoding.lower().replace("-", "") == "utf8",
-    )
-    spec = _spec(options.faults)
+    pages, paper, spec = _pages(options), _paper(), _spec(options.faults)
     if spec is not None and spec.of_the_road and options.broker is None:
         log.warning("--faults %s: of the road, met only on the way to a --broker", ", ".join(spec.of_the_road))
+    told = []
     for path, target in zip(options.files, pages, strict=True):
         recording = read_recording(path, device_id, options.zone)
         seen = view(recording if spec is None else spec.laid_over(recording))
-        if options.show:
+        if options.json and options.broker is None:
+            told.append(as_json(seen))
+        elif options.show:
             print(draw(seen, paper), end="\n\n" if path is not options.files[-1] else "\n", flush=True)
         if target is not None:
             target.write_text(page(seen), encoding="utf-8")
             log.info("%s: written to %s", path, target)
+    if told:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+
+
+def _pages(options: argparse.Namespace) -> list[Path | None]:
+    """Where the page of each recording is written."""
+    html: Path | None = options.html
+    if html is None:
+        return [None] * len(options.files)
+    if not html.is_dir():
+        if len(options.files) > 1:
+            raise UsageError(f"--html {html}: is no folder, and there are {len(options.files)} recordings to write")
+        return [html]
+    pages = [html / f"{path.stem}.html" for path in options.files]
+    _refuse_twins(options.files, pages)
+    return [*pages]
+
+
+def _paper() -> Paper:
+    from replay_data.show import Paper
+
+    return Paper(
+        width=shutil.get_terminal_size().columns,
+        colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+        unicode=(sys.stdout.encoding or "ascii").lower().replace("-", "") == "utf8",
+    )
 
 
 def _task(options: argparse.Namespace) -> Task:

@@ -161,11 +161,16 @@ def places(trip: Trip, points: Sequence[Point]) -> list[Place | None]:
 def heading(number: int, trip: Trip) -> str:
     """When a trip was, how long and how far, and by which sensors."""
     summary = trip.end.summary if trip.end else TripSummary()
-    grade = GRADES.get(trip.end.sensor_grade if trip.end and trip.end.sensor_grade else trip.start.sensor_grade, "?")
     return (
         f"Trip {number}: {started(trip)}, {clock(summary.duration_ms)} min, {summary.distance_mm / 1e6:.2f} km, "
-        f"by {grade}, {1_000 / trip.start.period_ms:g} Hz"
+        f"by {grade(trip)}, {1_000 / trip.start.period_ms:g} Hz"
     )
+
+
+def grade(trip: Trip) -> str:
+    """What the motion of a trip was made from."""
+    end = trip.end.sensor_grade if trip.end else 0
+    return GRADES.get(end or trip.start.sensor_grade, "?")
 
 
 def started(trip: Trip) -> str:
