@@ -1,7 +1,8 @@
 """The lake to trips, events and driver periods, with work for what is new only.
 
     sealed files -> units (month, or bucket of one) -> parts of each, kept beside the tables -> driver periods by month
-                                                    -> three Parquet files joined of parts, each whole or not there
+                                                    -> three Parquet files joined of parts, each whole or not there,
+                                                       and all of one build, or `features.contract.whole` says so
 
 The same lake and policies give the same bytes, whatever was kept from earlier builds. Motion is not read: what a trip
 is worth does not depend on whether it was sent. Memory holds some trips of one unit, or the driver periods of a range
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from device.contract.errors import UbiError
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.tables import EVENTS, TRIPS
+from features.contract.whole import TOLD, UNFINISHED
 from features.engine import Engine, here
 from features.periods import merge
 from features.row_groups import joined
@@ -182,7 +184,7 @@ def _months(units: Sequence[Unit], made: dict[str, Made]) -> Iterator[tuple[str,
 
 
 def _commit(out: Path, made: Sequence[Made], months: Sequence[Path]) -> None:
-    """Join the parts to the three tables, and give these their names when all are on disk."""
+    """Join the parts to the three tables, and give these their names when all are on disk; readers see that they do."""
     tables = {
         "trips": (TRIPS, [paths["trips"] for paths in made]),
         "events": (EVENTS, [paths["events"] for paths in made]),
@@ -192,7 +194,8 @@ def _commit(out: Path, made: Sequence[Made], months: Sequence[Path]) -> None:
         {
             out / f"{name}.parquet": joined(to_parquet(schema.to_frame()), (path.read_bytes() for path in paths))
             for name, (schema, paths) in tables.items()
-        }
+        },
+        meanwhile=(out / UNFINISHED, TOLD.encode()),
     )
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from device.contract.errors import UbiError
 from features.contract.files import read_table
 from features.contract.periods import DRIVER_PERIODS
+from features.contract.whole import check_whole
 from features.contract.window import rating_features
 
 # Flag -> when a driver carries it: feature, and the value from which on.
@@ -43,7 +44,10 @@ def read_periods(folder: Path) -> pl.DataFrame:
     ------
     UbiError
         If it is not there, or is none.
+    TryAgainError
+        If a build is putting its tables in place, or died there.
     """
+    check_whole(folder)
     path = folder / "driver_periods.parquet"
     periods = read_table(path, lambda file, reason: UbiError(f"{file}: {reason}; run 'ubi features build'"))
     missing = [name for name in DRIVER_PERIODS if name not in periods.columns]

@@ -23,6 +23,7 @@ from device.contract.errors import UbiError, UsageError
 from device.contract.rules import KIND_NAMES
 from features.contract.dates import local_days
 from features.contract.files import read_table
+from features.contract.whole import check_whole
 from features.policies import read_policies
 from ingest.contract.lake import Lake
 from ingest.contract.sql_types import sql_type
@@ -126,6 +127,7 @@ def _features(given: Given) -> Iterator[View]:
     yield _view("event_kinds", "Kinds of events.", f"FROM (VALUES {kinds}) AS kinds (kind, name)")
     if given.features is None:
         return
+    check_whole(given.features)
     for table in FEATURES:
         file = given.features.resolve() / f"{table}.parquet"
         if not file.is_file():

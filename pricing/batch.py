@@ -33,6 +33,7 @@ from device.contract.errors import TryAgainError
 from features.contract.catalogue import Catalogue
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.row_groups import joined
+from features.contract.whole import check_whole
 from ingest.contract import durable
 from pricing import score
 from pricing.book import KEYS, book_rows
@@ -71,7 +72,10 @@ class Periods:
         ------
         PortfolioError
             If it is not there, or another version wrote it.
+        TryAgainError
+            If a build is putting its tables in place, or died there.
         """
+        check_whole(folder)
         file = folder / "driver_periods.parquet"
         if not file.is_file():
             raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")

@@ -21,7 +21,12 @@ from typing import Final
 TEMPORARY_SUFFIX: Final = ".tmp"  # and a leading dot: no reader takes such a name for a table
 
 
-def commit(files: Mapping[Path, bytes | Iterable[bytes]], then: Callable[[], None] | None = None) -> None:
+def commit(
+    files: Mapping[Path, bytes | Iterable[bytes]],
+    then: Callable[[], None] | None = None,
+    *,
+    meanwhile: tuple[Path, bytes] | None = None,
+) -> None:
     """Write files so that a power cut leaves each of them whole or absent, then act on it.
 
     `then` (an application ack, the next manifest) runs only when every file is on disk. A failure before that
@@ -33,6 +38,9 @@ def commit(files: Mapping[Path, bytes | Iterable[bytes]], then: Callable[[], Non
         Contents by final path; pieces where memory need not hold all. No other writer uses these paths.
     then : callable or None
         What may happen only after the files are durable.
+    meanwhile : tuple of Path and bytes, or None
+        A file that stands there while some of the files may be the new ones and others the old: where readers need all
+        of one commit, they ask for it. It goes when all are in place.
 
     Raises
     ------
@@ -45,10 +53,14 @@ def commit(files: Mapping[Path, bytes | Iterable[bytes]], then: Callable[[], Non
             file.writelines([content] if isinstance(content, bytes) else content)  # 1 temporary file
             file.flush()
             os.fsync(file.fileno())  # 2 its bytes are on disk
+    if meanwhile is not None:
+        commit(dict([meanwhile]))
     for path in files:
         temporary(path).replace(path)  # 3 its name, all or nothing
     for folder in dict.fromkeys(path.parent for path in files):
         sync_folder(folder)  # 4 the name is on disk
+    if meanwhile is not None:
+        delete(meanwhile[0])
     if then is not None:
         then()  # 5 say so
 

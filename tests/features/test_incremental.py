@@ -14,7 +14,9 @@ import features.units
 import ubi
 from device.contract.errors import TryAgainError, UbiError
 from features.build import build
+from features.exposure import read_periods
 from features.policies import read_policies
+from features.sql import Given, views_of
 from features.store import Parts
 from ingest.contract.erasure import was_erased
 from ingest.contract.lake import bucket_of
@@ -22,6 +24,7 @@ from ingest.contract.publish import SealWriter
 from ingest.forget import Places, forget
 from ingest.search import search
 from ingest.theirs import People
+from pricing.batch import Periods
 from tests.features.lakes import drive, lake_of, sealed, utc_ms, year_of_trips
 from tests.features.whole import NAMES, at_once, contents, read_built
 
@@ -256,15 +259,52 @@ def test_only_parts_of_this_build_stay(lake, tmp_path):
     assert kept == set((out / "parts").rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("at", [1, 3, 5, 9, 10, 12])
+@pytest.mark.parametrize("at", [1, 3, 9, 10, 11, 13])
 def test_a_build_killed_anywhere_is_done_by_the_next_with_the_same_bytes(lake, tmp_path, at):
     whole = afresh(lake, tmp_path)
     out = tmp_path / "out"
+    arguments = killed(lake, out, at)
+    assert ubi.main(["features", "build", *arguments]) == 0
+    assert contents(out) == whole
+
+
+def killed(lake, out, at):
     arguments = ["--lake", str(lake.root), "--out", str(out)]
     command = [sys.executable, "-m", "tests.features.killed_build", str(at), *arguments]
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == -9
+    return arguments
+
+
+PARTS_OF_A_MONTH = 3
+READERS = (read_periods, Periods.of, lambda out: views_of(Given(features=out)))
+
+
+def test_a_build_killed_before_its_tables_are_put_in_place_leaves_those_of_the_last(lake, tmp_path):
+    out = tmp_path / "out"
+    build(lake, out)
+    before = contents(out)
+    publish_more(lake, [drive(77_777, "car-3", utc_ms(2025, 2, 20))])
+    killed(lake, out, PARTS_OF_A_MONTH)
+    assert contents(out) == before
+    for read in READERS:
+        read(out)
+
+
+@pytest.mark.parametrize("tables", [0, 1, 3])
+def test_no_reader_takes_tables_of_two_builds(lake, tmp_path, capsys, tables):
+    out = tmp_path / "out"
+    build(lake, out)
+    publish_more(lake, [drive(77_777, "car-3", utc_ms(2025, 2, 20))])
+    arguments = killed(lake, out, PARTS_OF_A_MONTH + 1 + tables)
+    for read in READERS:
+        with pytest.raises(TryAgainError, match=r"may be of two builds.*run 'ubi features build' again"):
+            read(out)
+    assert ubi.main(["features", "exposure", "--features", str(out)]) == 75
     assert ubi.main(["features", "build", *arguments]) == 0
-    assert contents(out) == whole
+    capsys.readouterr()
+    assert contents(out) == afresh(lake, tmp_path)
+    for read in READERS:
+        read(out)
 
 
 def test_two_builds_at_once_in_one_folder_are_refused(lake, tmp_path):
