@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from device.chain import Chain
 from device.clock import CarClock, Clock, offset_min
 from device.contract import bodies
+from device.contract import wire_pb2 as pb
 from device.contract.errors import DiskError
 from device.contract.rules import load_rules
 from device.contract.signals import Reading
@@ -161,6 +162,15 @@ class Agent:
         if self._downlink is not None and self._downlink.take(payload, self.utc_ms) is not None:
             self._configure()
             self.commit()
+
+    def hear_insurer(self, utc_ms: int, before_ms: int, after_ms: int) -> None:
+        """Take the insurer's time, see `CarClock.hear_insurer`. It moves no time; it may make the clock doubtful."""
+        before = self._utc.quality(after_ms)
+        self._utc.hear_insurer(utc_ms, before_ms, after_ms)
+        if self._utc.quality(after_ms) == pb.CLOCK_CONTRADICTED != before:
+            off_s = (self._clock.utc_ms(after_ms) - utc_ms) / 1_000
+            log.warning("the computer's clock claims to be right, and is %.0f s off by the insurer's", off_s)
+            self.count("clock_contradicted")
 
     def count(self, counter: str, amount: int = 1) -> None:
         """Add to a counter of the next health message."""

@@ -1,6 +1,7 @@
 """Where UTC comes from. Inside the device all times are monotonic; UTC is only told, never computed with.
 
 GNSS readings -> CarClock <- the computer's clock (NTP, or not known to be right), or a recording's
+                    ^-- the insurer's time in its acks: it can contradict NTP, never GNSS, and sets nothing
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from device.contract import wire_pb2 as pb
 from device.contract.signals import Reading
+from device.contract.wire import CLOCK_TOLERANCE_MS
 
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 STA_UNSYNC: Final = 0x40  # status bit of adjtimex(2): the kernel's clock is not disciplined
@@ -27,6 +29,9 @@ GNSS_AGREE_MS: Final = 500
 GNSS_CONFIRM: Final = 3
 # After this long without GNSS a clock that NTP keeps is the better one: a crystal of 50 ppm is then 4 s off.
 GNSS_FRESH_MS: Final = 86_400_000
+
+# An ack that was longer on its way says too little of the time.
+ANSWER_MAX_MS: Final = 120_000
 
 KNOWN: Final = frozenset({pb.CLOCK_NTP, pb.CLOCK_GNSS, pb.CLOCK_RECORDED})
 
@@ -61,6 +66,7 @@ class CarClock:
         self._ahead_ms: int | None = None  # UTC minus monotonic time, by GNSS
         self._heard_ms = 0  # last reading that agreed
         self._doubt: tuple[int, int] = (0, 0)  # another difference, and how often it was heard in a row
+        self._insurer: tuple[int, int] | None = None  # UTC minus monotonic time lies within, by the insurer's clock
 
     def hear(self, reading: Reading) -> None:
         """Take a `gnss_utc_s` reading."""
@@ -78,10 +84,20 @@ class CarClock:
         if self._doubt[1] >= GNSS_CONFIRM:
             self._ahead_ms, self._heard_ms, self._doubt = self._doubt[0], reading.t_ms, (0, 0)
 
+    def hear_insurer(self, utc_ms: int, before_ms: int, after_ms: int) -> None:
+        """Take the time that an ack tells.
+
+        Cristian's method: the insurer's clock showed `utc_ms` at some moment between two of our monotonic times, so UTC
+        minus monotonic time is known to within the way there and back. Nobody signs an ack: a false one can make
+        us doubt a clock until the next one, and no more.
+        """
+        if after_ms - before_ms <= ANSWER_MAX_MS:
+            self._insurer = (utc_ms - after_ms, utc_ms - before_ms)
+
     def quality(self, mono_ms: int) -> int:
         """Number of the wire's ClockQuality at a monotonic time."""
         if not self._by_gnss(mono_ms):
-            return self._clock.quality
+            return self._given(mono_ms)
         # GNSS inside a recording tells when it was recorded: whoever compares it with today must not correct it.
         return pb.CLOCK_RECORDED if isinstance(self._clock, RecordedClock) else pb.CLOCK_GNSS
 
@@ -98,15 +114,27 @@ class CarClock:
     def _by_gnss(self, mono_ms: int) -> bool:
         if self._ahead_ms is None:
             return False
-        return mono_ms - self._heard_ms <= GNSS_FRESH_MS or self._clock.quality not in KNOWN
+        return mono_ms - self._heard_ms <= GNSS_FRESH_MS or self._given(mono_ms) not in KNOWN
+
+    def _given(self, mono_ms: int) -> int:
+        """Quality of the computer's clock: what it claims, unless the insurer's last ack says otherwise."""
+        claimed = self._clock.quality
+        if claimed != pb.CLOCK_NTP or self._insurer is None:
+            return claimed
+        least_ms, most_ms = self._insurer
+        ahead_ms = self._clock.utc_ms(mono_ms) - mono_ms
+        agrees = least_ms - CLOCK_TOLERANCE_MS <= ahead_ms <= most_ms + CLOCK_TOLERANCE_MS
+        return claimed if agrees else pb.CLOCK_CONTRADICTED
 
     def to_state(self) -> list[Any]:
         """JSON form; it holds within one boot."""
-        return [self._ahead_ms, self._heard_ms, list(self._doubt)]
+        return [self._ahead_ms, self._heard_ms, list(self._doubt), self._insurer]
 
     def restore(self, state: list[Any]) -> None:
         """Go on where `to_state` was taken."""
         self._ahead_ms, self._heard_ms, self._doubt = state[0], state[1], (state[2][0], state[2][1])
+        insurer = state[3] if len(state) > 3 else None  # an earlier release had no more
+        self._insurer = None if insurer is None else (insurer[0], insurer[1])
 
 
 class SystemClock:

@@ -222,7 +222,12 @@ def _run(config: DeviceConfig, stopping: Stopping, systemd: Systemd) -> None:
         now_ms = clock.mono_ms()
         agent = Agent(settings_of(config), outboxes[0], signer.sign, clock, now_ms, downlink)
         uplink = Uplink(
-            config.device_id, config.broker, config.ca_file, client=config.client, on_config=agent.configure
+            config.device_id,
+            config.broker,
+            config.ca_file,
+            client=config.client,
+            on_config=agent.configure,
+            on_time=agent.hear_insurer,
         )
         for outbox in outboxes:
             uplink.add(outbox)

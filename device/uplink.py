@@ -38,6 +38,7 @@ SUSPECT_MS: Final = 400_000  # rows on the road and no ack for so long: perhaps 
 DISK_PAUSE_MS: Final = 1_000
 
 Take = Callable[[bytes], object]
+TakeTime = Callable[[int, int, int], object]
 
 
 class Uplink:
@@ -55,6 +56,8 @@ class Uplink:
         The device's own certificate, where the broker asks for one.
     on_config : callable or None
         Given what comes on the configuration topic, within `step`.
+    on_time : callable or None
+        Given the insurer's time (UTC) of an ack, and two of our times: one before the ack was made, one after.
     draw : callable
         Uniform over [0, 1): the jitter of the back-off, so that a fleet does not come back in one second.
 
@@ -76,6 +79,7 @@ class Uplink:
         resend_ms: int = RESEND_MS,
         client: ClientCertificate | None = None,
         on_config: Take | None = None,
+        on_time: TakeTime | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.device_id = topics.checked_device_id(device_id)
@@ -86,6 +90,8 @@ class Uplink:
         self._tls = tls_context(ca_file, client) if broker.tls else None
         self._resend_ms = resend_ms
         self._on_config = on_config
+        self._on_time = on_time
+        self._times: list[tuple[int, int]] = []  # of acks: the insurer's, and ours before it
         self._draw = draw
         self._lanes: dict[bytes, Lane] = {}
         self._inbox: Inbox = Inbox()
@@ -119,6 +125,7 @@ class Uplink:
         DamagedError
             An outbox's file is damaged.
         """
+        self._tell_time(now_ms)
         if self._connection is None and now_ms >= (self._connect_at_ms or now_ms):
             self._connection = self._connect(now_ms)
         for connection, happened in drain(self._inbox, wait_s):
@@ -201,8 +208,17 @@ class Uplink:
             if released.rejected:
                 self.counters["rejected"] += released.rejected
                 log.warning("%s: the insurer refused %d messages", self.device_id, released.rejected)
-            lane.acked(stored + rejected, now_ms)
+            sent_ms = lane.acked(stored + rejected, now_ms)
+            if ack.acked_at_ms > 0 and sent_ms is not None:
+                self._times.append((ack.acked_at_ms, sent_ms))
             self._failures, self._heard_ms = 0, now_ms
+
+    def _tell_time(self, now_ms: int) -> None:
+        """Of acks that the step before found: `now_ms` is after they came, however long that step was held up."""
+        times, self._times = self._times, []
+        if self._on_time is not None:
+            for acked_ms, sent_ms in times:
+                self._on_time(acked_ms, sent_ms, now_ms)
 
     def _send(self, lane: Lane, connection: Connection, now_ms: int) -> None:
         silences = lane.silences

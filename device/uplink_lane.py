@@ -26,10 +26,11 @@ Spans = Iterable[tuple[int, int]]  # first and last seq, both included
 
 
 class Sent(NamedTuple):
-    """How a row was sent: how often, and when it may be sent again."""
+    """How a row was sent: how often, when it may be sent again, and when it was sent first."""
 
     times: int
     again_ms: int
+    first_ms: int
 
 
 class Lane:
@@ -75,20 +76,32 @@ class Lane:
 
     def sent(self, seq: int, now_ms: int) -> bool:
         """A row was handed to the network; whether it had been before."""
-        times = self._sent[seq].times + 1 if seq in self._sent else 1
+        before = self._sent.get(seq)
+        times = before.times + 1 if before else 1
         again_ms = now_ms + self._doubled(times - 1)
         self._heard_ms = self._heard_ms if self._road else now_ms
         self._next_ms = min(self._next_ms, again_ms) if self._road else again_ms
-        self._sent[seq] = Sent(times, again_ms)
+        self._sent[seq] = Sent(times, again_ms, before.first_ms if before else now_ms)
         self._road.add(seq)
         return times > 1
 
-    def acked(self, spans: Spans, now_ms: int) -> None:
-        """The insurer holds these rows, or wants them no more."""
+    def acked(self, spans: Spans, now_ms: int) -> int | None:
+        """The insurer holds these rows, or wants them no more.
+
+        Returns
+        -------
+        int or None
+            A time before this ack was made: the latest at which one of these rows was sent for the first time. None
+            where none of them was on the road.
+        """
+        sent_ms: int | None = None
         for seq in [seq for first, last in spans for seq in self._sent_within(first, last)]:
-            if self._forget(seq):
+            sent = self._forget(seq)
+            if sent is not None:
+                sent_ms = max(sent_ms or sent.first_ms, sent.first_ms)
                 self._window = min(WINDOW_ROWS, self._window + 1)
                 self.silences, self._heard_ms, self._heard_here = 0, now_ms, True
+        return sent_ms
 
     def lost(self, seq: int) -> None:
         """A row is not in the outbox any more."""
@@ -114,9 +127,9 @@ class Lane:
         self._road.clear()
         self._sent = {seq: sent._replace(again_ms=0) for seq, sent in self._sent.items()}
 
-    def _forget(self, seq: int) -> bool:
+    def _forget(self, seq: int) -> Sent | None:
         self._road.discard(seq)
-        return self._sent.pop(seq, None) is not None
+        return self._sent.pop(seq, None)
 
     def _sent_within(self, first: int, last: int) -> list[int]:
         if last - first < len(self._sent):

@@ -14,11 +14,10 @@ import polars as pl
 from device.contract import wire_pb2 as pb
 from ingest import spans
 from ingest.archive import LOOSE, NO_CUTS, Archive
-from ingest.ledger import KEY, TRIP, judge, keep_first
+from ingest.ledger import KEY, SET_CLOCKS, TRIP, judge, keep_first
 from ingest.spans import STREAM
 from ingest.state import STREAMS, State
 
-_SET_CLOCKS: Final = (pb.CLOCK_NTP, pb.CLOCK_GNSS)
 _COUNTS: Final = ("duplicates", "conflicts")
 
 
@@ -190,7 +189,7 @@ def _clocks(new: pl.DataFrame) -> pl.DataFrame:
     offset = pl.when(pl.col("clock_quality") != pb.CLOCK_RECORDED).then(
         pl.col("queued_at_ms") - pl.col("mono_ms") - epoch
     )
-    late = pl.when(pl.col("clock_quality").is_in(_SET_CLOCKS)).then(pl.col("received_at_ms") - pl.col("queued_at_ms"))
+    late = pl.when(pl.col("clock_quality").is_in(SET_CLOCKS)).then(pl.col("received_at_ms") - pl.col("queued_at_ms"))
     return (
         new.with_columns(offset.alias("clock_offset_ms"), late.alias("late_ms"))
         .sort(KEY)

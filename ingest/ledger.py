@@ -12,15 +12,19 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from device.contract import wire_pb2 as pb
+from device.contract.wire import CLOCK_TOLERANCE_MS
 from ingest.contract.lake import MAX_UTC_MS
 from ingest.spans import STREAM
 
 # A trip whose messages stopped coming this long ago is sealed as it is: an outbox that holds out longer is not known.
 GIVE_UP_MS: Final = 30 * 86_400_000
-# Judgement: a device clock ahead of ours by a day is wrong; behind by a year is not explained by any dead zone.
+# Judgements on a device's clock. No message comes before it was queued: two of a trip that did, by more than the
+# tolerance, are a wrong clock. One alone may be a worker's clock, up to a day. A message that comes later than it was
+# queued proves nothing, up to a year, which no dead zone explains.
 CLOCK_AHEAD_MS: Final = 86_400_000
 CLOCK_BEHIND_MS: Final = 366 * 86_400_000
 
+SET_CLOCKS: Final = (pb.CLOCK_NTP, pb.CLOCK_GNSS)  # claim to be right
 KEY: Final = (*STREAM, "seq")
 TRIP: Final = (*STREAM, "trip_seq")
 _START: Final = int(pb.BODY_TRIP_START)
@@ -32,7 +36,7 @@ class Ledger(NamedTuple):
 
     `kept` is sorted by device, stream and seq. `trips` has one row a trip: `trip_seq`, `start_ms`, `run_first`,
     `run_last`, `end_seq`, `last_seq`, `has_start`, `has_end`, `complete`, `chain_ok`, `conflicts`, `tombstones`,
-    `clock_quality`, `clock_far`, `open` (not to be sealed yet).
+    `clock_quality`, `clock_wrong`, `open` (not to be sealed yet).
     """
 
     kept: pl.DataFrame
@@ -105,8 +109,13 @@ def find_trips(kept: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> pl.D
 def _beginnings(of_trips: pl.DataFrame) -> pl.DataFrame:
     """When each trip began, by its first message that came: as the device believed, and corrected.
 
-    A clock that cannot be right is corrected by the monotonic one: no message came before it was queued, so the
-    promptest of a boot tells best when that boot's clock stood at zero.
+    Its clock is judged by the messages of the boot in which it began. It is wrong where it is too far from ours, where
+    messages came before they were queued, where the device says that the insurer's acks contradict it, and where it
+    was set in mid-trip though it had claimed to be right.
+
+    A clock that cannot have been where it says is corrected by the monotonic one: no message came before it was queued,
+    so the promptest of a boot tells best when that boot's clock stood at zero. The other wrong ones are flagged alone:
+    how long their messages waited in the car is not known.
     """
     believed = pl.coalesce("started_at_ms", "queued_at_ms")
     lag = pl.col("received_at_ms") - believed
@@ -114,23 +123,33 @@ def _beginnings(of_trips: pl.DataFrame) -> pl.DataFrame:
         of_trips.sort(*TRIP, "seq")
         .unique(TRIP, keep="first", maintain_order=True)
         .with_columns(
-            believed.alias("believed_ms"),
-            (~lag.is_between(-CLOCK_AHEAD_MS, CLOCK_BEHIND_MS)).alias("clock_far"),
+            (~lag.is_between(-CLOCK_AHEAD_MS, CLOCK_BEHIND_MS)).alias("far"),
             (pl.col("body_kind") == _START).alias("has_start"),
         )
     )
-    epochs = of_trips.group_by(*TRIP, "boot_id").agg(
-        (pl.col("received_at_ms") - pl.col("mono_ms")).min().alias("epoch")
-    )
-    corrected = pl.col("epoch") + pl.col("mono_ms") + pl.col("believed_ms") - pl.col("queued_at_ms")
-    wrong = pl.col("clock_far") & (pl.col("clock_quality") != pb.CLOCK_RECORDED)
-    return firsts.join(epochs, on=[*TRIP, "boot_id"]).select(
+    clocks = of_trips.join(firsts.select(*TRIP, "boot_id"), on=[*TRIP, "boot_id"]).group_by(TRIP).agg(*_clock())
+    corrected = pl.col("epoch") + pl.col("mono_ms") + believed - pl.col("queued_at_ms")
+    impossible = (pl.col("far") | pl.col("early")) & (pl.col("clock_quality") != pb.CLOCK_RECORDED)
+    return firsts.join(clocks, on=TRIP).select(
         *TRIP,
         "has_start",
-        pl.when(wrong).then(corrected).otherwise("believed_ms").clip(0, MAX_UTC_MS).alias("start_ms"),
+        pl.when(impossible).then(corrected).otherwise(believed).clip(0, MAX_UTC_MS).alias("start_ms"),
         "clock_quality",
-        "clock_far",
+        pl.any_horizontal("far", "early", "contradicted", "was_set").alias("clock_wrong"),
     )
+
+
+def _clock() -> list[pl.Expr]:
+    """What the messages of one boot say together of its clock."""
+    lag = pl.col("received_at_ms") - pl.col("queued_at_ms")
+    told = pl.col("clock_quality") != pb.CLOCK_RECORDED
+    claimed = (pl.col("queued_at_ms") - pl.col("mono_ms")).filter(pl.col("clock_quality").is_in(SET_CLOCKS))
+    return [
+        (pl.col("received_at_ms") - pl.col("mono_ms")).min().alias("epoch"),
+        ((told & (lag < -CLOCK_TOLERANCE_MS)).sum() >= pl.min_horizontal(pl.len(), 2)).alias("early"),
+        (pl.col("clock_quality") == pb.CLOCK_CONTRADICTED).any().alias("contradicted"),
+        (claimed.max() - claimed.min() > CLOCK_TOLERANCE_MS).fill_null(value=False).alias("was_set"),
+    ]
 
 
 def _with_running_counts(kept: pl.DataFrame) -> pl.DataFrame:

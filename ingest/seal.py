@@ -39,7 +39,7 @@ SOURCE: Final = "messages"
 STEP_BYTES: Final = 64 * 2**20  # of segments taken in at once: some 150,000 messages
 BATCH_MESSAGES: Final = 4_000  # bodies decoded at once, about 200 MB of motion at 500 rows a message
 _PLACE: Final = ("month", "bucket")
-_VERDICTS: Final = ("start_ms", "complete", "chain_ok", "conflicts", "tombstones", "clock_far", "last_seq")
+_VERDICTS: Final = ("start_ms", "complete", "chain_ok", "conflicts", "tombstones", "clock_wrong", "last_seq")
 
 
 class SealReport(NamedTuple):

@@ -187,7 +187,7 @@ def _trip_row(
 ) -> dict[str, Any]:
     row = {column: ledger[column] for column in TRIPS if column in ledger}
     row |= {"trip_id": name, "trip_key": key, "seq": ledger["trip_seq"], "represents": 1}
-    row["clock_suspect"] = ledger["clock_far"] and not (start and start.recording)
+    row["clock_suspect"] = ledger["clock_wrong"] and not (start and start.recording)
     if start is not None:
         row |= {
             "recording": start.recording or None,

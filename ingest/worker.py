@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from device.contract import topics, wire
@@ -111,7 +111,7 @@ class Worker:
     def flush(self, now_ms: int) -> None:
         """Judge what is held, make it durable, then acknowledge it. The commit order is `durable.commit`'s.
 
-        Never raises on bytes.
+        Never raises on bytes. `now_ms` is UTC and after all of it was taken: devices compare their clocks with it.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Worker:
                     for segment in (self._messages, self._rejects)
                     for path, content in segment.files(self._lake.root, name)
                 }
-                durable.commit(files, then=self._acknowledge)
+                durable.commit(files, then=partial(self._acknowledge, now_ms))
         except OSError as error:
             raise TryAgainError(
                 f"{self._lake.root}: {error.strerror}; nothing of this segment was acknowledged, devices send it again"
@@ -192,10 +192,12 @@ class Worker:
         if isinstance(verdict, Sound) and not self._recent.seen(verdict.hash + b"\1"):
             self._messages.add(message_row(verdict, stone, received_ms), len(stone))
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, now_ms: int) -> None:
         for key in sorted(self._stored.keys() | self._refused.keys()):
             device_id, stream_id = key
-            for ack in _acks(stream_id, ranges(self._stored.get(key, ())), ranges(self._refused.get(key, ()))):
+            stored, refused = ranges(self._stored.get(key, ())), ranges(self._refused.get(key, ()))
+            for ack in _acks(stream_id, stored, refused):
+                ack.acked_at_ms = now_ms
                 taken = self._publish(topics.ack(device_id), ack.SerializeToString(deterministic=True))
                 self.counters["acks_dropped" if taken is False else "acks"] += 1
         self._stored.clear()

@@ -25,6 +25,9 @@ STREAM_ID_BYTES: Final = 16
 HASH_BYTES: Final = 32
 MAX_HEADER_BYTES: Final = 1_024  # looked for at the front of a payload that is too large to be read; a real one has 150
 ZSTD_LEVEL: Final = 3
+# A clock that claims to be right may be off by so much. The kernel takes the mark of NTP away at an error of 16 s, and
+# the insurer's clock has as much; hours of a trip are not moved by it.
+CLOCK_TOLERANCE_MS: Final = 120_000
 _HEADER_TAG: Final = pb.Envelope.HEADER_FIELD_NUMBER << 3 | 2
 
 

@@ -87,7 +87,7 @@ TRIPS: Final = pl.Schema(
         "signature": pl.String,  # of its last checkpoint, which covers all before it: see SIGNATURES
         "has_motion": pl.Boolean,  # all samples of the summary are in the motion table (no summary: any sample)
         "clock_quality": pl.Int16,  # of the device's clock when the trip started
-        "clock_suspect": pl.Boolean,  # that clock cannot be right (a recording's is never suspect)
+        "clock_suspect": pl.Boolean,  # that clock was wrong at some time of the trip (a recording's is never suspect)
         "tombstones": pl.Int32,  # messages of the run whose body was sacrificed in the car
         "conflicts": pl.Int32,  # seqs of the run that also came with other content; the first received is kept
         "represents": pl.Int32,  # 1; in a simulated portfolio: how many trips of the year this one stands for

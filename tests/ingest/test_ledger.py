@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from device.contract import topics, wire
 from device.contract import wire_pb2 as pb
@@ -131,6 +135,87 @@ def test_a_clock_that_cannot_be_right_is_flagged_and_corrected(tmp_path, error_m
     assert trip["start_ms"] == START_MS + off_ms
     assert status(lake)[0]["clock_offset_s"] == round(error_ms / 1_000)
     assert status(lake)[0]["late_max_s"] is None
+
+
+HOUR_MS = 3_600_000
+
+
+def sealed_trip(root, messages, *received_ms):
+    """The trip of messages that were received at these times."""
+    lake, worker = Lake(root), Worker(Lake(root), "w", lambda topic, payload: None)
+    for message, at_ms in zip(messages, received_ms, strict=True):
+        worker.take(message.topic, message.payload, at_ms)
+    worker.flush(max(received_ms))
+    seal(lake, max(received_ms) + DAY_MS)
+    return lake.scan("trips").collect().row(0, named=True)
+
+
+def live(drive, late_ms=1_000):
+    """When messages come that are sent at once, by a clock of ours that is right."""
+    return [drive.start_ms + 1_000 * message.seq + late_ms for message in drive.messages]
+
+
+@pytest.mark.parametrize("quality", [pb.CLOCK_UNKNOWN, pb.CLOCK_NTP, pb.CLOCK_GNSS])
+@pytest.mark.parametrize("ahead_ms", [20 * 60_000, 3 * HOUR_MS, 12 * HOUR_MS])
+def test_messages_that_come_before_they_were_queued_are_a_wrong_clock_and_correct_it(tmp_path, quality, ahead_ms):
+    drive = Drive("car")
+    drive.trip()
+    trip = sealed_trip(tmp_path, timed(drive, quality, ahead_ms), *live(drive))
+    assert (trip["clock_suspect"], trip["start_ms"]) == (True, START_MS + 1_000)
+    assert trip["device_start_ms"] == START_MS + ahead_ms
+
+
+def test_a_recording_that_is_played_may_be_of_any_time(tmp_path):
+    drive = Drive("car")
+    drive.trip()
+    trip = sealed_trip(tmp_path, timed(drive, pb.CLOCK_RECORDED, 3 * HOUR_MS), *live(drive))
+    assert (trip["clock_suspect"], trip["start_ms"]) == (False, START_MS + 3 * HOUR_MS)
+
+
+@given(
+    quality=st.sampled_from([pb.CLOCK_UNKNOWN, pb.CLOCK_NTP, pb.CLOCK_GNSS]),
+    off_ms=st.integers(-60_000, 60_000),
+    ours_ms=st.lists(st.integers(-60_000, 60_000), min_size=6, max_size=6),
+    waited_ms=st.lists(st.integers(0, 60 * DAY_MS), min_size=6, max_size=6),
+)
+@settings(max_examples=15, deadline=None)
+def test_a_clock_within_a_minute_is_never_suspect_however_late_its_messages_come(quality, off_ms, ours_ms, waited_ms):
+    """Nor if the clocks of our workers are each within a minute."""
+    drive = Drive("car")
+    drive.trip()
+    came = [at + ours + waited for at, ours, waited in zip(live(drive), ours_ms, waited_ms, strict=True)]
+    with TemporaryDirectory() as name:
+        trip = sealed_trip(Path(name), timed(drive, quality, off_ms), *came)
+    assert (trip["clock_suspect"], trip["start_ms"]) == (False, START_MS + off_ms)
+
+
+def test_one_message_alone_may_have_met_a_worker_whose_clock_is_wrong(tmp_path):
+    drive = Drive("car")
+    drive.trip()
+    came = live(drive)
+    came[2] -= 3 * HOUR_MS
+    assert sealed_trip(tmp_path / "one", timed(drive, pb.CLOCK_NTP, 0), *came)["clock_suspect"] is False
+    came[3] -= 3 * HOUR_MS
+    assert sealed_trip(tmp_path / "two", timed(drive, pb.CLOCK_NTP, 0), *came)["clock_suspect"] is True
+
+
+def test_a_slow_clock_looks_like_a_dead_zone_until_the_device_says_that_it_is_contradicted(tmp_path):
+    drive = Drive("car")
+    drive.trip()
+    slow = timed(drive, pb.CLOCK_NTP, -3 * HOUR_MS)
+    assert sealed_trip(tmp_path / "silent", slow, *live(drive))["clock_suspect"] is False
+    doubted = timed(drive, pb.CLOCK_CONTRADICTED, -3 * HOUR_MS)
+    trip = sealed_trip(tmp_path / "told", [*slow[:3], *doubted[3:]], *live(drive))
+    assert (trip["clock_suspect"], trip["clock_quality"]) == (True, pb.CLOCK_NTP)
+    assert trip["start_ms"] == START_MS - 3 * HOUR_MS  # flagged, not moved: how long it waited in the car is not known
+
+
+@pytest.mark.parametrize(("before", "suspect"), [(pb.CLOCK_NTP, True), (pb.CLOCK_UNKNOWN, False)])
+def test_a_clock_that_is_set_after_it_claimed_to_be_right_was_wrong(tmp_path, before, suspect):
+    drive = Drive("car")
+    drive.trip()
+    set_later = [*timed(drive, before, -HOUR_MS)[:3], *timed(drive, pb.CLOCK_GNSS, 0)[3:]]
+    assert sealed_trip(tmp_path, set_later, *live(drive))["clock_suspect"] is suspect
 
 
 def test_lateness_is_the_longest_way_by_a_clock_that_was_set(tmp_path):

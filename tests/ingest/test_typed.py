@@ -185,7 +185,7 @@ def test_whatever_the_wire_takes_has_rows_that_fit(sent):
         message = wire.decode(payload)
         assert isinstance(message, wire.Message)
         stored.append(Stored(seq, message.header.body_kind, payload))
-    ledger = {"device_id": "car", "stream_id": "00" * 16, "trip_seq": 1, "clock_far": False}
+    ledger = {"device_id": "car", "stream_id": "00" * 16, "trip_seq": 1, "clock_wrong": False}
     table = Rows()
     table.add_trip(ledger, stored)
     for one in stored:
