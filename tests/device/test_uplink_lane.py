@@ -171,3 +171,16 @@ def test_whatever_happens_everything_is_sent_until_it_is_acked(tmp_path_factory,
             ack(lane, now_ms, *send(lane, now_ms))
         assert outbox.waiting() == 0
         assert (lane._sent, lane._road) == ({}, set())
+
+
+def test_an_ack_is_younger_than_the_first_sending_of_any_of_its_rows(outbox, lane):
+    """Of a row that was sent twice either sending may be the one that is acked."""
+    queue(outbox, event(), event(), event())
+    assert send(lane, 1_000) == [1, 2, 3]
+    queue(outbox, event())
+    assert send(lane, 5_000) == [4]
+    lane.reconnected()
+    assert send(lane, 9_000) == [1, 2, 3, 4]
+    assert lane.acked([(1, 2)], 9_500) == 1_000
+    assert lane.acked([(1, 4)], 9_600) == 5_000
+    assert lane.acked([(1, 4)], 9_700) is None  # an old ack again: when it was made is not known
