@@ -12,6 +12,16 @@ and each j stands in one such pair alone, so the least change is the main effect
 an exact minimum over all drivers there can be, not a sample of them. Where the plan includes severity, the relativity
 is a product; it never falls if neither part does, and each is proven by itself.
 
+Tables with lines between points are proven by the same minimum. As x_i rises, its place rises (`between.py`): part by
+part from bin k to bin k + 1, PARTS of them. With each, the score, counted in units of 1 / PARTS², changes by
+
+    PARTS (change of the main effect from k to k + 1)
+    + sum over pairs (i, j) of sum over j's bins l of w_jl (change of the pair from k to k + 1 at bin l)
+
+where w_jl >= 0 are the parts of j in its bins and sum to PARTS, also where j is not known. A mean is no less than the
+least, so this is at least PARTS times the number above, of the step from k to k + 1. All of it is integers. Where no
+step falls, no x_i that rises lowers the score.
+
 What the scores do, the later steps keep, if the conditions of `later_steps` hold: R = exp(sum of b Z (s - s_bar)) with
 b >= 0 and Z >= 0 of the distance alone, which the order holds fixed; tiers whose relativities rise; own claims, where
 R theta(R) = R (1 + v n) / (1 + v m R) rises with R for every v >= 0. Clips and rounding never fall, B held fixed.
@@ -27,7 +37,8 @@ from typing import Any
 import numpy as np
 
 from pricing.arrays import Floats, Ints
-from pricing.tables import UNIT, UNKNOWN, Main, Pair, RatingTables, bins
+from pricing.between import bins
+from pricing.tables import UNIT, UNKNOWN, Main, Pair, RatingTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,7 @@ class Proof:
     least_change_1e12 : int
         Least change of the score, in its direction, over all of them; 0 where there is none.
     at, others : str or None, dict
-        Where the least change is: the border crossed, and the bins of other features. None and empty when it is 0.
+        Where the least change is: the border passed, and the bins of other features. None and empty when it is 0.
     """
 
     feature: str

@@ -7,25 +7,32 @@ Judgements:
 2. A driver is in one fold, by a hash of the name: neither row order nor other drivers move anyone.
 3. Settings and rounds are chosen by out-of-fold deviance, all that was tried is told (`Chosen.tried`). 0 rounds are a
    valid choice: no effect found.
+4. Everything is judged in the form that is filed: tables of each fold's own trees, with lines between points where the
+   plan says so. The number of rounds alone is chosen on the trees, whose scores at every number cost one pass; if the
+   filed form is then no better than none, it is 0.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from pricing import boosting
 from pricing.arrays import Floats, Ints
+from pricing.between import LINE
 from pricing.canonical import canonical
+from pricing.distil import distil
 from pricing.errors import ModelError
 from pricing.plan import ModelPlan
 from pricing.sample import Goal, Sample
+from pricing.shrink import GammaPrior
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +88,12 @@ def choose(
     best: Chosen | None = None
     tried: list[dict[str, Any]] = []
     for settings in settings_of(plan):
-        stages, expected = _out_of_fold(sample, goal, fold, settings, form, threads, told)
-        deviances = [goal.deviance(expected * np.exp(stage)) for stage in stages.T]
-        k = int(np.argmin(deviances))
-        rounds, deviance = settings.rounds[k], deviances[k]
+        rounds, score, expected = _out_of_fold(sample, goal, fold, settings, form, threads, told)
+        deviance = goal.deviance(expected * np.exp(score))
         named = {name: getattr(settings, name) for name in ("learning_rate", "leaves", "min_leaf_claims", "l2")}
         tried.append(named | {"rounds": rounds, "deviance": deviance})
         if best is None or deviance < best.deviance:
-            best = Chosen(settings, rounds, stages[:, k], expected, deviance, ())
+            best = Chosen(settings, rounds, score, expected, deviance, ())
     if best is None:
         raise ModelError("model.search of the plan leaves nothing to try")
     return dataclasses.replace(best, tried=tuple(tried))
@@ -134,23 +139,55 @@ def mean_score(score: Floats, mu0: Floats) -> float:
     return canonical(float((score * mu0).sum() / mu0.sum()))
 
 
+def filed_score(
+    boosted: boosting.Boosted, x: Floats, mu0: Floats, settings: ModelPlan, rounds: int, depth: int = boosting.ORDER_TWO
+) -> Callable[[Floats], Floats]:
+    """Raw score after so many rounds as it would be filed; of the trees themselves where these are no tables.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (n_rows, n_features)
+        Rows it was trained on.
+    mu0 : numpy.ndarray, shape (n_rows,)
+        Their expected claims.
+    """
+    if settings.between == LINE and depth == boosting.ORDER_TWO:
+        return distil(boosted, x, mu0, LINE, rounds=rounds).score
+    return lambda rows: boosted.staged_scores(rows, (rounds,))[:, 0]
+
+
+class _Fold(NamedTuple):
+    """What was learned without one fold."""
+
+    boosted: boosting.Boosted
+    priors: dict[str, GammaPrior]
+
+
 def _out_of_fold(
     sample: Sample, goal: Goal, fold: Ints, settings: ModelPlan, form: Form, threads: int, told: str
-) -> tuple[Floats, Floats]:
-    """Centred score after each number of rounds (n_rows, n_rounds), and expected before it (n_rows,)."""
+) -> tuple[int, Floats, Floats]:
+    """Best number of rounds, centred score after them (n_rows,), and expected before it (n_rows,)."""
     rounds, names = settings.rounds, sample.inputs.names
     stages, expected = np.zeros((len(fold), len(rounds))), goal.base.copy()
+    parts: list[_Fold] = []
     for k in tqdm(range(settings.folds), desc=told, unit="fold", leave=False, disable=None):
         out, learn = fold == k, fold != k
         learned = goal.rows(learn)
         if not out.any() or (learned.weight * learned.observed).sum() == 0:
             raise ModelError(f"fold {k} has no driver to test or no claim to learn from: give more policies")
-        inputs = sample.inputs.rows(learn)
-        priors = inputs.fit_priors()
-        x = inputs.matrix(priors)
-        part = fit_part(x, learned, names, settings, form, rounds[-1], threads)
-        seen = part.boosted.staged_scores(x, rounds)
-        unseen = part.boosted.staged_scores(sample.inputs.rows(out).matrix(priors), rounds)
-        stages[out] = unseen - np.array([mean_score(stage, sample.mu0[learn]) for stage in seen.T])
+        priors = sample.inputs.rows(learn).fit_priors()
+        x = sample.inputs.matrix(priors)
+        part = fit_part(x[learn], learned, names, settings, form, rounds[-1], threads)
+        parts.append(_Fold(part.boosted, priors))
+        middle = [mean_score(stage, sample.mu0[learn]) for stage in part.boosted.staged_scores(x[learn], rounds).T]
+        stages[out] = part.boosted.staged_scores(x[out], rounds) - np.array(middle)
         expected[out] = boosting.expected(goal.base[out], part.level, np.zeros(int(out.sum())))
-    return stages, expected
+    best = rounds[int(np.argmin([goal.deviance(expected * np.exp(stage)) for stage in stages.T]))]
+    score = np.zeros(len(fold))
+    for k, (trees, priors) in enumerate(parts):
+        out, x = fold == k, sample.inputs.matrix(priors)
+        filed = filed_score(trees, x[~out], sample.mu0[~out], settings, best, form.depth)
+        score[out] = filed(x[out]) - mean_score(filed(x[~out]), sample.mu0[~out])
+    if rounds[0] == 0 and goal.deviance(expected * np.exp(score)) > goal.deviance(expected):
+        return 0, np.zeros(len(fold)), expected
+    return best, score, expected

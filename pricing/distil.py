@@ -1,9 +1,12 @@
 """Trees to rating tables, exactly: an ensemble of trees of at most two features is a sum of tables.
 
-    leaves in integers -> a grid for each pair of features that share a tree -> means moved to main effects
+    leaves in integers -> a grid for each pair of features that share a tree -> means moved to main effects -> points
 
 A leaf is rounded to 1e-12 once; from there on nothing is lost, since what is taken from a pair is given to a main
 effect in integers. Rounding keeps the order of leaves, so what the trees promise (monotone) the tables hold.
+
+As steps the tables equal the trees, which is checked. With points, a bin's effect holds at the mean of the training
+rows in it and runs in straight lines between (`between.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pricing.arrays import Floats, Ints
+from pricing.between import LINE, STEP, bins, place, points_of, shares_of
 from pricing.boosting import Boosted
 from pricing.errors import ModelError
-from pricing.tables import UNIT, Main, Pair, RatingTables, bins
+from pricing.tables import UNIT, Main, Pair, RatingTables
 
 EXACT: Final = 1e-9  # the score of the tables and of the trees may differ by so much
 
@@ -72,28 +76,37 @@ class Tree:
         return np.where(left, self._values(node.left, grid, shape), self._values(node.right, grid, shape))
 
 
-def distil(boosted: Boosted, x: Floats, mu0: Floats) -> RatingTables:
+def distil(boosted: Boosted, x: Floats, mu0: Floats, between: str = STEP, *, rounds: int | None = None) -> RatingTables:
     """Write an ensemble as tables.
 
     Parameters
     ----------
     boosted : Boosted
     x : numpy.ndarray, shape (n_rows, n_features)
-        Training rows: where the means are taken that main effects are told against.
+        Training rows: where points lie, and the means are taken that main effects are told against.
     mu0 : numpy.ndarray, shape (n_rows,)
         Their weights, expected claims.
+    between : str
+        STEP: a bin's effect holds in all of it. LINE: at its point, in straight lines between points.
+    rounds : int, optional
+        Of the first trees alone.
 
     Raises
     ------
     ModelError
-        If a tree reads more than two features, or the tables miss the trees' score on these rows by more than 1e-9.
+        If a tree reads more than two features, or the tables, as steps, miss the trees' score on these rows by more
+        than 1e-9.
     """
-    trees = parse(boosted.text)
+    trees = parse(boosted.text)[:rounds]
     if any(len(tree.features) > 2 for tree in trees):
         raise ModelError("a tree reads more than two features: it is no sum of tables; set model.leaves to 2 or 3")
     names, typical = boosted.features, boosted.typical
     ends = [_sorted(end for tree in trees for end in tree.ends(f)) for f in range(len(names))]
-    shares = [_shares(ends[f], _filled(x[:, f], typical[f]), mu0) for f in range(len(names))]
+    known = [_filled(x[:, f], typical[f]) for f in range(len(names))]
+    points = [
+        points_of(e, column, mu0) if between == LINE else np.empty(0) for e, column in zip(ends, known, strict=True)
+    ]
+    shares = [shares_of(len(e) + 1, place(e, p, column), mu0) for e, p, column in zip(ends, points, known, strict=True)]
     effects = [np.zeros(len(axis) + 2, dtype=np.int64) for axis in ends]
     intercept = sum(tree.leaves[0] for tree in trees if not tree.nodes)
     pairs = []
@@ -112,9 +125,10 @@ def distil(boosted: Boosted, x: Floats, mu0: Floats) -> RatingTables:
         beyond = table - of_first[:, None] - of_second[None, :] + middle
         pairs.append(Pair(names[features[0]], names[features[1]], axes[0], axes[1], beyond))
     means = [int(_means(effect[None, :], share)[0]) for effect, share in zip(effects, shares, strict=True)]
-    mains = (Main(names[f], ends[f], effects[f] - means[f], shares[f]) for f in range(len(names)))
+    mains = (Main(names[f], ends[f], effects[f] - means[f], shares[f], points[f]) for f in range(len(names)))
     tables = RatingTables(int(intercept) + sum(means), tuple(mains), tuple(pairs))
-    error = np.abs(tables.score(x) - boosted.score(x)).max(initial=0.0)
+    of_trees = boosted.staged_scores(x, (len(trees),))[:, 0]
+    error = np.abs(tables.steps().score(x) - of_trees).max(initial=0.0)
     if error > EXACT:
         raise ModelError(
             f"the rating tables miss the trees by {error:g}: another LightGBM? check the installed version"
@@ -190,13 +204,6 @@ def _points(ends: Floats, typical: float | None) -> Floats:
 
 def _filled(x: Floats, typical: float | None) -> Floats:
     return x if typical is None else np.where(np.isnan(x), typical, x)
-
-
-def _shares(ends: Floats, x: Floats, weight: Floats) -> Floats:
-    """Share of the weight in each bin."""
-    share = np.bincount(bins(ends, x), weight, minlength=len(ends) + 2)
-    total: Floats = share / math.fsum(share)
-    return total
 
 
 def _means(rows: Ints, weight: Any) -> Ints:

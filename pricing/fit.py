@@ -140,7 +140,7 @@ def _component(part: _Learned, matrix: Floats, sample: Sample, form: Form, threa
     """Train one part on all rows, and write it as tables."""
     chosen = part.chosen
     trained = fit_part(matrix, part.goal, sample.inputs.names, chosen.settings, form, chosen.rounds, threads)
-    tables = distil(trained.boosted, matrix, sample.mu0)
+    tables = distil(trained.boosted, matrix, sample.mu0, chosen.settings.between)
     s_bar = mean_score(tables.score(matrix), sample.mu0)
     return Component(part.name, trained.boosted, tables, trained.level, s_bar, part.calibration)
 

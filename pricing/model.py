@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,7 @@ from pricing.component import Component, prefix
 from pricing.credibility import Calibration, credibility
 from pricing.errors import ModelError
 from pricing.matrix import Inputs
+from pricing.model_folder import DIAGNOSTICS, MANIFEST_FILE, put_model
 from pricing.own_claims import OwnClaims
 from pricing.plan import Plan
 from pricing.shrink import GammaPrior
@@ -35,9 +37,7 @@ from pricing.tables import RatingTables
 from pricing.tariff import Tariff
 from pricing.tiers import Tiers
 
-FORMAT: Final = 4
-MANIFEST_FILE: Final = "manifest.json"
-DIAGNOSTICS: Final = "diagnostics"
+FORMAT: Final = 5
 _DIAGNOSTICS_SHA256: Final = "diagnostics_sha256"
 QUANTILES: Final = 1_000
 
@@ -209,19 +209,21 @@ class RiskModel:
         """First 16 hex digits of the SHA-256 over the manifest, which holds that of every other file."""
         return _identity(self.manifest())
 
-    def save(self, folder: Path) -> None:
-        """Write the model's folder; diagnostics of an earlier model there are removed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in (folder / DIAGNOSTICS).glob("*.csv"):
-            old.unlink()
+    def save(self, folder: Path, *, beside: Mapping[str, str] | None = None, replace: bool = False) -> None:
+        """Put the model into its folder, whole or not at all: see `put_model` for where, and for its errors.
+
+        Parameters
+        ----------
+        beside : mapping of str to str, optional
+            More files of the folder, which are no part of the model: text by name.
+        replace : bool
+            Replace another model.
+        """
         told = {f"{DIAGNOSTICS}/{name}.csv": table.write_csv() for name, table in self.diagnosis.items()}
-        if told:
-            (folder / DIAGNOSTICS).mkdir(exist_ok=True)
-        for name, text in (self.files() | told).items():
-            (folder / name).write_text(text, encoding="utf-8", newline="")
         content = {"model_id": self.model_id} | self.manifest()
         content[_DIAGNOSTICS_SHA256] = {name: _sha256(text) for name, text in told.items()}
-        (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        manifest = {MANIFEST_FILE: json.dumps(content, indent=1) + "\n"}
+        put_model(folder, content["model_id"], self.files() | told | dict(beside or {}) | manifest, replace=replace)
 
 
 def load_model(folder: Path, *, changed_too: bool = False) -> RiskModel:

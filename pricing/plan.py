@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, cast, get_type_hints
 
+from pricing.between import LINE, STEP
 from pricing.errors import PlanError
 
 FOLDER: Final = Path(__file__).parent / "plans"
@@ -69,6 +70,7 @@ class ModelPlan:
     seed: int
     severity: bool = False
     large_claim_cap: float = 0.0
+    between: str = LINE
     search: SearchPlan = field(default_factory=SearchPlan)
 
 
@@ -280,6 +282,7 @@ def _model_laws(plan: Plan) -> dict[str, bool]:
         )
         and all(x >= 0 for x in (m.l2, *m.search.l2)),
         "model.large_claim_cap has to be at least 0": m.large_claim_cap >= 0,
+        "model.between has to be line or step": m.between in {LINE, STEP},
         "credibility.kappa_km has to rise from at least 0": len(c.kappa_km) > 0
         and c.kappa_km[0] >= 0
         and _rise(c.kappa_km),

@@ -2,11 +2,12 @@
 
     score = intercept + sum of main effects + sum of pairs
 
-An effect is an integer in units of 1e-12 of a logarithm, so a score is one exact sum: it does not depend on the order
-of the terms, the machine or any library, and the certificate (`certificate.py`) is a proof in integers.
+An effect is an integer in units of 1e-12 of a logarithm, and what stands between two effects a mixture of them in whole
+parts (`between.py`), so a score is one exact sum: it does not depend on the order of the terms, the machine or any
+library, and the certificate (`certificate.py`) is a proof in integers.
 
 A bin holds its upper end: bin k of ends e_0 < e_1 < .. is e_(k-1) < x <= e_k, the one after the last is open, and a
-last one stands for "not known".
+last one stands for "not known". A pair's bins are joined bins of its features, so its points are theirs.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from pricing.arrays import Floats, Ints
+from pricing.between import PARTS, Place, across, along, bins, place
 from pricing.errors import ModelError
 
 UNIT: Final = 1e-12
+EXACT_UNIT: Final = UNIT / PARTS**2  # of a score's integer
 MAIN_FILE: Final = "main_effects.csv"
 PAIR_FILE: Final = "pair_effects.csv"
-MAIN_COLUMNS: Final = ("feature", "bin", "above", "up_to", "effect_1e12", "relativity", "share_of_expected_claims")
+_SHARE: Final = "share_of_expected_claims"
+MAIN_COLUMNS: Final = ("feature", "bin", "above", "up_to", "point", "effect_1e12", "relativity", _SHARE)
 PAIR_COLUMNS: Final = (
     "feature_1",
     "above_1",
@@ -39,6 +43,7 @@ PAIR_COLUMNS: Final = (
 )
 UNKNOWN: Final = "not known"
 _INTERCEPT: Final = "(intercept)"
+_BLOCK: Final = 4_096  # rows looked up at a time: places and terms stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,16 @@ class Main:
         Upper ends of all bins but the last two.
     effect : numpy.ndarray of int, shape (n_ends + 2,)
     share : numpy.ndarray, shape (n_ends + 2,)
-        Share of the training rows' expected claims in each bin.
+        Share of the training rows' expected claims in each bin; a row between two points counts to both.
+    points : numpy.ndarray, shape (n_ends + 1,) or (0,)
+        Where in each bin but "not known" its effect holds, in a straight line between; none: in the whole bin.
     """
 
     feature: str
     ends: Floats
     effect: Ints
     share: Floats
+    points: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +103,36 @@ class RatingTables:
         """Names, in the order of the columns."""
         return tuple(main.feature for main in self.mains)
 
+    def __post_init__(self) -> None:
+        """Refuse tables that do not fit together, or whose sums no int64 could hold."""
+        ends = {main.feature: main.ends for main in self.mains}
+        for main in self.mains:
+            if len(main.points) and (len(main.points) != len(main.ends) + 1 or (np.diff(main.points) <= 0).any()):
+                raise ModelError(f"{main.feature}: the points do not rise from bin to bin; train again")
+        for pair in self.pairs:
+            for name, own in ((pair.first, pair.first_ends), (pair.second, pair.second_ends)):
+                if name not in ends or not np.isin(own, ends[name]).all():
+                    raise ModelError(f"{pair.first}, {pair.second}: the borders of {name} are not its own; train again")
+        effects = [*(main.effect for main in self.mains), *(pair.effect for pair in self.pairs)]
+        if (abs(self.intercept) + sum(int(np.abs(effect).max()) for effect in effects)) * PARTS**2 > np.iinfo(
+            np.int64
+        ).max:
+            raise ModelError("the effects are too large to be those of driving; raise model.l2 and train again")
+
+    def steps(self) -> RatingTables:
+        """The same tables without points: an effect holds in its whole bin."""
+        return replace(self, mains=tuple(replace(main, points=np.empty(0)) for main in self.mains))
+
     def score(self, x: Floats) -> Floats:
         """Raw score, the log of claims over the offset. Shape (n_rows, n_features) to (n_rows,)."""
-        total = np.full(len(x), self.intercept, dtype=np.int64)
-        for column, main in enumerate(self.mains):
-            total += main.effect[bins(main.ends, x[:, column])]
-        for _, effect in self._pairs(x):
-            total += effect
-        return total.astype(np.float64) * UNIT
+        return self.exact_score(x).astype(np.float64) * EXACT_UNIT
+
+    def exact_score(self, x: Floats) -> Ints:
+        """Raw score as a whole number of EXACT_UNIT, shape (n_rows,)."""
+        total = np.full(len(x), self.intercept * PARTS**2, dtype=np.int64)
+        for rows, _, value in self._terms(x):
+            total[rows] += value
+        return total
 
     def contributions(self, x: Floats) -> Floats:
         """What each feature adds to the raw score: its main effect and half of each of its pairs.
@@ -115,22 +145,40 @@ class RatingTables:
         numpy.ndarray, shape (n_rows, n_features + 1)
             The last column is the intercept; a row sums to the score.
         """
-        halves = np.zeros((len(self.mains) + 1, len(x)), dtype=np.int64)
-        halves[-1] = 2 * self.intercept
-        for column, main in enumerate(self.mains):
-            halves[column] = 2 * main.effect[bins(main.ends, x[:, column])]
-        at = {name: column for column, name in enumerate(self.features)}
-        for pair, effect in self._pairs(x):
-            halves[at[pair.first]] += effect
-            halves[at[pair.second]] += effect
-        return halves.T.astype(np.float64) * (UNIT / 2)
+        return self.exact_contributions(x).astype(np.float64) * EXACT_UNIT
 
-    def _pairs(self, x: Floats) -> Iterator[tuple[Pair, Ints]]:
+    def exact_contributions(self, x: Floats) -> Ints:
+        """`contributions` as whole numbers of EXACT_UNIT; a row sums to `exact_score`."""
+        parts = np.zeros((len(self.mains) + 1, len(x)), dtype=np.int64)
+        parts[-1] = self.intercept * PARTS**2
+        for rows, columns, value in self._terms(x):
+            half = value // len(columns)
+            parts[columns[0], rows] += half
+            if len(columns) > 1:
+                parts[columns[1], rows] += value - half
+        return parts.T
+
+    def _terms(self, x: Floats) -> Iterator[tuple[slice, tuple[int, ...], Ints]]:
+        """Block of rows, columns, and what the table of that feature or pair gives there; a block at a time."""
         at = {name: column for column, name in enumerate(self.features)}
-        for pair in self.pairs:
-            first = bins(pair.first_ends, x[:, at[pair.first]])
-            second = bins(pair.second_ends, x[:, at[pair.second]])
-            yield pair, pair.effect[first, second]
+        pairs = [(at[pair.first], at[pair.second], self._on_own_bins(pair)) for pair in self.pairs]
+        for start in range(0, len(x), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            places: list[Place] = []
+            for column, main in enumerate(self.mains):
+                places.append(place(main.ends, main.points, x[rows, column]))
+                yield rows, (column,), along(main.effect, places[-1]) * PARTS
+            for first, second, effect in pairs:
+                yield rows, (first, second), across(effect, places[first], places[second])
+
+    def _on_own_bins(self, pair: Pair) -> Ints:
+        """A pair's effects on the bins of its two features."""
+        ends = {main.feature: main.ends for main in self.mains}
+        first, second = (
+            bins(own, np.array([*ends[name], np.inf, np.nan]))
+            for name, own in ((pair.first, pair.first_ends), (pair.second, pair.second_ends))
+        )
+        return np.ascontiguousarray(pair.effect[np.ix_(first, second)])
 
     def main_rows(self) -> list[dict[str, object]]:
         """Main effects as rows of `MAIN_FILE`, the intercept first."""
@@ -138,9 +186,10 @@ class RatingTables:
             dict.fromkeys(MAIN_COLUMNS, "") | {"feature": _INTERCEPT, "effect_1e12": self.intercept}
         ]
         for main in self.mains:
+            points = [*main.points.tolist(), *[""] * (len(main.effect) - len(main.points))]
             for k, (above, up_to) in enumerate(_borders(main.ends)):
                 effect = int(main.effect[k])
-                told = (main.feature, k, above, up_to, effect, _relativity(effect), float(main.share[k]))
+                told = (main.feature, k, above, up_to, points[k], effect, _relativity(effect), float(main.share[k]))
                 rows.append(dict(zip(MAIN_COLUMNS, told, strict=True)))
         return rows
 
@@ -161,11 +210,6 @@ class RatingTables:
             MAIN_FILE: _csv(MAIN_COLUMNS, self.main_rows()),
             PAIR_FILE: _csv(PAIR_COLUMNS, self.pair_rows()),
         }
-
-
-def bins(ends: Floats, x: Floats) -> Ints:
-    """Bin of each value; NaN is in the last."""
-    return np.where(np.isnan(x), len(ends) + 1, np.searchsorted(ends, x, side="left"))
 
 
 def read_tables(files: Mapping[str, str]) -> RatingTables:
@@ -214,8 +258,9 @@ def _grouped(rows: Iterable[dict[str, str]], keys: tuple[str, ...]) -> dict[tupl
 
 def _main(name: str, rows: list[dict[str, str]]) -> Main:
     effect = np.array([int(row["effect_1e12"]) for row in rows], dtype=np.int64)
-    share = np.array([float(row["share_of_expected_claims"]) for row in rows])
-    return Main(name, _ends([row["up_to"] for row in rows]), effect, share)
+    share = np.array([float(row[_SHARE]) for row in rows])
+    points = np.array([float(row["point"]) for row in rows if row["point"] != ""])
+    return Main(name, _ends([row["up_to"] for row in rows]), effect, share, points)
 
 
 def _pair(first: str, second: str, rows: list[dict[str, str]]) -> Pair:

@@ -48,7 +48,7 @@ def made(tmp_path_factory):
     yearly = book.policies.with_columns(premium_per_year=pl.col("tariff_premium") * DAYS_PER_YEAR / days)
     train(yearly.sort("policy_id"), book.claims, book.periods, load_catalogue(), PLAN).save(root / "model")
     (root / "plan.toml").write_text(
-        'base = "default"\nplan_version = "default-2"\n'
+        'base = "default"\nplan_version = "default-3"\n'
         "rateable = { min_km = 1.0, min_trips = 1, min_days = 1.0 }\n"
         "credibility.accept_miscalibrated = true\nmodel = { rounds = [0, 40], folds = 2 }\n"
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from pricing import boosting
 from pricing.arrays import Floats
-from pricing.crossfit import mean_score
+from pricing.crossfit import filed_score, mean_score
 from pricing.diagnostics.fairness import AwareScore
 from pricing.diagnostics.validated import Validated
 from pricing.plan import ModelPlan
@@ -21,7 +21,7 @@ def aware_score(
     strength: Floats,
     threads: int = 1,
 ) -> AwareScore:
-    """Make the function that `fairness.discrimination_free` needs: b Z (s - s_bar) of a fold's own trees.
+    """Make the function that `fairness.discrimination_free` needs: b Z (s - s_bar) of a fold's own trees, as filed.
 
     Parameters
     ----------
@@ -51,9 +51,10 @@ def aware_score(
                 plan=plan,
                 threads=threads,
             )
-            middle = mean_score(fitted.score(x[learn]), mu0)
+            filed = filed_score(fitted, x[learn], mu0, plan, max(rounds, 1))
+            middle = mean_score(filed(x[learn]), mu0)
             for own, variant in zip(found, variants, strict=True):
-                own[test] = strength[test] * (fitted.score(variant[test]) - middle)
+                own[test] = strength[test] * (filed(variant[test]) - middle)
         return found
 
     return score

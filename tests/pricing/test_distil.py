@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing.between import LINE, PARTS, bins, place
 from pricing.boosting import Boosted
 from pricing.distil import distil, parse
 from pricing.errors import ModelError
-from pricing.tables import MAIN_FILE, PAIR_FILE, UNIT, bins, read_tables
+from pricing.tables import MAIN_FILE, PAIR_FILE, UNIT, Main, RatingTables, read_tables
 from tests.pricing.test_boosting import NAMES, rows, train
 
 
@@ -23,6 +26,12 @@ def sample():
 def tables(sample):
     x, mu0, boosted = sample
     return distil(boosted, x, mu0)
+
+
+@pytest.fixture(scope="module")
+def lines(sample):
+    x, mu0, boosted = sample
+    return distil(boosted, x, mu0, LINE)
 
 
 values = st.one_of(st.just(np.nan), st.floats(-1, 20), st.sampled_from([0.0, 2.0, np.inf]))
@@ -66,6 +75,90 @@ def test_main_effects_and_pairs_have_mean_zero_over_independent_features(tables)
             weights.append(np.bincount(bins(ends, np.array([*fine, np.inf, np.nan])), of_bin, len(ends) + 2))
         assert np.abs(pair.effect @ weights[1]).max() < 4
         assert np.abs(weights[0] @ pair.effect).max() < 4
+
+
+def test_with_lines_means_are_zero_over_where_rows_stand_between_points(sample, lines):
+    """Main effects and pairs as the score takes them, row by row against all rows of the other feature."""
+    x, mu0, _ = sample
+    none = np.zeros(len(mu0))
+    for column, main in enumerate(lines.mains):
+        alone = replace(lines, intercept=0, mains=tuple(flat(m) if m != main else m for m in lines.mains), pairs=())
+        assert abs(np.average(alone.score(x), weights=mu0)) < 1e-11, column
+    for pair in lines.pairs:
+        alone = replace(lines, intercept=0, mains=tuple(map(flat, lines.mains)), pairs=(pair,))
+        first, second = lines.features.index(pair.first), lines.features.index(pair.second)
+        for k in range(0, len(mu0), 400):
+            against = np.column_stack([none] * 4)
+            against[:, first], against[:, second] = x[k, first], x[:, second]
+            assert abs(np.average(alone.score(against), weights=mu0)) < 1e-11
+            against[:, first], against[:, second] = x[:, first], x[k, second]
+            assert abs(np.average(alone.score(against), weights=mu0)) < 1e-11
+
+
+def flat(main):
+    return replace(main, effect=np.zeros_like(main.effect))
+
+
+def test_at_points_lines_are_what_steps_are_and_never_jump(sample, lines):
+    x = np.array([[main.points[k % max(len(main.points), 1)] if len(main.points) else 0.0 for main in lines.mains]
+                  for k in range(40)])  # fmt: skip
+    assert lines.score(x).tolist() == lines.steps().score(x).tolist()
+    assert lines.steps() != lines
+    for column, main in enumerate(lines.mains):
+        on = np.tile(sample[0][:1], (len(main.ends), 1))
+        on[:, column] = main.ends
+        above = on.copy()
+        above[:, column] = np.nextafter(main.ends, np.inf)
+        jump = np.abs(lines.score(above) - lines.score(on))
+        assert (jump <= 3 * np.ptp(lines.score(sample[0])) / PARTS).all()
+
+
+def test_what_is_not_known_is_no_mixture(sample, lines):
+    x = sample[0][:200].copy()
+    x[:, 0] = np.nan
+    at = place(lines.mains[0].ends, lines.mains[0].points, x[:, 0])
+    assert set(at.at.tolist()) == {len(lines.mains[0].ends) + 1}
+    assert set(at.part.tolist()) == {0}
+
+
+def test_the_first_trees_alone_make_tables_too(sample):
+    x, mu0, boosted = sample
+    first = distil(boosted, x, mu0, rounds=20)
+    assert first.score(x) == pytest.approx(boosted.staged_scores(x, (20,))[:, 0], abs=1e-9)
+
+
+def test_with_lines_contributions_sum_to_the_score_to_the_last_integer(sample, lines):
+    for tables in (lines, lines.steps()):
+        assert (tables.exact_contributions(sample[0]).sum(axis=1) == tables.exact_score(sample[0])).all()
+
+
+def test_a_score_does_not_depend_on_the_rows_beside_it(sample, lines):
+    x = np.tile(sample[0], (4, 1))
+    assert len(x) > 10_000
+    again = np.concatenate([lines.exact_score(x[k : k + 777]) for k in range(0, len(x), 777)])
+    assert again.tolist() == lines.exact_score(x).tolist()
+
+
+def test_lines_come_back_from_their_files_as_they_were(sample, lines):
+    again = read_tables(lines.files())
+    assert again == lines
+    assert again.exact_score(sample[0]).tolist() == lines.exact_score(sample[0]).tolist()
+
+
+def test_points_that_do_not_rise_and_borders_of_no_feature_are_refused(lines):
+    main = next(main for main in lines.mains if len(main.points) > 1)
+    with pytest.raises(ModelError, match="points do not rise"):
+        replace(lines, mains=(replace(main, points=main.points[::-1]),), pairs=())
+    with pytest.raises(ModelError, match="points do not rise"):
+        replace(lines, mains=(replace(main, points=main.points[1:]),), pairs=())
+    pair = lines.pairs[0]
+    with pytest.raises(ModelError, match=r"the borders of .* are not its own"):
+        replace(lines, pairs=(replace(pair, first_ends=pair.first_ends + 0.1),))
+
+
+def test_effects_that_no_integer_could_sum_are_refused():
+    with pytest.raises(ModelError, match="too large"):
+        RatingTables(0, (Main("a", np.array([1.0]), np.array([0, 37 * 10**12, 0]), np.ones(3) / 3),), ())
 
 
 def test_contributions_sum_to_the_score_in_integers(sample, tables):

@@ -128,7 +128,7 @@ def test_a_model_that_was_changed_is_refused(model, tmp_path, file, before, afte
     [
         (None, "no model there .manifest.json is missing."),
         ("{", "not a model's manifest"),
-        ('{"format": 99}', "format 99 is not 4"),
+        ('{"format": 99}', "format 99 is not 5"),
     ],
 )
 def test_a_folder_that_is_no_model_is_refused(model, tmp_path, content, message):

@@ -38,8 +38,8 @@ def test_a_plan_survives_its_json_form(name):
 
 
 def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
-    same = load_plan(written(tmp_path, 'plan_version = "default-2" # a comment\nbase = "default"\n'))
-    other = load_plan(written(tmp_path, 'plan_version = "default-2"\nbase = "default"\n[factor]\nupper = 1.4\n'))
+    same = load_plan(written(tmp_path, 'plan_version = "default-3" # a comment\nbase = "default"\n'))
+    other = load_plan(written(tmp_path, 'plan_version = "default-3"\nbase = "default"\n[factor]\nupper = 1.4\n'))
     assert same.content_hash() == load_plan().content_hash()
     assert other.content_hash() != load_plan().content_hash()
 

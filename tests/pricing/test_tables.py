@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,8 @@ from features.contract.window import rating_features
 from pricing.model import load_model
 from tests.pricing.book import RATING_DATE
 from tests.pricing.test_score import CATALOGUE, book, model, scored  # noqa: F401 - fixtures
+
+UNKNOWN = "not known"
 
 
 def read_csv(path):
@@ -26,8 +28,26 @@ def find_bin(ends, value):
     return len(ends) + 1 if value is None else bisect_left(ends, value)
 
 
+def weights(rows, value):
+    """Row of each bin that a value counts to, with its share: docs/model.md, "The filed form"."""
+    points = [float(row["point"]) for row in rows if row["point"] != ""]
+    if value is None or not points:
+        return {find_bin(ends_of(rows, "up_to"), value): 1.0}
+    k = bisect_right(points, value) - 1
+    if k < 0 or k == len(points) - 1:
+        return {max(k, 0): 1.0}
+    share = round((value - points[k]) / (points[k + 1] - points[k]) * 500) / 500
+    return {k: 1 - share, k + 1: share}
+
+
 def ends_of(rows, column):
-    return sorted({float(row[column]) for row in rows if row[column] not in ("", "not known")})
+    return sorted({float(row[column]) for row in rows if row[column] not in ("", UNKNOWN)})
+
+
+def pair_bin(ends, row):
+    """Bin of a pair that a bin of one of its features lies in."""
+    up_to = {"": math.inf, UNKNOWN: None}
+    return find_bin(ends, up_to[row["up_to"]] if row["up_to"] in up_to else float(row["up_to"]))
 
 
 class FiledTables:
@@ -43,13 +63,16 @@ class FiledTables:
             self.pairs.setdefault((row["feature_1"], row["feature_2"]), []).append(row)
 
     def score(self, driver):
-        total = self.intercept
+        total, place = self.intercept, {}
         for name, rows in self.mains.items():
-            total += int(rows[find_bin(ends_of(rows, "up_to"), driver[name])]["effect_1e12"])
+            place[name] = [(rows[k], share) for k, share in weights(rows, driver[name]).items()]
+            total += sum(share * int(row["effect_1e12"]) for row, share in place[name])
         for (first, second), rows in self.pairs.items():
             a, b = ends_of(rows, "up_to_1"), ends_of(rows, "up_to_2")
-            at = find_bin(a, driver[first]) * (len(b) + 2) + find_bin(b, driver[second])
-            total += int(rows[at]["effect_1e12"])
+            for own, share in place[first]:
+                for other, of_other in place[second]:
+                    at = pair_bin(a, own) * (len(b) + 2) + pair_bin(b, other)
+                    total += share * of_other * int(rows[at]["effect_1e12"])
         return total * 1e-12
 
 
@@ -92,6 +115,7 @@ def test_the_tables_alone_reproduce_every_factor(book, model, scored, tmp_path):
     keys = rateable.select("driver_id", rating_date=pl.lit(RATING_DATE))
     rows = rating_features(book.periods, keys, 12, CATALOGUE).head(400)
     assert len(filed.tables["frequency"].pairs) > 1
+    assert any(row["point"] for rows in filed.tables["frequency"].mains.values() for row in rows)
     base = scored.book["constants"]["base_factor"]
     found = [filed.factor(row, base) for row in rows.iter_rows(named=True)]
     assert found == pytest.approx(rateable["factor"].head(400).to_list(), abs=1e-9)
