@@ -1,4 +1,4 @@
-"""Pictures of a trip as SVG text: curves over time with the events in them, and the track as a map without tiles."""
+"""Curves of a trip over time with its events, as SVG text."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from device.contract import bodies
 from replay_data import view as seen
 from replay_data.driven import Trip
-from replay_data.view import Place, Point, Span
+from replay_data.view import Span
 
 LEFT, RIGHT = 44, 10
 PLOT_PX, GAP_PX, HEAD_PX, AXIS_PX = 130, 12, 20, 26
 NUMBER_ROWS, NUMBER_PX = 2, 13  # above the curves, for the numbers of events; what has no room there has none
 TOP_PX: Final = NUMBER_ROWS * NUMBER_PX + 4
-MAP_POINTS: Final = 2_000  # a longer track is thinned to about this many
-FRESH_MS: Final = 10_000  # between two positions further apart in time nothing is drawn
-SPEED_CLASSES_KMH: Final = (30, 60, 90, 130)  # upper ends; the last class is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def chart(trip: Trip, width: int) -> str:
         if row == 0:
             parts += _limit(trip, spans, top, plot)
     parts += _event_marks(trip, width, height - AXIS_PX)
-    return _picture("Speed and acceleration over time", width, height, parts)
+    return picture("Speed and acceleration over time", width, height, parts)
 
 
 def _curve(curve: Curve, spans: Sequence[Span | None], top: int, width: int) -> Iterator[str]:
@@ -139,79 +135,6 @@ def _time_axis(trip: Trip, width: int, height: int) -> Iterator[str]:
         yield f'<text class="tick" x="{x:.1f}" y="{height - 8}" text-anchor="{anchor}">{minute}{unit}</text>'
 
 
-def route(trip: Trip, track: Sequence[Point], width: int, height: int) -> str:
-    """The track of a trip as a map: coloured by speed, events by their numbers, with a scale. Empty without one."""
-    start_ms = trip.start.start_mono_ms
-    points = [point for point in track if start_ms <= point.t_ms <= start_ms + seen.duration_ms(trip)]
-    thinned = max(1, len(points) // MAP_POINTS)
-    points = points[::thinned]
-    if len(points) < 2:
-        return ""
-    project = _Projection(points, width, height)
-    speed = [sample.speed_dkmh for sample in trip.samples]
-    lines: dict[int, list[str]] = {}
-    for before, after in pairwise(points):
-        if after.t_ms - before.t_ms <= FRESH_MS * thinned:
-            sample = min((after.t_ms - start_ms) // trip.start.period_ms, len(speed) - 1)
-            line = f"M{project(before)}L{project(after)}"
-            lines.setdefault(_speed_class(speed[max(sample, 0)]), []).append(line)
-    parts = [f'<path class="track" d="{"".join(part for k in lines for part in lines[k])}"/>']
-    parts += [f'<path class="v{k}" d="{"".join(lines[k])}"/>' for k in sorted(lines)]
-    for point, name in ((points[0], "start"), (points[-1], "end")):
-        x, y = project(point).split()
-        parts.append(f'<circle class="{name}" cx="{x}" cy="{y}" r="6"><title>{name}</title></circle>')
-    for number, (event, place) in enumerate(zip(trip.events, seen.places(trip, points), strict=True), start=1):
-        if place is not None and not seen.is_background(event):
-            parts.append(_pin(number, event, place, project))
-    parts += project.scale()
-    return _picture("Map of the track", width, height, parts)
-
-
-def _pin(number: int, event: bodies.Event, place: Place, project: _Projection) -> str:
-    x, y = project(Point(0, place.lat_deg, place.lon_deg)).split()
-    return (
-        f'<g class="pin level{event.level}"><title>{html.escape(told(number, event))}</title>'
-        f'<circle cx="{x}" cy="{y}" r="8"/>'
-        f'<text x="{x}" y="{float(y) + 3.5:.1f}" text-anchor="middle">{number}</text></g>'
-    )
-
-
-class _Projection:
-    """Degrees to pixels, equal in both directions at the middle of the track: right to 0.1 % over 100 km."""
-
-    def __init__(self, points: Sequence[Point], width: int, height: int) -> None:
-        self._width, self._height = width, height
-        north, south = max(p.lat_deg for p in points), min(p.lat_deg for p in points)
-        east, west = max(p.lon_deg for p in points), min(p.lon_deg for p in points)
-        self._lat, self._lon = (north + south) / 2, (east + west) / 2
-        self._shrink = math.cos(math.radians(self._lat))
-        span_x, span_y = (east - west) * self._shrink, north - south
-        margin = 24
-        self._px_per_deg = min((width - 2 * margin) / max(span_x, 1e-5), (height - 2 * margin) / max(span_y, 1e-5))
-
-    def __call__(self, point: Point) -> str:
-        x = self._width / 2 + (point.lon_deg - self._lon) * self._shrink * self._px_per_deg
-        y = self._height / 2 - (point.lat_deg - self._lat) * self._px_per_deg
-        return f"{x:.1f} {y:.1f}"
-
-    def scale(self) -> list[str]:
-        """A bar of a round length at the lower left."""
-        most_m = self._width / 4 / self._px_per_deg * seen.M_PER_DEG
-        power = 10 ** math.floor(math.log10(most_m))
-        length_m = next(k * power for k in (5, 2, 1) if k * power <= most_m)
-        width, y = length_m / seen.M_PER_DEG * self._px_per_deg, self._height - 12
-        name = f"{length_m / 1_000:g} km" if length_m >= 1_000 else f"{length_m:g} m"
-        return [
-            f'<path class="scale" d="M12 {y - 5}V{y}H{12 + width:.1f}V{y - 5}"/>',
-            f'<text class="tick" x="{18 + width:.1f}" y="{y}">{name}</text>',
-        ]
-
-
-def _speed_class(speed_dkmh: int | None) -> int:
-    """Number of the class of a speed from 1 on; 0 where it is not known."""
-    return 0 if speed_dkmh is None else 1 + sum(speed_dkmh / 10 >= end for end in SPEED_CLASSES_KMH)
-
-
 def shade(event: bodies.Event) -> int:
     """Level by which an event is coloured; idling is no danger."""
     return 0 if event.kind == seen.IDLING else event.level
@@ -227,6 +150,7 @@ def _y(value: float, low: float, high: float, top: int) -> float:
     return round(top + (high - value) / (high - low) * PLOT_PX, 1)
 
 
-def _picture(title: str, width: int, height: int, parts: Sequence[str]) -> str:
+def picture(title: str, width: int, height: int, parts: Sequence[str]) -> str:
+    """An SVG with what a reader for the blind says of it."""
     head = f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}">'
     return f"{head}{''.join(parts)}</svg>"

@@ -39,6 +39,7 @@ SPEEDING, IDLING = KIND_NUMBERS["speeding"], KIND_NUMBERS["idling"]
 M_PER_DEG: Final = 111_195.0  # of latitude, on a sphere
 FASTEST_MPS, SLACK_M = 100.0, 100.0  # between two positions: 360 km/h, and what a receiver is off
 MAX_CHAINS: Final = 16
+HOUR_MS: Final = 3_600_000
 NEAR_FIX_MS: Final = 5_000  # an event further from a position has no place on the map
 
 
@@ -162,7 +163,7 @@ def heading(number: int, trip: Trip) -> str:
     """When a trip was, how long and how far, and by which sensors."""
     summary = trip.end.summary if trip.end else TripSummary()
     return (
-        f"Trip {number}: {started(trip)}, {clock(summary.duration_ms)} min, {summary.distance_mm / 1e6:.2f} km, "
+        f"Trip {number}: {started(trip)}, {lasting(summary.duration_ms)}, {summary.distance_mm / 1e6:.2f} km, "
         f"by {grade(trip)}, {1_000 / trip.start.period_ms:g} Hz"
     )
 
@@ -190,11 +191,11 @@ def facts(trip: Trip) -> dict[str, str]:
     engine = f"engine on {clock(told.idle_ms)}" if has_engine else "engine not known"
     return {
         "distance": f"{told.distance_mm / 1e6:.2f} km",
-        "duration": f"{clock(told.duration_ms)} min",
+        "duration": lasting(told.duration_ms),
         "top speed": f"{told.max_speed_dkmh / 10:.0f} km/h",
-        "moving": f"{clock(told.moving_ms)} min",
-        "standing": f"{clock(told.standing_ms)} min, {engine}",
-        "not observed": f"{clock(told.unobserved_ms)} min",
+        "moving": lasting(told.moving_ms),
+        "standing": f"{lasting(told.standing_ms)}, {engine}",
+        "not observed": lasting(told.unobserved_ms),
         "speed known": f"{100 * known / max(told.samples, 1):.0f} % of the time",
         "sideways known": f"{100 * told.lateral_samples / max(told.samples, 1):.0f} % of the time",
     }
@@ -236,6 +237,11 @@ def clock(t_ms: int) -> str:
     minutes, seconds = divmod(t_ms // 1_000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def lasting(t_ms: int) -> str:
+    """A duration with its unit."""
+    return f"{clock(t_ms)} {'h' if t_ms >= HOUR_MS else 'min'}"
 
 
 def tick_step(span: float, most: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import xml.etree.ElementTree as ET
 
@@ -12,9 +14,9 @@ from device.contract.recording import RecordingHead, reading_order, write_record
 from device.contract.signals import Reading
 from replay_data.recording import read_recording
 from replay_data.show import MARGIN, Paper, draw
+from replay_data.show_map import PIN_PX, route
 from replay_data.show_page import page
-from replay_data.show_svg import route
-from replay_data.view import clock, columns, tick_minutes, track, view
+from replay_data.view import clock, columns, lasting, tick_minutes, track, view
 from tests.conftest import REPOSITORY
 
 TRIPS = REPOSITORY / "replay_data" / "trips"
@@ -117,10 +119,50 @@ def test_where_location_is_known_there_is_a_map_with_the_events_and_a_scale(on_t
 
 
 def test_a_track_so_long_that_it_is_thinned_is_still_drawn(on_the_map, monkeypatch):
-    monkeypatch.setattr("replay_data.show_svg.MAP_POINTS", 3)
+    monkeypatch.setattr("replay_data.show_map.MAP_POINTS", 3)
     drawn = ET.fromstring(route(on_the_map.trips[0], on_the_map.track, 640, 400))
     assert len(on_the_map.track) // 3 > 10  # seconds
     assert drawn.find("path[@class='track']").get("d").count("M") >= 2
+
+
+def test_events_at_one_place_stand_beside_each_other(tmp_path):
+    """A drive to and fro between two stops that are hard brakings, each where the one before was."""
+    path, readings, north_m = tmp_path / "to-and-fro.ubirec", [], 0.0
+    for t_ms in range(0, 600_000, 200):
+        round_ms = t_ms % 60_000
+        speed = min(60.0, round_ms / 1_000 * 6, max(0.0, (50_000 - round_ms) / 1_000 * 18))
+        north_m += speed / 3.6 * 0.2 * (1 if t_ms // 60_000 % 2 == 0 else -1)
+        readings.append(Reading(t_ms, "speed_kmh", speed))
+        if t_ms % 1_000 == 0:
+            readings += [Reading(t_ms, "latitude_deg", 48 + north_m / 111_195), Reading(t_ms, "longitude_deg", 8.0)]
+    write_recording(path, RecordingHead("test"), sorted(readings, key=reading_order))
+    found = view(read_recording(path))
+    drawn = ET.fromstring(route(found.trips[0], found.track, 350, 300))
+    pins = [(float(pin.find("circle").get("cx")), float(pin.find("circle").get("cy"))) for pin in drawn.findall("g")]
+    assert len(pins) == len(found.trips[0].events) >= 10
+    assert min(math.dist(one, other) for one, other in itertools.combinations(pins, 2)) >= PIN_PX - 0.2
+    assert drawn.findall("path[@class='lead']")
+
+
+def test_on_a_telephone_every_value_of_an_event_is_on_the_page(stop):
+    """Where rows become two lines, each value names its cell; nothing scrolls sideways."""
+    style = page(stop).split("</style>")[0]
+    telephone = style[style.index("@media(max-width:640px)") :]
+    assert "tr{display:grid" in telephone
+    for name in ("level", "speed", "lasted"):
+        assert f"td.{name}{{grid-column" in telephone
+        assert f'more {name}">' in page(stop)
+    assert "overflow-x" not in style
+
+
+def test_several_trips_have_a_list_that_leads_to_them(tmp_path):
+    path, readings = tmp_path / "two.ubirec", []
+    for start_ms in (0, 1_000_000):
+        readings += [Reading(start_ms + t, "speed_kmh", 50.0) for t in range(0, 60_000, 500)]
+    write_recording(path, RecordingHead("test"), readings)
+    text = page(view(read_recording(path)))
+    assert [text.count(f'href="#trip{number}"') for number in (1, 2, 3)] == [1, 1, 0]
+    assert [text.count(f'id="trip{number}"') for number in (1, 2)] == [1, 1]
 
 
 def test_show_needs_no_broker_and_the_page_is_written(tmp_path, capsys, monkeypatch):
@@ -167,6 +209,7 @@ def test_a_recording_without_a_trip_says_so(tmp_path):
 
 def test_times_and_ticks_are_round():
     assert (clock(0), clock(61_500), clock(3_661_000)) == ("0:00", "1:01", "1:01:01")
+    assert (lasting(61_500), lasting(3_661_000)) == ("1:01 min", "1:01:01 h")
     assert [tick_minutes(minutes * 60_000, 6) for minutes in (5, 12, 60, 300)] == [1, 2, 10, 60]
 
 
