@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_policies(train)
     train.add_argument("--claims", required=True, type=Path, metavar="FILE", help="claims, Parquet or CSV")
     train.add_argument("--model", required=True, type=Path, metavar="DIR", help="folder to write the model to")
+    train.add_argument("--replace", action="store_true", help="replace another model that stands in --model")
     train.add_argument(
         "--plan",
         default="default",
@@ -133,7 +134,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
+    from pricing import model_folder
     from pricing.exposure import months_before
+    from pricing.judgements import FILE as SET_ASIDE_FILE
     from pricing.judgements import Judged, judge_driving
     from pricing.plan import load_plan
     from pricing.portfolio import read_claims, read_policies
@@ -142,6 +145,10 @@ def _train(options: argparse.Namespace) -> int:
 
     plan = load_plan(options.plan)
     _make_folder(options.model)
+    model_folder.check_place(options.model)  # before the work, not after it
+    there = model_folder.standing(options.model)
+    if there is not None and not options.replace:
+        log.info("%s holds model %s; another one will be put beside it", options.model, there)
     judged = Judged()
     policies = read_policies(options.policies, judged)
     claims = read_claims(
@@ -157,8 +164,7 @@ def _train(options: argparse.Namespace) -> int:
     model.diagnostics["exposure_by_month"] = months_before(
         policies, claims, date.fromisoformat(model.diagnostics["label_end"]), _MONTHS_TOLD
     )
-    model.save(options.model)
-    judged.write(options.model)
+    model.save(options.model, beside={SET_ASIDE_FILE: judged.listed().write_csv()}, replace=options.replace)
     summary = {"model_id": model.model_id, "calibration": asdict(model.calibration)} | model.diagnostics
     print(json.dumps(summary) if options.json else trained(model))
     return 0

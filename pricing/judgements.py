@@ -96,10 +96,6 @@ class Judged:
         """Rows set aside, sorted by file and row. Schema `SET_ASIDE`."""
         return pl.concat([SET_ASIDE.to_frame(), *self.parts]).sort("file", "row", "judgement")
 
-    def write(self, folder: Path) -> None:
-        """Write `set_aside.csv`, with its header alone where nothing was."""
-        self.listed().write_csv(folder / FILE)
-
 
 def judge_driving(policies: pl.DataFrame, periods: pl.DataFrame, judged: Judged) -> None:
     """Count drivers with policies and no trips, and drivers with trips and no policies."""

@@ -142,7 +142,7 @@ def test_rows_set_aside_are_listed_with_file_row_and_reason(tmp_path):
     text = POLICIES + "p1,d1,2025-01-01,2026-01-01,365,0.05,north\np3,d3,2025-01-01,2025-01-01,1,0.1,\n"
     found, judged = judged_policies(tmp_path, text)
     assert found["policy_id"].to_list() == ["p1", "p2"]
-    judged.write(tmp_path)
+    judged.listed().write_csv(tmp_path / "set_aside.csv")
     assert (tmp_path / "set_aside.csv").read_text() == (
         "file,row,judgement,reason\n"
         'policies.csv,3,2,"stand there already, the same in every column"\n'
