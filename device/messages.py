@@ -211,7 +211,7 @@ class Messages:
         )
 
     def _trip_ended(self, trip: TripEnded) -> None:
-        memory = self._memory
+        memory, seen = self._memory, trip.seen
         memory.totals["trips"] += 1
         memory.totals["distance_mm"] += trip.summary.distance_mm
         if memory.batch:
@@ -232,6 +232,10 @@ class Messages:
                 end_cell=self._places.cell(memory.start_ms + memory.last_ms),
                 adapter="" if self.adapter == memory.adapter else self.adapter[: bodies.MAX_TEXT],
                 vin_hash=b"" if self.vin_hash.hex() == memory.vin_hash else self.vin_hash,
+                speed_readings=None if seen is None else seen.readings,
+                speed_missed=None if seen is None else seen.missed,
+                speed_step_dkmh=None if seen is None else seen.step_dkmh,
+                speed_frozen=None if seen is None else seen.frozen,
             )
         )
         memory.seen.clear()  # a car may be driven without us: the next trip wants fresh readings

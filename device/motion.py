@@ -12,6 +12,7 @@ slope nor a tilt of the box adds up. What nothing tells is None.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from device.contract.motion import (
@@ -30,6 +31,7 @@ from device.course_track import MIN_SPEED_KMH, CourseTrack
 from device.imu_track import AXES, BLOCK_MS, Blow, ImuTrack
 from device.mounting import WINDOW_MS, Mounting
 from device.speed_track import TYRE_LIMIT_MPS2, SpeedTrack, per_10_s
+from device.speed_watch import Seen
 
 # Engine state and speed limit hold for this long after their reading; older is not known.
 HOLD_MS: Final = 3_000
@@ -149,14 +151,24 @@ class MotionBuilder:
         """Rate of the speed readings that are in use, over the 10 s before a time; 0.1 Hz."""
         return self._port.rate_dhz(t_ms) or self._gnss.rate_dhz(t_ms)
 
-    def heard_from(self) -> list[int]:
-        """Totals that `rate_since` counts from."""
-        return [self._port.steps, self._port.stepped_ms, self._gnss.steps, self._gnss.stepped_ms]
+    def start_watching(self, before: Sequence[int] | None = None) -> None:
+        """Count readings of speed from now on: a trip starts.
 
-    def rate_since(self, totals: list[int]) -> int | None:
-        """Rate of the speed readings since `totals` were taken, gaps over BRIDGE_MS left out; 0.1 Hz."""
-        steps, during_ms, gnss_steps, gnss_ms = (a - b for a, b in zip(self.heard_from(), totals, strict=True))
-        return per_10_s(steps, during_ms) or per_10_s(gnss_steps, gnss_ms)
+        A release before this one counted on, and kept what it had counted `before` the trip.
+        """
+        for number, track in enumerate((self._port, self._gnss)):
+            if before is None:
+                track.watch.start()
+            else:
+                track.watch.steps -= before[2 * number]
+                track.watch.stepped_ms -= before[2 * number + 1]
+
+    def watched(self) -> tuple[int | None, Seen | None]:
+        """Rate of the speed readings since then, gaps over BRIDGE_MS left out, in 0.1 Hz, and what was seen of them."""
+        for watch in (self._port.watch, self._gnss.watch):
+            if (rate_dhz := per_10_s(watch.steps, watch.stepped_ms)) is not None:
+                return rate_dhz, watch.seen()
+        return None, None
 
     def to_state(self) -> dict[str, Any]:
         """JSON form of all that the builder remembers."""

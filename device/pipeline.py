@@ -28,6 +28,7 @@ from device.impact import ImpactAlert, ImpactReport
 from device.motion import Cell, MotionBuilder
 from device.mounting import Mounting
 from device.running_trip import RunningTrip
+from device.speed_watch import Seen
 from device.trips import TripTracker, is_active
 
 # (UTC ms, local time minus UTC in minutes or None) of a monotonic time of the source.
@@ -52,13 +53,15 @@ class TripStarted(NamedTuple):
 class TripEnded(NamedTuple):
     """A trip ended; `reason` is a number of the wire's EndReason.
 
-    `sensor_grade` is what fed most of its samples, `speed_rate_dhz` the rate over the whole trip, gaps left out.
+    `sensor_grade` is what fed most of its samples, `speed_rate_dhz` the rate over the whole trip, gaps left out, `seen`
+    what was seen of the readings of speed; None where there were too few.
     """
 
     reason: int
     summary: TripSummary
     sensor_grade: int = GRADE_OBD_SPEED
     speed_rate_dhz: int | None = None
+    seen: Seen | None = None
 
 
 Output = TripStarted | MotionSample | DetectedEvent | ImpactAlert | ImpactReport | TripEnded
@@ -156,10 +159,12 @@ class Pipeline:
         pipeline._idle = state.get("idle", False)
         if state.get("trip"):
             pipeline.rules, pipeline._trip = running, RunningTrip.from_state(state["trip"], running)
+            if "heard_before" in state["trip"]:
+                pipeline._motion.start_watching(state["trip"]["heard_before"])
         elif state.get("summary"):  # of a release without IMU
             old = {**state, "start": pipeline._tracker.start_ms, "impacts": [[], []], "fed": [0, 0, 0, 0]}
-            old["heard_before"] = pipeline._motion.heard_from()
             pipeline.rules, pipeline._trip = running, RunningTrip.from_state(old, running)
+            pipeline._motion.start_watching()
         return pipeline
 
     def _advance(self, now_ms: int) -> list[Output]:
@@ -196,9 +201,8 @@ class Pipeline:
         self.rules = self._next_rules
         started_at_ms, utc_offset_min = self._wall_time(start_ms)
         period_ms = motion.period_ms
-        self._trip = RunningTrip(
-            self.rules, start_ms, started_at_ms, utc_offset_min, period_ms, heard_before=motion.heard_from()
-        )
+        self._trip = RunningTrip(self.rules, start_ms, started_at_ms, utc_offset_min, period_ms)
+        motion.start_watching()
         by_gnss = first.quality & QUALITY_GNSS_SPEED
         grade = GRADE_IMU if period_ms == IMU_PERIOD_MS else GRADE_GNSS if by_gnss else GRADE_OBD_SPEED
         rate_dhz = motion.speed_rate_dhz(start_ms + LAG_MS)
@@ -215,10 +219,7 @@ class Pipeline:
         trip, self._trip = self._trip, None
         if trip is None:
             return []
-        out: list[Output] = [*trip.end()]
-        rate_dhz = self._motion.rate_since(trip.heard_before)
-        out.append(TripEnded(reason, trip.summary, trip.sensor_grade, rate_dhz))
-        return out
+        return [*trip.end(), TripEnded(reason, trip.summary, trip.sensor_grade, *self._motion.watched())]
 
 
 def _blow_cmps2(rules: Rules) -> int:

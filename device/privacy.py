@@ -99,6 +99,12 @@ TABLE: Final = (
     Row(_END, ("summary",), When.ALWAYS, "sums: distance by speed and by hour of the week, times, counts of events"),
     Row(_END, ("odometer_m", "distance_since_clear_m", "dtc_count"), When.ALWAYS, "as at the start"),
     Row(_END, ("vin_hash", "adapter", "sensor_grade", "speed_rate_dhz"), When.ALWAYS, "as at the start"),
+    Row(
+        _END,
+        ("speed_readings", "speed_missed", "speed_step_dkmh", "speed_frozen"),
+        When.ALWAYS,
+        "how well the speed was heard: how often, how finely, whether it was stuck",
+    ),
     Row(_END, ("end_cell",), When.CELL, "where it ended, to 0.01 degree"),
     Row(bodies.Health, ("counters",), When.ALWAYS, "counts of what went well and wrong in the device"),
 )

@@ -35,8 +35,6 @@ class RunningTrip:
         UTC and local time of it.
     period_ms : int
         Grid period of all its samples.
-    heard_before : list of int
-        `MotionBuilder.heard_from` at its start.
     """
 
     def __init__(
@@ -46,12 +44,10 @@ class RunningTrip:
         started_at_ms: int,
         utc_offset_min: int | None,
         period_ms: int,
-        heard_before: list[int],
     ) -> None:
         self.rules = rules
         self.start_ms = start_ms
         self.period_ms = period_ms
-        self.heard_before = heard_before
         self.impacts = ImpactWatch()
         self._detector = EventDetector(rules, period_ms)
         self._summary = SummaryBuilder(started_at_ms, utc_offset_min, period_ms)
@@ -99,7 +95,6 @@ class RunningTrip:
         return {
             "start": self.start_ms,
             "period": self.period_ms,
-            "heard_before": list(self.heard_before),
             "detector": self._detector.to_state(),
             "summary": self._summary.to_state(),
             "impacts": self.impacts.to_state(),
@@ -110,7 +105,7 @@ class RunningTrip:
     def from_state(cls, state: dict[str, Any], rules: Rules) -> RunningTrip:
         """Trip that goes on where `to_state` was taken."""
         started_at_ms, utc_offset_min, period_ms = state["summary"]["start"]
-        trip = cls(rules, state["start"], started_at_ms, utc_offset_min, period_ms, list(state["heard_before"]))
+        trip = cls(rules, state["start"], started_at_ms, utc_offset_min, period_ms)
         trip._detector.restore(state["detector"])
         trip._summary = SummaryBuilder.from_state(state["summary"])
         trip.impacts.restore(state["impacts"])

@@ -23,7 +23,9 @@ _COLUMN, _ENTRY, _NULL = "\x1f", "\x1e", "\x00"
 # The id of a trip has the number of its first message.
 _NUMBERED: Final = ("trip_id", "trip_key", "seq", "last_seq")
 _WITHHELD: Final = ("has_motion", *(name for name in (*TRIPS, *EVENTS) if "_cell_" in f"_{name}"))
-_CONTENT: Final = {*TRIPS, *EVENTS}.difference(HISTOGRAM_FIELDS, _NUMBERED, _WITHHELD)
+# Columns that a later release added count only where they are known: the content of older trips stays what it was.
+ADDED: Final = ("speed_readings", "speed_missed", "speed_step_dkmh", "speed_frozen")
+_CONTENT: Final = {*TRIPS, *EVENTS}.difference(HISTOGRAM_FIELDS, _NUMBERED, _WITHHELD, ADDED)
 _HISTOGRAMS: Final = sorted(HISTOGRAM_FIELDS)
 _ENTRY_BYTES: Final = 16  # a key and a value
 SCALARS: Final = sorted(_CONTENT.intersection(TRIPS))
@@ -45,10 +47,11 @@ def content_hashes(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
         .agg(pl.col("event").str.join(_ENTRY))
     )
     lengths = [pl.col(name).list.len().cast(pl.String).fill_null(_NULL) for name in _HISTOGRAMS]
+    added = pl.concat_str([pl.format("{}={}", pl.lit(_COLUMN + name), name) for name in ADDED], ignore_nulls=True)
     texts = (
-        trips.select("trip_key", trip=_text(SCALARS), bins=pl.concat_str(lengths, separator=_COLUMN))
+        trips.select("trip_key", trip=_text(SCALARS), bins=pl.concat_str(lengths, separator=_COLUMN), added=added)
         .join(told, on="trip_key", how="left", maintain_order="left")
-        .select(pl.concat_str("trip", "bins", pl.col("event").fill_null(""), separator=_COLUMN))
+        .select(pl.concat_str("trip", "bins", pl.col("event").fill_null(""), separator=_COLUMN) + pl.col("added"))
         .to_series()
     )
     histograms = [_entries(trips[name]) for name in _HISTOGRAMS]

@@ -12,6 +12,8 @@ from features.contract.tables import EVENTS, TRIPS
 # Numbers of the wire's SensorGrade.
 SENSOR_GRADES: Final = {0: "unknown", 1: "obd_speed", 2: "gnss", 3: "imu", 4: "simulated"}
 COARSE_PERCENT: Final = 1  # every trip has some at its ends
+MISSED_PARTS: Final = 3  # healthy adapters, polled unevenly, seem to miss up to a quarter
+WHOLE_KMH_DKMH: Final = 12  # sources of whole km/h have 10
 _SPEEDING: Final = KIND_NUMBERS["speeding"]
 _WITHOUT_FORCE: Final = (_SPEEDING, KIND_NUMBERS["idling"])
 
@@ -34,6 +36,10 @@ def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
         "gaps": pl.col("unobserved_ms") > 0,
         "jumps": pl.col("jump_samples") > 0,
         "coarse": 100 * pl.col("coarse_samples") > COARSE_PERCENT * pl.col("samples"),
+        # null where the device did not tell: no flag
+        "sparse": MISSED_PARTS * pl.col("speed_missed") > pl.col("speed_readings") + pl.col("speed_missed"),
+        "frozen": pl.col("speed_frozen") > 0,
+        "coarse_speed": pl.col("speed_step_dkmh") > WHOLE_KMH_DKMH,
         "no_local_time": pl.col("utc_offset_min").is_null(),
     }
     return (

@@ -18,6 +18,7 @@ from ingest.contract.tables import EVENTS, HEALTH, IMPACTS, MOTION, TRACK, TRIPS
 
 _EVENT_FIELDS: Final = tuple(name for name in bodies.Event.__dataclass_fields__ if name not in ("trip_seq", "cell"))
 _IMPACT_FIELDS: Final = ("t_ms", "peak_cmps2", "speed_dkmh", "complete")
+_OF_SPEED: Final = ("speed_readings", "speed_missed", "speed_step_dkmh", "speed_frozen")
 _TRACK_COLUMNS: Final = ("lat_e5deg", "lon_e5deg")
 
 _Column = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]
@@ -210,6 +211,7 @@ def _trip_row(
     if end is not None:
         row |= {"end_reason": end.reason, "odometer_end_m": end.odometer_m}
         row |= {"distance_since_clear_end_m": end.distance_since_clear_m, **_cell("end_cell", end.end_cell)}
+        row |= {field: getattr(end, field) for field in _OF_SPEED}
         known = {
             "sensor_grade": end.sensor_grade or None,
             "speed_rate_dhz": end.speed_rate_dhz,

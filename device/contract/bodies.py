@@ -53,6 +53,8 @@ FIELD_BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "onset_speed_dkmh": (0, 4_000),
     "delta_v_dkmh": (-4_000, 4_000),
     "speed_rate_dhz": (0, 10_000),
+    "speed_step_dkmh": (0, 4_000),
+    "speed_frozen": (0, _INT32 - 1),
     "dtc_count": (0, 255),
     "lat_cdeg": (-9_000, 9_000),
     "lon_cdeg": (-18_000, 18_000),
@@ -164,6 +166,10 @@ class TripEnd:
     adapter: str = ""
     end_cell: Cell | None = None
     vin_hash: bytes = b""
+    speed_readings: int | None = None
+    speed_missed: int | None = None
+    speed_step_dkmh: int | None = None
+    speed_frozen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ class Impact(_message.Message):
     def __init__(self, trip_seq: _Optional[int] = ..., t_ms: _Optional[int] = ..., peak_cmps2: _Optional[int] = ..., speed_dkmh: _Optional[int] = ..., complete: _Optional[bool] = ..., period_ms: _Optional[int] = ..., around: _Optional[_Union[Motion, _Mapping]] = ..., cell: _Optional[_Union[Cell, _Mapping]] = ...) -> None: ...
 
 class TripEnd(_message.Message):
-    __slots__ = ("trip_seq", "reason", "summary", "odometer_m", "distance_since_clear_m", "sensor_grade", "speed_rate_dhz", "dtc_count", "adapter", "end_cell", "vin_hash")
+    __slots__ = ("trip_seq", "reason", "summary", "odometer_m", "distance_since_clear_m", "sensor_grade", "speed_rate_dhz", "dtc_count", "adapter", "end_cell", "vin_hash", "speed_readings", "speed_missed", "speed_step_dkmh", "speed_frozen")
     TRIP_SEQ_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +291,10 @@ class TripEnd(_message.Message):
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     END_CELL_FIELD_NUMBER: _ClassVar[int]
     VIN_HASH_FIELD_NUMBER: _ClassVar[int]
+    SPEED_READINGS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_MISSED_FIELD_NUMBER: _ClassVar[int]
+    SPEED_STEP_DKMH_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FROZEN_FIELD_NUMBER: _ClassVar[int]
     trip_seq: int
     reason: EndReason
     summary: Summary
@@ -302,7 +306,11 @@ class TripEnd(_message.Message):
     adapter: str
     end_cell: Cell
     vin_hash: bytes
-    def __init__(self, trip_seq: _Optional[int] = ..., reason: _Optional[_Union[EndReason, str]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., odometer_m: _Optional[int] = ..., distance_since_clear_m: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ..., speed_rate_dhz: _Optional[int] = ..., dtc_count: _Optional[int] = ..., adapter: _Optional[str] = ..., end_cell: _Optional[_Union[Cell, _Mapping]] = ..., vin_hash: _Optional[bytes] = ...) -> None: ...
+    speed_readings: int
+    speed_missed: int
+    speed_step_dkmh: int
+    speed_frozen: int
+    def __init__(self, trip_seq: _Optional[int] = ..., reason: _Optional[_Union[EndReason, str]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., odometer_m: _Optional[int] = ..., distance_since_clear_m: _Optional[int] = ..., sensor_grade: _Optional[_Union[SensorGrade, str]] = ..., speed_rate_dhz: _Optional[int] = ..., dtc_count: _Optional[int] = ..., adapter: _Optional[str] = ..., end_cell: _Optional[_Union[Cell, _Mapping]] = ..., vin_hash: _Optional[bytes] = ..., speed_readings: _Optional[int] = ..., speed_missed: _Optional[int] = ..., speed_step_dkmh: _Optional[int] = ..., speed_frozen: _Optional[int] = ...) -> None: ...
 
 class Summary(_message.Message):
     __slots__ = ("duration_ms", "samples", "distance_mm", "observed_ms", "unobserved_ms", "moving_ms", "standing_ms", "idle_ms", "limit_known_ms", "speeding_ms", "over_130_ms", "max_speed_dkmh", "speed_null_samples", "accel_null_samples", "lateral_samples", "jump_samples", "coarse_samples", "distance_by_speed_mm", "distance_by_hour_mm", "va_ms", "excursions", "event_counts")

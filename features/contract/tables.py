@@ -48,6 +48,9 @@ QUALITY_FLAGS: Final[dict[str, str]] = {
     "gaps": "the car was not seen for longer than distance is bridged",
     "jumps": "acceleration withheld where speed steps imply more than a tyre can do",
     "coarse": "acceleration withheld for more than 1 % of the samples: readings too far apart for a slope",
+    "sparse": "over a third of the readings of speed did not come, by the rhythm of those that did: lost or refused",
+    "frozen": "a speed was told again while the car moved on, as its length or the step after it shows",
+    "coarse_speed": "speeds come in steps of over 1.2 km/h: peaks of accelerations are rough",
     "no_local_time": "the local time is not known: no night, rush hour or weekend",
 }
 

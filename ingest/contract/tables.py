@@ -77,6 +77,10 @@ TRIPS: Final = pl.Schema(
         "dtc_count": pl.Int16,  # stored trouble codes at the trip's end, else at its start
         "vin_hash": pl.String,  # hex, keyed hash of the VIN; null: not read
         "speed_rate_dhz": pl.Int32,  # readings of speed in 10 s over the trip, else up to its start
+        "speed_readings": pl.Int64,  # these four: see device.speed_watch.Seen; null: too few, or of an older device
+        "speed_missed": pl.Int64,
+        "speed_step_dkmh": pl.Int16,
+        "speed_frozen": pl.Int32,
         "start_cell_lat_cdeg": pl.Int16,  # 0.01 degree grid; null with location off
         "start_cell_lon_cdeg": pl.Int16,
         "end_cell_lat_cdeg": pl.Int16,

@@ -79,6 +79,10 @@ trip_ends = st.builds(
     adapter=texts,
     end_cell=cells,
     vin_hash=st.binary(max_size=32),
+    speed_readings=st.none() | counts,
+    speed_missed=st.none() | counts,
+    speed_step_dkmh=st.none() | st.integers(0, 4_000),
+    speed_frozen=st.none() | st.integers(0, 2**31 - 1),
 )
 healths = st.builds(bodies.Health, st.dictionaries(texts, counts, max_size=20))
 

@@ -72,12 +72,25 @@ def test_quality_flags_say_what_is_wrong_with_a_trip(tmp_path):
         jump_samples=pl.when(mine).then(3).otherwise(0),
         coarse_samples=pl.when(mine).then(5).otherwise(4),
         unobserved_ms=pl.when(mine).then(9_000).otherwise(0),
+        speed_readings=pl.lit(200, pl.Int64),
+        speed_missed=pl.when(mine).then(101).otherwise(100).cast(pl.Int64),
+        speed_step_dkmh=pl.when(mine).then(16).otherwise(10).cast(pl.Int16),
+        speed_frozen=pl.when(mine).then(1).otherwise(0).cast(pl.Int32),
     )
     lake = Lake(tmp_path)
     publish(lake, "messages", [content])
     flags = tables_of(lake).trips["quality_flags"].to_list()
-    assert flags == [[], ["incomplete", "chain", "gaps", "jumps", "coarse", "no_local_time"]]
-    assert set(flags[1]) <= set(tables.QUALITY_FLAGS)
+    raised = ["incomplete", "chain", "gaps", "jumps", "coarse", "sparse", "frozen", "coarse_speed", "no_local_time"]
+    assert flags == [[], raised]
+    assert raised == [name for name in tables.QUALITY_FLAGS if name in raised]
+
+
+def test_what_an_older_device_did_not_tell_of_its_speed_raises_no_flag(tmp_path):
+    content = sealed([drive(1, "a", utc_ms(2025, 1, 1))], with_motion=False)
+    assert "speed_missed" not in content["trips"].columns
+    lake = Lake(tmp_path)
+    publish(lake, "messages", [content])
+    assert tables_of(lake).trips["quality_flags"].to_list() == [[]]
 
 
 def test_the_same_trips_give_the_same_bytes_however_the_lake_was_cut(tmp_path):

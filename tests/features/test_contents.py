@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from device.contract.trip import HISTOGRAM_FIELDS
-from features.contents import OF_EVENT, SCALARS, content_hashes
+from features.contents import ADDED, OF_EVENT, SCALARS, content_hashes
 from ingest.contract.tables import TRIPS
 from tests.features.lakes import lake_of, year_of_trips
 
@@ -29,7 +29,7 @@ def other(column: pl.Series) -> pl.Series:
     return pl.concat([changed, column.tail(-1)])
 
 
-@pytest.mark.parametrize("name", [*SCALARS, *HISTOGRAM_FIELDS])
+@pytest.mark.parametrize("name", [*SCALARS, *ADDED, *HISTOGRAM_FIELDS])
 def test_any_other_number_of_a_trip_is_another_content(lake, name):
     trips, events = lake
     before, after = content_hashes(trips, events), content_hashes(trips.with_columns(other(trips[name])), events)
@@ -53,7 +53,7 @@ def test_neither_order_nor_company_nor_withheld_motion_are_content(lake):
 
 
 def test_only_what_may_be_withheld_and_what_depends_on_it_is_no_content():
-    assert {*TRIPS} - {*SCALARS, *HISTOGRAM_FIELDS} == {
+    assert {*TRIPS} - {*SCALARS, *ADDED, *HISTOGRAM_FIELDS} == {
         *("trip_id", "trip_key", "seq", "last_seq", "has_motion"),
         *("start_cell_lat_cdeg", "start_cell_lon_cdeg", "end_cell_lat_cdeg", "end_cell_lon_cdeg"),
     }

@@ -113,8 +113,17 @@ BODIES: dict[str, bodies.Body] = {
         vin_hash=bytes(range(32, 64)),
     ),
     "health_signed": bodies.Health({"config_applied": 1}),
+    "trip_end_seen": bodies.TripEnd(
+        10,
+        pb.END_INACTIVE,
+        TripSummary(**STATISTICS),
+        speed_readings=1_200,
+        speed_missed=0,
+        speed_step_dkmh=16,
+        speed_frozen=3,
+    ),
 }
-SIGNED = ("health_empty", "health_signed")
+SIGNED = ("health_empty", "health_signed", "trip_end_seen")
 
 
 def files() -> dict[str, bytes]:
