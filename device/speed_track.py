@@ -15,8 +15,8 @@ Judgements, of what no car does; each withholds the acceleration around and leav
 5. A speed that is told again in the midst of a change, and then makes up for it in one step, was frozen: the step tells
    the change of a longer time.
 
-Behind two seconds of one and the same speed a step that a hard pedal could just make is not withheld, but counted as
-frozen (`device.speed_watch`): no healthy source was seen to make one.
+A hard step behind two seconds of one speed, and nothing like it behind it, a pedal could make. It is not withheld, but
+counted as the end of a frozen value (`device.speed_watch`): no healthy source was seen to tell one.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ HARD_MPS2: Final = 5.0
 CHANGING_MPS2: Final = 0.8
 UNTOLD_KMH: Final = 1.5
 MADE_UP_KMH: Final = 2.5
-# Only counted: behind so long of one speed, between readings so close, a step of at least this.
+# Only counted: behind so long of one speed a step of at least this, of which the next one has less than half.
 STUCK_MS: Final = 2_000
-CLOSE_MS: Final = 700
 STUCK_MPS2: Final = 2.5
 COARSE_KMH: Final = 3.0
 COARSE_CHANGES: Final = 12  # in a row; by chance whole km/h are multiples of 3 so often once in half a million
@@ -85,6 +84,7 @@ class SpeedTrack:
         self._changed: list[float] = []  # the last speeds that were other than the one before
         self._same_since_ms = 0  # since when the last speed has been told
         self._out_of_frozen = False  # whether the last step was hard and behind a second of one speed
+        self._late_mps2 = 0.0  # what the last step tells of, if it seems to be the end of a frozen value
         self.watch = SpeedWatch()
 
     def add(self, t_ms: int, speed_kmh: float) -> None:
@@ -95,14 +95,18 @@ class SpeedTrack:
             if gap_ms == 0:
                 return  # two answers in one millisecond carry no slope; the first stands
             self.watch.step(gap_ms, self._speeds[-1], speed_kmh)
-            self.watch.frozen += self._was_stuck(t_ms, speed_kmh)
         fault = self._step_fault(t_ms, speed_kmh)
-        if self._makes_up(t_ms, speed_kmh):
-            self.watch.frozen += 1
+        step_mps2 = self._step_mps2(t_ms, speed_kmh)
+        makes_up = self._makes_up(t_ms, speed_kmh)
+        is_late = makes_up or (self._is_stuck() and abs(step_mps2) > STUCK_MPS2)
+        if makes_up:
             fault |= QUALITY_JUMP
         if self._times and self._last_stands_out(t_ms, speed_kmh):
             fault = QUALITY_JUMP | self._faults[-1]
             del self._times[-1], self._speeds[-1], self._faults[-1]
+        else:
+            self.watch.frozen += abs(step_mps2) < abs(self._late_mps2) / 2
+        self._late_mps2 = step_mps2 if is_late else 0.0
         if self._out_of_frozen and abs(speed_kmh - self._speeds[-1]) <= ROUNDING_KMH:
             self._faults[-1] |= QUALITY_JUMP
         self._out_of_frozen = self._is_out_of_frozen(t_ms, speed_kmh)
@@ -158,12 +162,13 @@ class SpeedTrack:
         """JSON form of what the track remembers."""
         watch = self.watch
         told = [list(self._times), list(self._speeds), list(self._faults), watch.steps, watch.stepped_ms]
-        return [*told, list(self._changed), self._same_since_ms, self._out_of_frozen, watch.to_state()]
+        return [*told, list(self._changed), self._same_since_ms, self._out_of_frozen, watch.to_state(), self._late_mps2]
 
     def restore(self, state: list[Any]) -> None:
         """Go on where `to_state` was taken."""
         self._times, self._speeds, self._faults = list(state[0]), list(state[1]), list(state[2])
         self.watch.restore(state[3], state[4], state[8] if len(state) > 8 else None)
+        self._late_mps2 = state[9] if len(state) > 9 else 0.0
         if len(state) > 5:  # an older release did not know these
             self._changed, self._same_since_ms, self._out_of_frozen = list(state[5]), state[6], state[7]
 
@@ -206,16 +211,16 @@ class SpeedTrack:
         return bool(self._times) and self._times[-1] - self._same_since_ms >= FROZEN_MS
 
     def _is_out_of_frozen(self, t_ms: int, speed_kmh: float) -> bool:
-        if not self._is_frozen():
-            return False
-        return abs(_beyond_mps2(speed_kmh - self._speeds[-1], t_ms - self._times[-1])) > HARD_MPS2
+        return self._is_frozen() and abs(_beyond_mps2(speed_kmh - self._speeds[-1], t_ms - self._times[-1])) > HARD_MPS2
 
-    def _was_stuck(self, t_ms: int, speed_kmh: float) -> bool:
-        """Whether the last speed was told for long and left in a step that hardly any car makes."""
-        gap_ms, stuck_ms = t_ms - self._times[-1], self._times[-1] - self._same_since_ms
-        if stuck_ms < STUCK_MS or gap_ms > CLOSE_MS or not self._speeds[-1]:
-            return False
-        return abs(_beyond_mps2(speed_kmh - self._speeds[-1], gap_ms)) > STUCK_MPS2
+    def _is_stuck(self) -> bool:
+        return bool(self._times) and self._speeds[-1] > 0 and self._times[-1] - self._same_since_ms >= STUCK_MS
+
+    def _step_mps2(self, t_ms: int, speed_kmh: float) -> float:
+        """Least acceleration of a step; 0 where the readings are too far apart to tell."""
+        if not self._times or t_ms - self._times[-1] > SLOPE_GAP_MS:
+            return 0.0
+        return _beyond_mps2(speed_kmh - self._speeds[-1], t_ms - self._times[-1])
 
     def _makes_up(self, t_ms: int, speed_kmh: float) -> bool:
         """Whether this step makes up for a change that went on while the last speed was repeated."""

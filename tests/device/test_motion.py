@@ -107,6 +107,32 @@ def test_a_value_that_was_frozen_makes_no_braking_when_it_is_told_again():
     assert not any(s.quality & QUALITY_JUMP for s in rounded)
 
 
+def test_a_value_told_again_in_the_midst_of_a_braking_is_no_harder_braking():
+    """At 1 Hz the next interval has the change of two: 1.9 m/s2 became 2.8, over 2 s, and a step of 3.9."""
+    true = [60.0, 60.0, 60.0, 53.0, 46.0, 39.0, 32.0, 25.0, 25.0, 25.0, 25.0, 25.0]
+    told = [*true[:5], 46.0, *true[6:]]
+    clean, frozen = (cells(speeds(*[(1_000 * n, kmh) for n, kmh in enumerate(v)])) for v in (true, told))
+    hardest = min(s.accel_lon_cmps2 for s in clean if s.accel_lon_cmps2 is not None)
+    assert not any(s.quality & QUALITY_JUMP for s in clean)
+    assert any(s.quality & QUALITY_JUMP for s in frozen)
+    assert min(s.accel_lon_cmps2 for s in frozen if s.accel_lon_cmps2 is not None) >= hardest
+    assert [s.accel_lon_cmps2 for s in frozen].count(None) <= [s.accel_lon_cmps2 for s in clean].count(None) + 7
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        [0, 7, 14, 21, 21, 28, 35, 40, 44, 44, 48],  # gears
+        [60, 55, 50, 50, 50, 49, 49, 50],  # off the brake
+        [60, 59, 58, 57, 57, 56, 55, 54, 54, 53],  # coasting, whole km/h
+        [60, 56, 52, 52, 46, 40, 40, 34],  # pumping
+    ],
+)
+def test_what_a_driver_does_with_the_pedals_is_no_frozen_value(profile):
+    samples = cells(speeds(*[(1_000 * second, float(kmh)) for second, kmh in enumerate(profile)]))
+    assert not any(s.quality & QUALITY_JUMP for s in samples)
+
+
 def test_speeds_in_large_steps_tell_no_acceleration_and_say_so():
     def told(step_kmh):
         truth = [50 - 30 * math.cos(t / 8_000) for t in range(0, 240_000, 200)]
