@@ -17,6 +17,10 @@ def markdown(catalogue: Catalogue) -> str:
     """Page of the whole catalogue."""
     flags = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in QUALITY_FLAGS.items())
     in_model = sum(feature.model for feature in catalogue.features)
+    parts = "\n".join(
+        f"| {part.name} | `{part.known}` | `{part.whole}` | {_per_cent(part.min_known_share)} |"
+        for part in catalogue.parts
+    )
     return f"""# Features
 
 Made from `features/contract/catalogue.toml` by `ubi features list --markdown`; change the catalogue, not this page.
@@ -47,6 +51,18 @@ longitudinal acceleration (`accel_mm`), rates of turns per distance with known l
 Both are the distance of each trip by the share of its samples that have the value. Where a source tells too little,
 the rate is null; kilometres that were not seen are neither calm nor harsh.
 
+**Known part.** What is known of a small part of the driving is no fair sample of it: an adapter that tells speed in
+steps of 5 km/h leaves the acceleration of steady driving alone, and a rate of it would be 0. So what rests on a part
+is null in a window in which that part is less than its minimum of the driving. The share is one of sums over the
+window: a bad trip, or a bad month of twelve, nulls nothing, and dilutes a rate by what little it leaves known. Below
+`min_exposure_km` of all driving, known or not, a value is null as well: that is about chance, this about fairness.
+Not known is not calm: the model takes the median of the drivers it learned from, or what it learned of drivers not
+known. Why these minima: [decision 0035](decisions/0035-no-rate-of-a-small-part.md).
+
+| part | known | of | at least |
+|---|---|---|---|
+{parts}
+
 **In context.** A firm braking is ten times as usual per km in a city as on a motorway, whoever drives. Rates
 `..._in_context` divide by distance weighted by how usual such an event is at its speed and on its kind of trip (city,
 rural, motorway), so they compare drivers in the same traffic; these are priced, and the plain rates are told. The
@@ -67,8 +83,8 @@ Order of worse driving, in which the factor must not fall:
 
 A monotone feature never moves against its direction in such a step, and the model is held to that direction.
 
-| feature | unit | what it is | risk | in the model |
-|---|---|---|---|---|
+| feature | unit | what it is | rests on | risk | in the model |
+|---|---|---|---|---|---|
 {chr(10).join(_row(feature) for feature in catalogue.features)}
 
 ## Definitions
@@ -103,7 +119,9 @@ def _row(feature: Feature) -> str:
     held = {(True, True): "yes, monotone", (True, False): "yes", (False, True): "no", (False, False): "no"}
     unit = "share" if feature.kind == "share" else feature.unit
     risk = _DIRECTION[feature.direction]
-    return f"| `{feature.name}` | {unit} | {feature.definition} | {risk} | {held[feature.model, feature.monotone]} |"
+    rests_on = ", ".join(part.name for part in feature.parts)
+    use = held[feature.model, feature.monotone]
+    return f"| `{feature.name}` | {unit} | {feature.definition} | {rests_on} | {risk} | {use} |"
 
 
 def _section(feature: Feature) -> str:
@@ -111,6 +129,7 @@ def _section(feature: Feature) -> str:
         f"**{feature.name}** = `{feature.formula}`",
         f"- {feature.source}",
         f"- known from {feature.min_exposure_km:g} km in the window" if feature.min_exposure_km else "",
+        *(f"- null where less than {_per_cent(p.min_known_share)} has known {p.name}" for p in feature.parts),
         f"- plausible from {_number(feature.plausible[0])} to {_number(feature.plausible[1])}",
         f"- sensors: {feature.grade}",
         f"- {feature.reason_en} / {feature.reason_zh}",
@@ -120,6 +139,10 @@ def _section(feature: Feature) -> str:
 
 def _number(value: float) -> str:
     return f"{value:g}"
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:g} %"
 
 
 if __name__ == "__main__":

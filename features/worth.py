@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from device.contract.motion import GRADE_GNSS, GRADE_IMU
-from device.contract.rules import EXCURSION_KINDS, KIND_NUMBERS
+from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import SCALAR_FIELDS
 from features.calendar import on_holiday
 from features.contents import number
@@ -41,7 +41,7 @@ _SOURCES: Final[dict[str, tuple[str, int]]] = {
 }
 MAX_M_PER_S: Final = 84  # 300 km/h
 MARGIN_M: Final = 2_000  # a step of the coarser counter at either end
-_HARSH: Final = [KIND_NUMBERS[kind] for kind in EXCURSION_KINDS]
+_ALONG: Final = [KIND_NUMBERS[kind] for kind in ("harsh_braking", "harsh_acceleration")]
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _DHZ_MS: Final = 10_000  # 0.1 readings a second, in milliseconds
@@ -66,6 +66,7 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     distance = pl.col("distance_mm").fill_null(0)
     grade = pl.col("sensor_grade")
     samples = pl.col("samples")
+    along = (samples - pl.col("accel_null_samples")).clip(0)
     trips = trips.with_columns(
         *context_mm(trips),
         _holiday(trips),
@@ -90,7 +91,8 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         "dtc_known_trips": pl.col("dtc_count").is_not_null(),
         "vin_trips": pl.col("vin_hash").is_not_null(),
         "local_unknown_mm": distance * pl.col("utc_offset_min").is_null(),
-        "accel_mm": distance * (samples - pl.col("accel_null_samples")).clip(0) // samples,
+        "accel_mm": distance * along // samples,
+        "night_accel_mm": _night_distance() * along // samples,
         "lateral_mm": distance * pl.col("lateral_samples").fill_null(0) // samples,
         "holiday_mm": distance * pl.col("holiday"),
         "holiday_known_mm": distance * pl.col("holiday").is_not_null(),
@@ -155,19 +157,29 @@ def _holiday(trips: pl.DataFrame) -> pl.Series:
 
 
 def _night_events(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
-    """Harsh events of each trip whose onset lies in the local night."""
+    """Harsh brakings and accelerations of each trip whose onset lies in the local night."""
     local_ms = pl.col("start_ms") + pl.col("onset_ms") + pl.col("utc_offset_min").cast(pl.Int64) * _MINUTE_MS
-    hour = local_ms // _HOUR_MS % 24
     at_night = (
-        events.filter(pl.col("kind").is_in(_HARSH))
+        events.filter(pl.col("kind").is_in(_ALONG))
         .select("trip_key", "onset_ms")
         .join(trips.select("trip_key", "start_ms", "utc_offset_min"), on="trip_key")
-        .filter((hour >= NIGHT_FROM_HOUR) | (hour < NIGHT_TO_HOUR))
+        .filter(_is_night(local_ms // _HOUR_MS % 24))
         .group_by("trip_key")
         .len("night_events")
     )
     joined = trips.select("trip_key").join(at_night, on="trip_key", how="left", maintain_order="left")
     return joined["night_events"].fill_null(0).cast(pl.Int64)
+
+
+def _night_distance() -> pl.Expr:
+    """Distance of each trip in the local night."""
+    entry = pl.element().struct
+    at_night = entry.field("value").filter(_is_night(entry.field("key") % 24))
+    return pl.col("distance_by_hour_mm").list.eval(at_night).list.sum()
+
+
+def _is_night(hour: pl.Expr) -> pl.Expr:
+    return (hour >= NIGHT_FROM_HOUR) | (hour < NIGHT_TO_HOUR)
 
 
 def _numbered(names: pl.Series) -> pl.Series:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from device.contract.errors import ContractError
 from features.contract.measures import MEASURES, NAMES
+from features.contract.periods import BINS
 
 KINDS: Final = ("rate", "share", "level")
 SIDES: Final = ("braking", "acceleration")
@@ -30,6 +31,29 @@ class Quantile:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the driving in which something was known, which features may rest on.
+
+    Attributes
+    ----------
+    name : str
+        What is known in it.
+    known, whole : str
+        Sums or measures: the part, and the driving that it is a part of.
+    min_known_share : float
+        Features that rest on it are null in a window where known / whole is less: what little is known is no fair part.
+    denominators : tuple of str
+        A feature divided by one of these, or by a measure of one of these histograms, rests on this part.
+    """
+
+    name: str
+    known: str
+    whole: str
+    min_known_share: float
+    denominators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One feature of a driver in a window.
 
@@ -44,7 +68,7 @@ class Feature:
     model : bool
         The feature enters the model.
     min_exposure_km : float
-        Below this distance in the window the value is null.
+        Below this distance in the window, known or not, the value is null.
     numerator, denominator : str or None
         Measures or sums of driver periods; several are joined by " + ". None for a quantile.
     reason_en, reason_zh : str
@@ -59,6 +83,8 @@ class Feature:
         How the value depends on the sensors, in a sentence.
     quality : bool
         Tells how well the driving was seen, and whether by one box in one car: watched, never priced.
+    parts : tuple of Part
+        Parts of the driving that it rests on; null where one of them is too small a share. None of a quality feature.
     """
 
     name: str
@@ -81,6 +107,7 @@ class Feature:
     grade: str = ""
     quality: bool = False
     quantile: Quantile | None = None
+    parts: tuple[Part, ...] = ()
 
     @property
     def touched(self) -> bool:
@@ -102,11 +129,12 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A version of the catalogue: its features in order, and the order in which worse driving is directed."""
+    """A version of the catalogue: its features in order, the order in which worse driving is directed, known parts."""
 
     version: str
     features: tuple[Feature, ...]
     order: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 @cache
@@ -124,7 +152,8 @@ def load_catalogue() -> Catalogue:
 
 def parse_catalogue(table: dict[str, Any]) -> Catalogue:
     """Turn a catalogue table into features, checking each."""
-    features = tuple(_feature(row, table["grades"]) for row in table["feature"])
+    parts = tuple(_part(row) for row in table["part"])
+    features = tuple(_feature(row, table["grades"], parts) for row in table["feature"])
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise ContractError(f"feature {max(names, key=names.count)} stands twice in the catalogue")
@@ -132,7 +161,7 @@ def parse_catalogue(table: dict[str, Any]) -> Catalogue:
         fault = _fault(feature)
         if fault:
             raise ContractError(f"feature {feature.name} of the catalogue: {fault}")
-    return Catalogue(str(table["version"]), features, table["order"])
+    return Catalogue(str(table["version"]), features, table["order"], parts)
 
 
 def as_table(catalogue: Catalogue) -> dict[str, Any]:
@@ -150,7 +179,24 @@ def _read(sum_: str | None) -> set[str]:
     return {MEASURES[name].histogram if name in MEASURES else name for name in terms(sum_)}
 
 
-def _feature(row: dict[str, Any], grades: dict[str, str]) -> Feature:
+def _part(row: dict[str, Any]) -> Part:
+    try:
+        part = Part(**{**row, "denominators": tuple(row["denominators"])})
+    except (KeyError, TypeError) as error:
+        raise ContractError(f"part {row.get('name')} of the catalogue: {error}") from None
+    wrong = sorted({part.known, part.whole, *part.denominators} - NAMES - BINS.keys())
+    faults = {
+        f"there is no measure {', '.join(wrong)}": bool(wrong),
+        "min_known_share has to be above 0 and at most 1": not 0 < part.min_known_share <= 1,
+        "a step of the order moves its share": bool((_read(part.known) | _read(part.whole)) & TOUCHED),
+    }
+    for fault, found in faults.items():
+        if found:
+            raise ContractError(f"part {part.name} of the catalogue: {fault}")
+    return part
+
+
+def _feature(row: dict[str, Any], grades: dict[str, str], parts: tuple[Part, ...]) -> Feature:
     row = dict(row)
     least, greatest = row.get("plausible", (0, 0))
     row["plausible"] = (float(least), float(greatest))
@@ -167,6 +213,9 @@ def _feature(row: dict[str, Any], grades: dict[str, str]) -> Feature:
         scale = "" if row.get("scale", 1.0) == 1.0 else f"{row['scale']:g} x "
         bottom = row["denominator"] if " + " not in str(row["denominator"]) else f"({row['denominator']})"
         row["formula"] = f"{scale}{row['numerator']} / {bottom}"
+    divided_by = {"va_ms"} if "quantile" in row else {*terms(row["denominator"]), *_read(row["denominator"])}
+    if not row.get("quality"):
+        row["parts"] = tuple(part for part in parts if divided_by & {*part.denominators})
     try:
         return Feature(**row)
     except TypeError as error:

@@ -80,7 +80,8 @@ DRIVER_PERIODS: Final = pl.Schema(
         "long_drive_trips": pl.Int64,  # from LONG_DRIVE_MS in motion
         "holiday_mm": pl.Int64,  # distance of trips that start on a public holiday of their region
         "holiday_known_mm": pl.Int64,  # distance of trips whose region and local date are known
-        "night_harsh_events": pl.Int64,  # braking, acceleration and turns with onset in the local night
+        "night_harsh_events": pl.Int64,  # braking and acceleration with onset in the local night
+        "night_accel_mm": pl.Int64,  # distance in the local night with known longitudinal acceleration: their exposure
         # ---- distance weighted by how usual an event is at its speed and on its kind of trip: features/context.toml
         "braking_context_mm": pl.Int64,
         "acceleration_context_mm": pl.Int64,

@@ -1,6 +1,7 @@
 """Rating features held against the catalogue: what breaks a definition stops the run, what is implausible is told.
 
-A value that breaks a definition (of another type, not finite, told below its least exposure) is a fault of this program
+A value that breaks a definition (of another type, not finite, told below its least exposure or where too little was
+known to count) is a fault of this program
 or of the table it was given. A value outside the plausible range is a fault of a car or an adapter: it stays, since a
 book is not stopped by one car, and whoever runs the batch is told feature, number of rows and the worst driver.
 """
@@ -103,6 +104,9 @@ def _check(rows: pl.DataFrame, catalogue: Catalogue) -> None:
         if feature.kind == "rate":
             names += [f"{feature.name}__n", f"{feature.name}__km"]
             wrong[f"{names[1]} or {names[2]} is below 0"] = (pl.col(names[1]) < 0) | (pl.col(names[2]) < 0)
+            wrong[f"{feature.name} is told without {names[1]}"] = (
+                pl.col(feature.name).is_not_null() & pl.col(names[1]).is_null()
+            )
         for name in names:
             if rows.schema.get(name) != pl.Float64:
                 raise ContractError(f"feature {name} of the rating rows is {rows.schema.get(name)}, not Float64")

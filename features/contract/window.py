@@ -57,7 +57,8 @@ def rating_features(
         each feature's name Float64
             Null where it is not known.
         `<name>__n`, `<name>__km` Float64, for each feature of kind "rate"
-            The count, null where it could not be counted, and the distance it was counted in.
+            The count, null where it could not be counted or too little of the driving was known for it, and the
+            distance it was counted in.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def _features(
             over_mm = _sum(feature.denominator, totals)
             count = _sum(feature.numerator, totals).astype(np.float64)
             countable = (over_mm > 0) | (feature.denominator == "distance_mm")
-            columns[f"{feature.name}__n"] = _or_nan(count, countable)
+            columns[f"{feature.name}__n"] = _or_nan(count, countable & _is_known(feature, totals))
             columns[f"{feature.name}__km"] = over_mm / MM_PER_KM
     return windows.select(_WINDOW).hstack(
         [pl.Series(name, column, nan_to_null=column.dtype == np.float64) for name, column in columns.items()]
@@ -142,12 +143,22 @@ def _scalars(windows: pl.DataFrame, own: pl.DataFrame) -> dict[str, Integers]:
 
 
 def _value(feature: Feature, totals: dict[str, Integers], heatmap: Integers) -> npt.NDArray[np.float64]:
+    known = _is_known(feature, totals)
     if feature.quantile is not None:
-        return strength_exceeded(heatmap, feature.quantile)
+        return _or_nan(strength_exceeded(heatmap, feature.quantile), known)
     top, bottom = _sum(feature.numerator, totals), _sum(feature.denominator, totals)
-    known = (bottom > 0) & (_sum(feature.known, totals) > 0 if feature.known else True)
     ratio: npt.NDArray[np.float64] = feature.scale * top / np.where(bottom > 0, bottom, 1)
-    return _or_nan(ratio, known)
+    return _or_nan(ratio, known & (bottom > 0))
+
+
+def _is_known(feature: Feature, totals: dict[str, Integers]) -> npt.NDArray[np.bool_]:
+    """Whether enough of the driving was seen to tell the feature."""
+    known = np.ones(len(totals["distance_mm"]), np.bool_)
+    if feature.known:
+        known &= _sum(feature.known, totals) > 0
+    for part in feature.parts:
+        known &= totals[part.known] >= part.min_known_share * totals[part.whole]
+    return known
 
 
 def strength_exceeded(heatmap: Integers, quantile: Quantile) -> npt.NDArray[np.float64]:

@@ -99,8 +99,11 @@ def test_night_distance_and_night_events_are_those_of_the_local_night():
         ).to_dicts()
         by_hour = {entry["key"] % 24: entry["value"] for entry in period["distance_by_hour_mm"]}
         night_mm = sum(value for hour, value in by_hour.items() if hour >= 22 or hour < 5)
-        harsh = sum(entry["value"] for entry in period["event_counts"] if 8 <= entry["key"] < 40)
+        harsh = sum(entry["value"] for entry in period["event_counts"] if 8 <= entry["key"] < 24)
         assert harsh > 0
+        assert abs(period["night_accel_mm"] * period["distance_mm"] - night_mm * period["accel_mm"]) <= (
+            2 * period["distance_mm"]  # rounded down twice
+        )
         if share == "none":
             assert (night_mm, period["night_harsh_events"]) == (0, 0)
         elif share == "all":

@@ -12,7 +12,7 @@ import pytest
 
 from device.contract.errors import ContractError
 from features.catalogue_page import markdown
-from features.contract.catalogue import load_catalogue, parse_catalogue
+from features.contract.catalogue import load_catalogue, parse_catalogue, terms
 from features.contract.measures import MEASURES
 from features.contract.periods import BINS
 
@@ -104,3 +104,34 @@ def test_a_feature_that_stands_twice_is_refused():
     table["feature"].append(table["feature"][0])
     with pytest.raises(ContractError, match="km_per_day stands twice"):
         parse_catalogue(table)
+
+
+def test_what_is_divided_by_a_known_part_rests_on_it_and_what_tells_how_much_was_known_does_not():
+    parts = {feature.name: [part.name for part in feature.parts] for feature in CATALOGUE.features}
+    assert parts["moderate_braking_in_context"] == parts["braking_1pct_mps2"] == ["acceleration"]
+    assert parts["harsh_turn_in_context"] == ["lateral acceleration"]
+    assert parts["night_harsh_per_100km"] == ["acceleration", "local time"]
+    assert parts["km_per_day"] == parts["accel_null_share"] == parts["limit_known_time_share"] == []
+    known = {part.known for part in CATALOGUE.parts}
+    for feature in CATALOGUE.features:
+        whole = feature.quality or feature.quantile is None and not known & {*terms(feature.denominator)}
+        assert whole or feature.parts, feature.name
+
+
+WRONG_PARTS = [
+    ({"known": "seen_mm"}, "there is no measure seen_mm"),
+    ({"denominators": ["va_s"]}, "there is no measure va_s"),
+    ({"min_known_share": 0}, "min_known_share has to be above 0"),
+    ({"min_known_share": 50}, "at most 1"),
+    ({"known": "harsh_brakings"}, "a step of the order moves its share"),
+    ({"colour": "blue"}, "unexpected keyword argument 'colour'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_PARTS)
+def test_a_part_that_is_none_is_refused_by_name(change, message):
+    table = copy.deepcopy(TABLE)
+    table["part"][0].update(change)
+    with pytest.raises(ContractError, match=message) as caught:
+        parse_catalogue(table)
+    assert "part acceleration of the catalogue" in str(caught.value)

@@ -27,7 +27,8 @@ def test_an_implausible_value_stays_and_is_told_with_the_worst_driver(kind, capl
     feature = next(f for f in CATALOGUE.features if f.kind == kind)
     too_much = feature.plausible[1] * 2
     values = pl.Series(feature.name, [None, 0.5, feature.plausible[1], too_much, 0.0])
-    rows = ROWS.with_columns(values, exposure_km=pl.lit(1_000.0))
+    counts = [pl.lit(1.0).alias(f"{feature.name}__n")] if kind == "rate" else []
+    rows = ROWS.with_columns(values, *counts, exposure_km=pl.lit(1_000.0))
     (doubt,) = [doubt for doubt in doubts(rows, CATALOGUE) if doubt.feature == feature.name]
     assert (doubt.rows, doubt.driver_id, doubt.value) == (1, ROWS["driver_id"][3], too_much)
     with caplog.at_level(logging.WARNING):
@@ -40,6 +41,7 @@ WRONG = [
     (pl.lit(float("inf")).alias("harsh_braking_per_100km__n"), "harsh_braking_per_100km__n is not finite"),
     (pl.lit(-1.0).alias("harsh_braking_per_100km__n"), "is below 0 for driver"),
     (pl.lit(1.0).alias("night_km_share"), "night_km_share is told below 100 km for driver"),
+    (pl.lit(None, pl.Float64).alias("harsh_braking_per_100km__n"), "is told without harsh_braking_per_100km__n for"),
     (pl.lit(1).alias("km_per_day"), "feature km_per_day of the rating rows is Int32, not Float64"),
 ]
 

@@ -26,6 +26,15 @@ KM = 1_000_000  # in mm
 BRAKING, LEFT, RIGHT = (KIND_NUMBERS[kind] for kind in ("harsh_braking", "harsh_turn_left", "harsh_turn_right"))
 HOUR_MS = 3_600_000
 FEATURES = load_catalogue().features
+# Of 1,000 km of which everything is known.
+SEEN = {
+    **dict.fromkeys(("accel_mm", "lateral_mm", "imu_mm", "holiday_known_mm"), 1_000 * KM),
+    **dict.fromkeys(("braking_context_mm", "acceleration_context_mm", "turn_context_mm"), 900 * KM),
+    **dict.fromkeys(("observed_ms", "limit_known_ms", "idle_ms", "moving_ms"), 20 * HOUR_MS),
+    "night_accel_mm": 100 * KM,
+    "distance_by_hour_mm": {2: 100 * KM, 12: 900 * KM},
+    "va_ms": {va_key(speed, accel): HOUR_MS for speed in (150, 300, 700, 1_200) for accel in (-200, 0, 200)},
+}
 
 
 def ms(day: date) -> int:
@@ -123,9 +132,9 @@ def test_brakings_without_known_acceleration_are_not_known_and_not_none():
 
 def test_turns_are_counted_per_distance_with_known_lateral_acceleration():
     counts = {LEFT * 8 + 1: 1, RIGHT * 8 + 2: 1}
-    row = one([period(distance_mm=400 * KM, lateral_mm=100 * KM, event_counts=counts)])
-    assert (row["harsh_turn_per_100km"], row["severe_turn_per_100km"]) == (2.0, 1.0)
-    assert (row["harsh_turn_per_100km__n"], row["harsh_turn_per_100km__km"]) == (2.0, 100.0)
+    row = one([period(distance_mm=400 * KM, lateral_mm=200 * KM, event_counts=counts)])
+    assert (row["harsh_turn_per_100km"], row["severe_turn_per_100km"]) == (1.0, 0.5)
+    assert (row["harsh_turn_per_100km__n"], row["harsh_turn_per_100km__km"]) == (2.0, 200.0)
     blind = one([period(distance_mm=400 * KM)])
     assert blind["harsh_turn_per_100km"] is None
     assert blind["harsh_turn_per_100km__n"] is None
@@ -136,6 +145,38 @@ def test_speeding_share_is_of_the_time_with_known_limit():
     row = one([period(distance_mm=100 * KM, limit_known_ms=HOUR_MS, speeding_ms=HOUR_MS // 4, observed_ms=2 * HOUR_MS)])
     assert (row["speeding_time_share"], row["limit_known_time_share"]) == (0.25, 0.5)
     assert one([period(distance_mm=100 * KM)])["speeding_time_share"] is None
+
+
+@pytest.mark.parametrize("part", load_catalogue().parts, ids=lambda part: part.name)
+def test_what_rests_on_a_part_is_null_where_that_part_is_too_small(part):
+    """All is known of ten months, and nothing of this part in as many more as it takes."""
+    own = [feature for feature in FEATURES if part in feature.parts]
+    seen = period(distance_mm=1_000 * KM, **SEEN)
+    before = one([seen])
+    assert all(before[feature.name] is not None for feature in own)
+    whole = "observed_ms" if part.whole == "observed_ms" else "distance_mm"
+    unseen_most = int(seen[whole] / part.min_known_share) - seen[whole]
+    for unseen, told in ((0, True), (unseen_most, True), (unseen_most + 2, False)):
+        row = one([seen, period(month=date(2025, 2, 1), **{"distance_mm": 0, whole: unseen})])
+        for feature in own:
+            assert (row[feature.name] is not None) == told, feature.name
+            if feature.kind == "rate":
+                assert (row[f"{feature.name}__n"] is not None) == told
+                assert row[f"{feature.name}__km"] == before[f"{feature.name}__km"]
+            if told:
+                assert row[feature.name] == before[feature.name], feature.name
+
+
+def test_driving_in_coarse_steps_dilutes_a_rate_by_what_it_leaves_known_until_it_is_null():
+    """A month of coarse steps keeps the acceleration of 4 % of its distance: that of steady speed, without events."""
+    counts = {BRAKING * 8 + 1: 100}
+    fine = {"distance_mm": 1_000 * KM, "accel_mm": 1_000 * KM, "event_counts": counts}
+    coarse = {"distance_mm": 1_000 * KM, "accel_mm": 40 * KM}
+    for months, rate_per_100km in ((0, 10.0), (1, 9.964), (6, 9.615), (7, None), (12, None)):
+        rows = [period(month=date(2025, k + 1, 1), **(coarse if k < months else fine)) for k in range(12)]
+        row = one(rows, rating=[("ann", date(2026, 1, 1))])
+        assert row["harsh_braking_per_100km"] == (rate_per_100km and pytest.approx(rate_per_100km, abs=0.001))
+        assert row["accel_km_share"] == pytest.approx(1 - 0.08 * months)
 
 
 def test_below_the_least_exposure_a_value_is_null_but_the_count_is_told():
@@ -156,7 +197,7 @@ def test_idling_is_null_where_the_engine_never_told():
 
 def test_mean_strength_of_acceleration_by_speed():
     heatmap = {va_key(150, 0): 500, va_key(150, -100): 500, va_key(150, 300): 1_000, va_key(250, 400): 9_999}
-    row = one([period(distance_mm=100 * KM, va_ms=heatmap)])
+    row = one([period(distance_mm=100 * KM, accel_mm=100 * KM, va_ms=heatmap)])
     assert row["creep_accel_mps2"] == pytest.approx((0.5 * 1.0 + 1.0 * 3.0) / 2)
     assert row["town_accel_mps2"] == pytest.approx(4.0)
     assert row["motorway_accel_mps2"] is None
@@ -266,6 +307,23 @@ def worse(chance, row):
     for name, histogram in histograms.items():
         row[name] = [{"key": key, "value": value} for key, value in sorted(histogram.items()) if value]
     return row
+
+
+@given(st.integers(0, 10**6), st.integers(0, 3_000 * KM), st.sampled_from(["accel_mm", "lateral_mm"]))
+def test_driving_that_was_not_seen_leaves_a_rate_as_it_was_or_makes_it_null(seed, unseen_mm, known):
+    """Never lower: not seen is not calm."""
+    own = PERIODS[int(np.random.default_rng(seed).integers(0, PERIODS.height))]
+    own = own.with_columns(pl.col("distance_mm", "accel_mm", "lateral_mm") * 40)
+    blind = period(own["driver_id"][0], own["month"][0], distance_mm=unseen_mm, trips=1)
+    asked = pl.DataFrame({"driver_id": [own["driver_id"][0]], "rating_date": [RATING]})
+    before = rating_features(own, asked).row(0, named=True)
+    after = rating_features(pl.concat([own, pl.DataFrame([blind], schema=DRIVER_PERIODS)]), asked).row(0, named=True)
+    share = own[known][0] / (own["distance_mm"][0] + unseen_mm)
+    for feature in FEATURES:
+        for part in feature.parts:
+            if part.known == known and after["exposure_km"] >= feature.min_exposure_km <= before["exposure_km"]:
+                expected = before[feature.name] if share >= part.min_known_share else None
+                assert after[feature.name] == expected or not own[known][0], feature.name
 
 
 @given(st.integers(0, 10**6))

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from device.contract.rules import EXCURSION_KINDS, KIND_NUMBERS
+from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import SCALAR_FIELDS
 from features.calendar import holidays_of
 from features.context import CONTEXTS, load_weights
@@ -17,7 +17,7 @@ from features.contract.periods import DRIVER_PERIODS, MAXIMA, SUMS
 from features.worth import trip_worths
 from ingest.contract.tables import EVENTS, TRIPS
 
-HARSH = {KIND_NUMBERS[kind] for kind in EXCURSION_KINDS}
+ALONG = {KIND_NUMBERS[kind] for kind in ("harsh_braking", "harsh_acceleration")}
 KM = 1_000_000
 REGIONS = [None, "DE", "DE-BY", "CN"]
 
@@ -30,6 +30,7 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
 
     whole = chance.random() > 0.15
     by_speed = {band: chance.randint(1, 30 * KM) for band in chance.sample(range(16), chance.randint(0, 6))}
+    by_hour = {hour: chance.randint(1, 30 * KM) for hour in chance.sample(range(168), chance.randint(0, 6))}
     summary: dict[str, Any] = dict.fromkeys(SCALAR_FIELDS)
     if whole:
         summary = {name: chance.randint(0, 10**7) for name in SCALAR_FIELDS}
@@ -61,6 +62,7 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
         "conflicts": maybe(chance.choice([0, 0, 3])),
         "represents": maybe(chance.choice([1, 1, 1, 4])),
         "distance_by_speed_mm": [{"key": k, "value": v} for k, v in sorted(by_speed.items())] if whole else None,
+        "distance_by_hour_mm": [{"key": k, "value": v} for k, v in sorted(by_hour.items())] if whole else None,
     }
 
 
@@ -82,8 +84,9 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
     night = [
         1
         for kind, onset in events
-        if kind in HARSH and offset is not None and not 5 <= local(trip["start_ms"] + onset).hour < 22
+        if kind in ALONG and offset is not None and not 5 <= local(trip["start_ms"] + onset).hour < 22
     ]
+    night_mm = sum(bin_["value"] for bin_ in trip["distance_by_hour_mm"] or [] if not 5 <= bin_["key"] % 24 < 22)
     row = {
         "trips": 1,
         "incomplete_trips": not trip["complete"],
@@ -105,6 +108,7 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
         "holiday_known_mm": mm * placed,
         "holiday_mm": mm * holiday,
         "night_harsh_events": len(night),
+        "night_accel_mm": night_mm * (trip["samples"] - trip["accel_null_samples"]) // trip["samples"] if known else 0,
         "imu_mm": mm * (trip["sensor_grade"] == 3),
         "gnss_mm": mm * (trip["sensor_grade"] == 2),
         "graded_mm": mm * ((trip["sensor_grade"] or 0) > 0),
