@@ -114,7 +114,7 @@ def test_what_is_divided_by_a_known_part_rests_on_it_and_what_tells_how_much_was
     assert parts["km_per_day"] == parts["accel_null_share"] == parts["limit_known_time_share"] == []
     known = {part.known for part in CATALOGUE.parts}
     for feature in CATALOGUE.features:
-        whole = feature.quality or feature.quantile is None and not known & {*terms(feature.denominator)}
+        whole = feature.quality or (feature.quantile is None and not known & {*terms(feature.denominator)})
         assert whole or feature.parts, feature.name
 
 
