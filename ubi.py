@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import importlib.metadata
 import json
@@ -90,9 +91,12 @@ def main(argv: list[str] | None = None) -> int:
     except UbiError as error:
         return _fail(error, str(error), error.exit_code)
     except OSError as error:  # a file the user named: missing, not readable, disk full
-        if error.filename is None:
+        if error.filename is not None:
+            return _fail(error, f"{error.filename}: {error.strerror}", UbiError.exit_code)
+        if error.errno != errno.ENOSPC:
             raise
-        return _fail(error, f"{error.filename}: {error.strerror}", UbiError.exit_code)
+        _let_go_of_stdout()
+        return _fail(error, "what is written does not fit: no space left; make some", UbiError.exit_code)
     return status
 
 
@@ -198,6 +202,14 @@ def _stdout_is_closed() -> bool:
     if closed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return closed
+
+
+def _let_go_of_stdout() -> None:
+    """Where stdout itself is full, silence the interpreter's own last flush."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPILOG = """\
@@ -15,6 +16,9 @@ An outbox keeps what the insurer has not acknowledged: a replay that was cut off
 twice sends the same messages again, which add nothing. 'ubi replay import FILES... --out DIR' writes recordings of the
 project's own format (.ubirec) instead. A file called import is ./import.
 """
+
+# What only `--broker` gives a meaning.
+OF_A_BROKER: Final = ("rate", "jobs", "outbox", "until_acked", "ca_file", "insecure")
 
 
 def replay_parser() -> argparse.ArgumentParser:

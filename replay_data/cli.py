@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device.contract.errors import UbiError, UsageError
+from device.contract.errors import TryAgainError, UbiError, UsageError
 from replay_data import arguments
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(
             "--json with --broker tells what was sent; for what is seen give --show --json without --broker"
         )
+    _refuse_idle(parser, options)
     task = None if options.broker is None else _task(options)
     check_known(options.files)
     if is_shown:
@@ -70,7 +72,7 @@ def _show(options: argparse.Namespace) -> None:
         elif options.show:
             print(draw(seen, paper), end="\n\n" if path is not options.files[-1] else "\n", flush=True)
         if target is not None:
-            target.write_text(page(seen), encoding="utf-8")
+            _write(target, page(seen))
             log.info("%s: written to %s", path, target)
     if told:
         print(json.dumps(told, indent=1, ensure_ascii=False))
@@ -81,6 +83,8 @@ def _pages(options: argparse.Namespace) -> list[Path | None]:
     html: Path | None = options.html
     if html is None:
         return [None] * len(options.files)
+    if not html.parent.is_dir():
+        raise UsageError(f"--html {html}: there is no folder {html.parent}; make it, or name another")
     if not html.is_dir():
         if len(options.files) > 1:
             raise UsageError(f"--html {html}: is no folder, and there are {len(options.files)} recordings to write")
@@ -88,6 +92,16 @@ def _pages(options: argparse.Namespace) -> list[Path | None]:
     pages = [html / f"{path.stem}.html" for path in options.files]
     _refuse_twins(options.files, pages)
     return [*pages]
+
+
+def _write(target: Path, text: str) -> None:
+    """Write a page; what could be written of it only in part is taken away."""
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if error.errno == errno.ENOSPC and target.is_file():
+            target.unlink()
+        raise UbiError(f"{target}: cannot be written: {error.strerror}") from error
 
 
 def _paper() -> Paper:
@@ -100,6 +114,16 @@ def _paper() -> Paper:
     )
 
 
+def _refuse_idle(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse options that would do nothing."""
+    if options.broker is None:
+        for name in arguments.OF_A_BROKER:
+            if getattr(options, name) != parser.get_default(name):
+                raise UsageError(f"--{name.replace('_', '-')} is for playing to a --broker, and there is none")
+    elif options.ca_file is not None and options.broker.startswith("mqtt://"):
+        raise UsageError(f"--ca-file {options.ca_file}: mqtt:// asks for no certificate; write mqtts://")
+
+
 def _task(options: argparse.Namespace) -> Task:
     from device.contract.broker import parse_broker
     from device.contract.topics import checked_device_id
@@ -108,7 +132,7 @@ def _task(options: argparse.Namespace) -> Task:
     return Task(
         files=tuple(options.files),
         broker=parse_broker(options.broker, insecure=options.insecure),
-        outbox=options.outbox,
+        outbox=_folder("--outbox", options.outbox),
         device_id=None if options.device is None else checked_device_id(options.device),
         zone=options.zone,
         ca_file=options.ca_file,
@@ -128,11 +152,14 @@ def _replay(task: Task, options: argparse.Namespace) -> int:
     from replay_data.jobs import replay
     from replay_data.player import Played
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was queued is in the outbox, the rest can be replayed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TryAgainError.exit_code))
     played: dict[Path, Played] = {}
     try:
         with _bar(len(options.files)) as watch:
             error = replay(task, played, options.jobs, watch)
+    except (KeyboardInterrupt, SystemExit):
+        log.warning("cut off; the same command goes on where it was, with what waits in %s", options.outbox)
+        raise
     finally:
         told = [played[path] for path in options.files if path in played]
         _tell([dataclasses.asdict(result) for result in told], as_json=options.json)
@@ -205,7 +232,10 @@ def _import(options: argparse.Namespace) -> int:
     check_known(options.files)
     targets = [options.out / (path.stem + SUFFIX) for path in options.files]
     _refuse_twins(options.files, targets)
-    options.out.mkdir(parents=True, exist_ok=True)
+    for path, target in zip(options.files, targets, strict=True):
+        if target.exists() and target.samefile(path):
+            raise UsageError(f"{path}: would be written over itself; name another folder with --out")
+    _folder("--out", options.out).mkdir(parents=True, exist_ok=True)
     for target, path in tqdm(list(zip(targets, options.files, strict=True)), unit=" files", disable=None):
         recording = read_recording(path, zone=options.zone)
         write_recording(target, recording.head, recording.readings)
@@ -215,6 +245,13 @@ def _import(options: argparse.Namespace) -> int:
             f"{target}  {recording.format}: readings {len(recording.readings)}, {minutes:.1f} min, repairs: {repairs}"
         )
     return 0
+
+
+def _folder(option: str, folder: Path) -> Path:
+    """Refuse what is there and is no folder."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{option} {folder}: is no folder; name another")
+    return folder
 
 
 def _refuse_twins(files: list[Path], targets: list[Path]) -> None:

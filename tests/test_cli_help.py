@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -157,3 +158,14 @@ def test_a_reader_that_leaves_is_no_traceback(unbuffered):
         process.stdin.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_one_line(unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run([sys.executable, "-m", "ubi"], stdout=full, stderr=-1, text=True, env=environment)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "ubi: error: what is written does not fit: no space left; make some\n",
+    )

@@ -128,7 +128,7 @@ def _first_bytes(path: Path) -> bytes:
     except OSError as error:
         raise RecordingError(str(path), f"cannot be read: {error.strerror}") from error
     if not first_bytes:
-        raise RecordingError(str(path), "is empty")
+        raise RecordingError(str(path), "is empty; copy or export it again")
     if size > MAX_FILE_BYTES:
         limit = f"{size / 2**20:,.0f} MB, over {MAX_FILE_BYTES // 2**20} MB"
         raise RecordingError(str(path), f"is {limit}; split it ('split -C 400m', with its header), a trip is enough")

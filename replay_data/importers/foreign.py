@@ -46,4 +46,8 @@ def reason(first_bytes: bytes) -> str | None:
     for fits, told in FOREIGN:
         if fits(first_bytes):
             return told
-    return "is binary and of no known format" if BINARY.search(first_bytes) else None
+    return (
+        "is binary and of no known format; export it as CSV or GPX where it was recorded"
+        if BINARY.search(first_bytes)
+        else None
+    )

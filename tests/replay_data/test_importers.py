@@ -137,7 +137,7 @@ def test_an_unknown_file_gets_one_line_that_lists_the_known_formats(tmp_path):
         (b"SQLite format 3\0", "is an app's database; export the drive as CSV in the app"),
         (b'<?xml version="1.0"?><kml>', "is KML, a drawing without times; export the track as GPX"),
         (b'{"start": 1}', "is JSON; export the drive as CSV or GPX"),
-        (bytes(range(256)) * 300, "is binary and of no known format"),
+        (bytes(range(256)) * 300, "is binary and of no known format; export it as CSV or GPX where it was recorded"),
     ],
 )
 def test_what_is_known_to_be_something_else_says_what_to_do(tmp_path, data, told):
@@ -170,7 +170,7 @@ def test_what_is_no_readable_file_says_so(tmp_path):
     assert refusal(tmp_path / "none.csv") == "FILE: cannot be read: No such file or directory"
     assert refusal(tmp_path) == "FILE: is a folder; name the recordings in it"
     (tmp_path / "empty.csv").touch()
-    assert refusal(tmp_path / "empty.csv") == "FILE: is empty"
+    assert refusal(tmp_path / "empty.csv") == "FILE: is empty; copy or export it again"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
