@@ -20,6 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from device.contract.errors import RecordingError
@@ -33,6 +34,7 @@ from ingest.seal import seal
 from ingest.segments import MESSAGES, Segment, message_row
 from pricing.batch import Periods
 from pricing.explain.rerate import Case, Rerated
+from pricing.explain.words import WORDS
 from pricing.model import load_model
 from pricing.rebuild import rebuild
 from pricing.typed import read_table
@@ -79,6 +81,12 @@ class Change(NamedTuple):
     times: int
 
     @property
+    def moved(self) -> set[str]:
+        """Features that the model sees changed: their values, or how sure these are."""
+        same = np.isclose(self.before.matrix[0], self.after.matrix[0], rtol=0.0, atol=0.0, equal_nan=True)
+        return {name for name, still in zip(self.before.inputs.names, same, strict=True) if not still}
+
+    @property
     def by_feature(self) -> dict[str, tuple[float, float]]:
         """Features whose effect changed: before and after, the strongest change first."""
         pairs = {name: (self.before.effect(name), self.after.effect(name)) for name in self.before.split.names}
@@ -88,37 +96,46 @@ class Change(NamedTuple):
 
 def tell(change: Change, case: Case, language: str = "en") -> str:
     """Tell what the trip would change."""
-    before, after, driven = change.before, change.after, change.drive
-    events = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in driven.counted().items()) or "no event"
-    often = f"once in each of {change.times} months" if change.times > 1 else "once, in the last month of the window"
+    before, after, driven, words = change.before, change.after, change.drive, WORDS[language]
+    counts = driven.counted().items()
+    events = words.comma.join(words.counted.format(count=count, kind=words.kinds[kind]) for kind, count in counts)
+    often = words.monthly.format(times=change.times) if change.times > 1 else words.once
+    acting = ((words.held_by["band"], after.capped), (words.held_by["limit"], after.limited))
+    held = words.both.join(name for name, acts in acting if acts)
     lines = [
-        f"policy {case.published['policy_id']}, driver {case.driver}",
-        f"with {driven.trips.height} recorded trip(s) of {driven.km:,.1f} km, {events}; driven {often}",
+        words.policy.format(policy_id=case.published["policy_id"], driver_id=case.driver),
+        words.with_trip.format(trips=driven.trips.height, km=driven.km, events=events or words.no_event, often=often),
         "",
-        f"{before.factor:.6f}  factor without",
-        f"{after.factor:.6f}  factor with, B held fixed ({after.factor / before.factor - 1:+.2%})",
+        f"{before.factor:.6f}  {words.without}",
+        f"{after.factor:.6f}  {words.with_it.format(change=after.factor / before.factor - 1)}",
     ]
     if before.rateable and after.relativity != before.relativity:
-        told = " and ".join(
-            name
-            for name, acts in (("the band of the plan", after.capped), ("the renewal limit", after.limited))
-            if acts
-        )
-        lines.append(
-            f"{before.relativity:.6f} to {after.relativity:.6f}  relativity indicated by the driving"
-            + (f"; the factor is held by {told}" if told else "")
-        )
+        told = words.held.format(held=held) if held else ""
+        lines.append(f"{before.relativity:.6f} {words.to} {after.relativity:.6f}  {words.relativity}{told}")
     if before.rateable and not change.by_feature:
-        lines.append("no feature leaves its bin of the rating tables: this driving is already what the price says")
+        lines.append(words.no_feature)
     if not after.rateable:
-        lines.append("too little driving even so: the factor stays what it was")
-    by_name = {feature.name: feature for feature in case.catalogue.features}
-    values = zip(before.inputs.values[0], after.inputs.values[0], strict=True)
-    by_value = dict(zip(before.inputs.names, values, strict=True))
+        lines.append(words.still_too_little)
     for name, (was, now) in list(change.by_feature.items())[:FEATURES_TOLD]:
-        old, new = (by_name[name].tell(float(value), language) for value in by_value[name])
-        lines.append(f"  x {now / was:.4f}  {old} -> {new}")
+        lines.append(f"  x {now / was:.4f}  {_why(change, case, name, language)}")
     return "\n".join(lines)
+
+
+def _why(change: Change, case: Case, name: str, language: str) -> str:
+    """Tell what changed the effect of a feature: its value, or why it changed although the value is told alike."""
+    words, catalogue = WORDS[language], {feature.name: feature for feature in case.catalogue.features}
+    told = [rated.told(catalogue[name], language) for rated in (change.before, change.after)]
+    if told[0] != told[1]:
+        return f"{told[0]} -> {told[1]}"
+    if name in change.moved and change.before.value(name) != change.after.value(name):
+        return words.slightly.format(told=told[1])
+    if name in change.moved:
+        return words.surer.format(told=told[1])
+    partners = [catalogue[one] for one in sorted(case.partners(name) & change.moved)]
+    if partners:
+        beside = words.comma.join(change.after.told(one, language) for one in partners)
+        return words.by_partner.format(told=told[1], partners=beside)
+    return words.weightier.format(told=told[1])
 
 
 def price_with_trip(

@@ -24,7 +24,7 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import exposure, reasons
-from pricing.arrays import Floats
+from pricing.arrays import Bools, Floats
 from pricing.book import KEYS, book_rows
 from pricing.contract.factors import FACTORS, MICRO, NANO, RECEIPTS
 from pricing.errors import ModelError
@@ -146,9 +146,9 @@ def rate(
     premium = rows["premium"] if "premium" in rows.columns else pl.lit(None, pl.Float64)
     part = rows.select(*KEYS, "past_claims", "past_expected", period_start="start", period_end="end").with_columns(
         pl.Series("score", np.round(model.percentile_score(rated.relativity), NANO)),
-        pl.select(pl.when(pl.Series(enough)).then(tier)).to_series().alias("tier"),
+        _if(enough, tier).alias("tier"),
         pl.Series("indicated_relativity", np.round(rated.relativity, MICRO)),
-        pl.Series("credibility", np.round(rated.credibility, MICRO)),
+        _if(enough, pl.Series(np.round(rated.credibility, MICRO))).alias("credibility"),
         rows["exposure_km"].fill_null(0.0).round(MICRO),
         rows["exposure_days"].fill_null(0.0).cast(pl.Float64).round(MICRO),
         rows["trips"].fill_null(0).cast(pl.Int64),
@@ -165,6 +165,11 @@ def rate(
         premium.alias("premium"),
     )
     return part.select(*PART).cast(PART)
+
+
+def _if(chosen: Bools, values: pl.Series) -> pl.Series:
+    """Values where chosen, else null."""
+    return pl.select(pl.when(pl.Series(chosen)).then(values)).to_series()
 
 
 def model_features(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,8 @@ import ubi
 import what_if
 from features.contract.catalogue import load_catalogue
 from features.contract.tables import EVENTS, TRIPS
+from features.periods import merge
+from pricing.explain.counterfactual import _half_night
 from pricing.explain.rerate import Case
 from pricing.model import load_model
 from pricing.rebuild import rebuild
@@ -87,7 +90,7 @@ def test_the_command_prints_the_change(folders, capsys):
     assert "factor with, B held fixed" in out
     assert "driven once in each of 12 months" in out
     assert ubi.main(arguments(folders, "--with-trip", str(TRIP), "--lang", "zh")) == 0
-    assert "once, in the last month of the window" in capsys.readouterr().out
+    assert "计入观察期最后一个月" in capsys.readouterr().out
 
 
 def test_explain_tells_reasons_history_and_changes(folders, capsys):
@@ -103,6 +106,31 @@ def test_explain_tells_reasons_history_and_changes(folders, capsys):
         product *= value
     base = json.loads((folders / "factors" / "book.json").read_text())["constants"]["base_factor"]
     assert product * base == pytest.approx(told["published"]["factor"], abs=5e-7)
+
+
+def test_a_chinese_explanation_has_no_english_word(folders, capsys):
+    for more in ([], ["--with-trip", str(TRIP)]):
+        assert ubi.main(arguments(folders, "--lang", "zh", *more)) == 0
+        out = capsys.readouterr().out
+        assert set(re.findall(r"[A-Za-z]{2,}", out)) == set(), out
+
+
+def test_a_feature_that_is_told_alike_says_why_its_effect_changed(case, own, drive):
+    """Less driving by night changes what braking does, as the rating tables hold a pair of the two."""
+    by_day = _half_night([dict(row) for row in own.iter_rows(named=True)])
+    changed = what_if.Change(case.rate(own), case.rate(pl.DataFrame(by_day, schema=own.schema)), drive, 1)
+    night, braking = (line for line in what_if.tell(changed, case).splitlines() if line.startswith("  x "))
+    assert re.search(r"x \S+  (\S+) % of the distance at night .* -> (?!\1)", night)
+    assert re.search(
+        r"brakings per 100 km: unchanged; its effect also depends on \S+ % of the distance at night", braking
+    )
+
+
+def test_the_same_rates_over_more_distance_are_told_as_surer(case, own, drive):
+    twice = merge([own, own.with_columns(pl.col("first_start_ms", "last_end_ms") + 1)])
+    told = what_if.tell(what_if.Change(case.rate(own), case.rate(twice), drive, 1), case)
+    assert re.search("brakings per 100 km: unchanged, and surer with more distance", told)
+    assert not re.search(r"x \S+  (.*) -> \1$", told, re.MULTILINE)
 
 
 def test_a_driver_is_found_by_name_too(folders, capsys):

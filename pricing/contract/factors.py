@@ -22,7 +22,7 @@ FACTORS: Final = pl.Schema(
         "tier": pl.Int32,  # 1 is best; null when not rateable
         "indicated_relativity": pl.Float64,  # expected claims over tariff claims, the reference book's mean is 1
         "own_claims": pl.Float64,  # theta of claims before the rating date; 1 where the plan leaves them to the tariff
-        "credibility": pl.Float64,  # Z = km / (km + kappa)
+        "credibility": pl.Float64,  # Z = km / (km + kappa); null when not rateable, as driving has no weight there
         "exposure_km": pl.Float64,  # recorded in the feature window
         "exposure_days": pl.Float64,  # first trip in the feature window to the rating date
         "trips": pl.Int64,

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from device.contract.errors import UsageError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # A recording, the case, its driver periods, in each month or once, language -> what to tell. It drives the recording
 # through the device path, for which it needs all stages, so `ubi` brings it.
 WithTrip = Callable[[Path, "Case", "pl.DataFrame", bool, str], str]
-TITLES: Final = {"en": ("Driving", "What would change it"), "zh": ("驾驶记录", "可以改变什么")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +41,7 @@ def run(options: argparse.Namespace, periods: pl.DataFrame) -> int:
     from pricing.explain import tell
     from pricing.explain.counterfactual import counterfactuals
     from pricing.explain.rerate import Case
+    from pricing.explain.words import WORDS
     from pricing.model import load_model
     from pricing.rebuild import rebuild
 
@@ -61,12 +61,12 @@ def run(options: argparse.Namespace, periods: pl.DataFrame) -> int:
     if options.json:
         print(json.dumps(_as_json(rebuilt.published, rebuilt.adjustments, rebuilt.split, found), default=str))
         return 0
-    driving, change = TITLES[options.lang]
-    print(tell.product(rebuilt, catalogue, options.lang))
+    language, words = options.lang, WORDS[options.lang]
+    print(tell.product(rebuilt, catalogue, language))
     if others:
-        print(f"\nthe same driver has other policies in the book: {', '.join(others)}")
-    print(f"\n{driving}\n{tell.months(case, own)}\n\n{tell.trips(case, options.features)}")
-    print(f"\n{change}\n{tell.advice(found, case, options.lang)}")
+        print(f"\n{words.other_policies.format(policies=', '.join(others))}")
+    print(f"\n{words.driving}\n{tell.months(case, own, language)}\n\n{tell.trips(case, options.features, language)}")
+    print(f"\n{words.change}\n{tell.advice(found, case, language)}")
     return 0
 
 

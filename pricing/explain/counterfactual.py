@@ -24,6 +24,7 @@ from device.contract.rules import KIND_NUMBERS, load_rules
 from device.contract.trip import DURATION_CLASSES, LEVELS, ONSET_BANDS, PEAK_BINS, PEAK_STEP_CMPS2
 from features.contract.periods import NIGHT_FROM_HOUR, NIGHT_TO_HOUR
 from pricing.explain.rerate import Case, Rerated
+from pricing.explain.words import WORDS
 
 LEAST: Final = 0.01  # a smaller change of the factor is not told
 EPSILON: Final = 1e-9
@@ -76,18 +77,11 @@ class Counterfactual(NamedTuple):
 
     def tell(self, language: str = "en") -> str:
         """One line."""
-        text = self.zh if language == "zh" else self.en
+        words, text = WORDS[language], self.zh if language == "zh" else self.en
         before, after = f"{self.before.factor:.2f}", f"{self.after.factor:.2f}"
         if self.held:
-            kept = {"band": ("the band of the plan", "费率区间"), "limit": ("the renewal limit", "续保幅度限制")}[
-                self.held
-            ]
-            return (
-                f"{text}：系数仍为{before}（{kept[1]}）"
-                if language == "zh"
-                else f"{text}: stays {before}, by {kept[0]}"
-            )
-        return f"{text}：{before}降至{after}" if language == "zh" else f"{text}: {before} to {after}"
+            return words.stays.format(text=text, before=before, held=words.held_by[self.held])
+        return words.lowered.format(text=text, before=before, after=after)
 
 
 def counterfactuals(case: Case, own: pl.DataFrame) -> list[Counterfactual]:

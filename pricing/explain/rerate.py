@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from features.contract.catalogue import Catalogue
+from features.contract.catalogue import Catalogue, Feature
 from features.contract.window import rating_features
 from pricing import reasons
+from pricing.arrays import Floats
 from pricing.contract.factors import RECEIPTS
 from pricing.exposure import add_months
 from pricing.factor import factors
@@ -31,8 +33,8 @@ class Rerated:
         As it would be published.
     relativity : float
         Indicated by the driving.
-    inputs, split
-        Features and effects, of one row.
+    inputs, matrix, split
+        Features, what the model sees of them, and effects, of one row.
     """
 
     factor: float
@@ -41,7 +43,16 @@ class Rerated:
     capped: bool
     limited: bool
     inputs: Inputs
+    matrix: Floats
     split: Effects
+
+    def value(self, feature: str) -> float:
+        """Value of a feature of the model as observed, NaN where it is not known."""
+        return float(self.inputs.values[0, self.inputs.names.index(feature)])
+
+    def told(self, feature: Feature, language: str) -> str:
+        """Tell a feature's value."""
+        return reasons.tell_all(feature, np.array([self.value(feature.name)]), language)[0]
 
     def effect(self, feature: str) -> float:
         """What a feature of the model multiplies the factor by."""
@@ -79,6 +90,11 @@ class Case:
         count = self.model.plan.window.feature_months
         return tuple(add_months(first, k - count) for k in range(count))
 
+    def partners(self, feature: str) -> set[str]:
+        """Features whose value the effect of this one depends on: its pairs of the rating tables."""
+        pairs = [{pair.first, pair.second} for part in self.model.components for pair in part.tables.pairs]
+        return {name for pair in pairs if feature in pair for name in pair - {feature}}
+
     def own(self, periods: pl.DataFrame) -> pl.DataFrame:
         """Driver periods of the driver in the window."""
         months = self.months
@@ -105,5 +121,6 @@ class Case:
             capped=bool(enough[0] and steps.banded[0] != steps.based[0]),
             limited=bool(enough[0] and steps.factor[0] != steps.banded[0]),
             inputs=inputs,
+            matrix=rated.matrix,
             split=reasons.effects(self.model, rated),
         )

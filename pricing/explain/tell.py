@@ -19,6 +19,7 @@ from features.contract.catalogue import Catalogue
 from features.contract.tables import EVENTS, TRIPS
 from pricing.explain.counterfactual import Counterfactual
 from pricing.explain.rerate import Case
+from pricing.explain.words import WORDS, left, right
 from pricing.reasons import tell_all
 from pricing.rebuild import Rebuilt
 
@@ -29,19 +30,19 @@ MS_PER_HOUR: Final = 3.6e6
 
 def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str:
     """Tell one factor as the product of all its parts, strongest effects first."""
-    row, book = rebuilt.published, rebuilt.book
+    row, book, words = rebuilt.published, rebuilt.book, WORDS[language]
     by_name = {feature.name: feature for feature in catalogue.features}
     values, effects, logs = rebuilt.inputs.values[0], rebuilt.split.effects[0], rebuilt.split.logs[0]
-    acting = (("capped by the band", row["capped"]), ("limited by the renewal limit", row["limited"]))
-    marks = "".join(f", {told}" for told, acts in acting if acts)
+    rated = words.rated.format_map(row | {"tier": row["tier"] or "-"}) if row["rateable"] else words.not_rated
+    acting = ((words.capped, row["capped"]), (words.limited, row["limited"]))
     lines = [
-        f"policy {row['policy_id']}, driver {row['driver_id']}, {row['period_start']} to {row['period_end']}",
-        f"{row['exposure_km']:,.0f} km, {row['trips']:,} trips, {row['exposure_days']:.0f} days in the window",
-        f"credibility {row['credibility']:.3f}, score {row['score']:.1f}, tier {row['tier'] or '-'}{marks}",
+        words.head.format_map(row),
+        words.window.format_map(row),
+        words.comma.join([rated, *(told for told, acts in acting if acts)]),
         "",
-        f"{rebuilt.factor:.6f}  factor, the product of:",
-        f"{book['constants']['base_factor']:.6f}  base factor of the book (off-balance)",
-        f"{rebuilt.split.base[0]:.6f}  mean driver of the reference book",
+        f"{rebuilt.factor:.6f}  {words.factor}",
+        f"{book['constants']['base_factor']:.6f}  {words.base}",
+        f"{rebuilt.split.base[0]:.6f}  {words.mean_driver}",
     ]
     order = np.argsort(-np.abs(logs), kind="stable")
     moving = [column for column in order if logs[column]]
@@ -50,19 +51,21 @@ def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
         lines.append(f"{effects[column]:.6f}  {tell_all(feature, values[[column]], language)[0]}")
     still = len(order) - len(moving)
     if still:
-        lines.append(f"1.000000  {still} more features of the model that have no effect here")
-    lines.extend(f"{value:.6f}  {name}" for name, value in rebuilt.adjustments.items())
+        lines.append(f"1.000000  {words.still.format(count=still)}")
+    lines.extend(f"{value:.6f}  {words.adjustments[name]}" for name, value in rebuilt.adjustments.items())
     return "\n".join(lines)
 
 
-def months(case: Case, own: pl.DataFrame) -> str:
+def months(case: Case, own: pl.DataFrame, language: str = "en") -> str:
     """Tell the months of the window: trips, distance, time, and events of each kind."""
+    words = WORDS[language]
     if own.is_empty():
-        return f"no trips in the window from {case.months[0]} to {case.rating_date}"
+        return words.no_trips.format(since=case.months[0], until=case.rating_date)
     counts = [_by_kind(entries) for entries in own["event_counts"]]
     kinds = [kind for kind in KIND_NAMES.values() if any(count.get(kind) for count in counts)]
-    head = f"{'month':<9}{'trips':>6}{'km':>8}{'hours':>7}" + "".join(f"{_short(kind):>14}" for kind in kinds)
-    lines = [head]
+    heads = [words.kinds[kind].removeprefix("harsh ") for kind in kinds]
+    head = left(words.month, 9) + right(words.trips, 6) + right(words.km, 8) + right(words.hours, 7)
+    lines = [head + "".join(right(kind, 14) for kind in heads)]
     for row, count in zip(own.iter_rows(named=True), counts, strict=True):
         line = f"{row['month']:%Y-%m}  {row['trips']:>6,}{row['distance_mm'] / MM_PER_KM:>8,.0f}"
         line += f"{row['moving_ms'] / MS_PER_HOUR:>7,.1f}"
@@ -70,11 +73,11 @@ def months(case: Case, own: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def trips(case: Case, folder: Path) -> str:
+def trips(case: Case, folder: Path, language: str = "en") -> str:
     """Tell the trips of the window with the most events, the latest first among equals; `folder` is the features'."""
-    files = (folder / "trips.parquet", folder / "events.parquet")
+    files, words = (folder / "trips.parquet", folder / "events.parquet"), WORDS[language]
     if not all(file.is_file() for file in files):
-        return f"{folder} holds no trips.parquet and events.parquet: the trips behind it cannot be shown"
+        return words.no_tables.format(folder=folder)
     since = pl.lit(case.months[0]).cast(pl.Datetime("ms", "UTC"))
     until = pl.lit(case.rating_date.replace(day=1)).cast(pl.Datetime("ms", "UTC"))
     driven = (
@@ -91,36 +94,27 @@ def trips(case: Case, folder: Path) -> str:
         .collect()
         .sort("trip_id", "count", "kind", descending=[False, True, False])
         .group_by("trip_id", maintain_order=True)
-        .agg(pl.col("count").sum().alias("events"), pl.format("{} {}", "count", "kind").str.join(", ").alias("told"))
+        .agg(pl.col("count").sum().alias("events"), pl.struct("kind", "count").alias("by_kind"))
     )
     most = driven.join(found, on="trip_id").sort("events", "start", "trip_id", descending=[True, True, False])
-    without = driven.height - most.height
-    lines = [f"{driven.height:,} trips stored in the window, {without:,} without any event; most events:"]
+    stored = words.stored.format(count=driven.height, without=driven.height - most.height)
+    lines = [stored + (words.most if most.height else "")]
     for row in most.head(TRIPS_TOLD).iter_rows(named=True):
-        many = f", stands for {row['represents']}" if row["represents"] != 1 else ""
-        lines.append(
-            f"  {row['start']:%Y-%m-%d %H:%M} UTC {row['distance_km']:>7.1f} km, "
-            f"up to {row['max_speed_kmh']:.0f} km/h: {row['told'].replace('_', ' ')}{many}  ({row['trip_id']})"
+        many = words.stands_for.format_map(row) if row["represents"] != 1 else ""
+        counted = words.comma.join(
+            words.counted.format(count=one["count"], kind=words.kinds[one["kind"]]) for one in row["by_kind"]
         )
+        lines.append(words.trip.format_map(row | {"told": counted, "many": many}))
     return "\n".join(lines)
-
-
-ADVICE: Final = {
-    "en": (
-        "too little driving in the window: the factor stays what it was, whatever the driving",
-        "nothing in the table of changes would lower the factor by 0.01",
-        "B held fixed, same distance:",
-    ),
-    "zh": ("窗口内驾驶里程不足：系数保持不变", "表中没有能使系数降低0.01的改变", "总平衡系数B不变，里程不变："),
-}
 
 
 def advice(found: list[Counterfactual], case: Case, language: str = "en") -> str:
     """Tell what the driver could change, one line each."""
-    too_little, nothing, head = ADVICE[language]
+    words = WORDS[language]
     if not case.published["rateable"]:
-        return too_little
-    return "\n".join([head, *(f"  {one.tell(language)}" for one in found)]) if found else nothing
+        return words.too_little
+    lines = [words.held_fixed, *(f"  {one.tell(language)}" for one in found)]
+    return "\n".join(lines) if found else words.nothing
 
 
 def _by_kind(entries: list[dict[str, int]]) -> dict[str, int]:
@@ -129,7 +123,3 @@ def _by_kind(entries: list[dict[str, int]]) -> dict[str, int]:
         kind = KIND_NAMES[entry["key"] // LEVELS]
         counts[kind] = counts.get(kind, 0) + entry["value"]
     return counts
-
-
-def _short(kind: str) -> str:
-    return kind.removeprefix("harsh_").replace("_", " ")

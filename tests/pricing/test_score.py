@@ -63,8 +63,11 @@ def test_the_default_rating_dates_are_the_two_sides_of_the_driving(book, model, 
 def test_the_table_has_the_columns_of_the_design_in_order_of_policies(scored, book):
     assert scored.factors.schema == FACTORS
     assert scored.factors["policy_id"].to_list() == sorted(book.policies["policy_id"])
-    required = [name for name in FACTORS if not name.startswith(("reason", "effect", "tier"))]
+    required = [name for name in FACTORS if not name.startswith(("reason", "effect", "tier", "credibility"))]
     assert sum(scored.factors.select(required).null_count().row(0)) == 0
+    rated = pl.col("rateable")
+    for name in ("tier", "credibility"):  # driving has no weight in a factor that is kept
+        assert scored.factors.filter(pl.col(name).is_null() == rated).is_empty(), name
 
 
 def test_the_book_balances_before_rounding_and_as_written(scored, tmp_path):
