@@ -227,6 +227,8 @@ class SpeedTrack:
         since_ms = self._same_since_ms
         if not self._times or self._times[-1] <= since_ms or t_ms - self._times[-1] > SLOPE_GAP_MS:
             return False
+        if self._faults[-1] & QUALITY_COARSE:  # what comes in large steps always repeats itself
+            return False
         first = bisect_left(self._times, since_ms)
         before = min(bisect_left(self._times, since_ms - CORE_HALF_MS), first - 1)
         if before < 0 or self._times[before] < since_ms - SLOPE_GAP_MS:

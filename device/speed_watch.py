@@ -10,7 +10,7 @@ from bisect import bisect_left
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from device.contract.motion import BRIDGE_MS
+from device.contract.motion import BRIDGE_MS, COARSE_STEP_DKMH
 
 # Upper edges of the classes in which times between readings are counted: an eighth of an octave each.
 _PER_OCTAVE: Final = 8
@@ -81,9 +81,12 @@ class SpeedWatch:
     def seen(self) -> Seen:
         """Return what was seen so far."""
         step_dkmh = _quantile(self._changes, 20) if sum(self._changes) >= LEAST else None
-        fine = step_dkmh is not None and step_dkmh <= FINE_DKMH
-        missed = self._missed() if self.steps >= LEAST else None
-        return Seen(self.steps, missed, step_dkmh, self.frozen + fine * self._repeated)
+        frozen = self.frozen
+        if step_dkmh is not None and step_dkmh <= FINE_DKMH:
+            frozen += self._repeated
+        elif step_dkmh is not None and step_dkmh > COARSE_STEP_DKMH:
+            frozen = 0  # such a speed stays the same until it makes a step
+        return Seen(self.steps, self._missed() if self.steps >= LEAST else None, step_dkmh, frozen)
 
     def to_state(self) -> list[Any]:
         """JSON form, but for `steps` and `stepped_ms`."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from device.contract.motion import COARSE_STEP_DKMH
 from device.contract.rules import KIND_NAMES, KIND_NUMBERS
 from features.contract.tables import EVENTS, TRIPS
 
@@ -13,7 +14,6 @@ from features.contract.tables import EVENTS, TRIPS
 SENSOR_GRADES: Final = {0: "unknown", 1: "obd_speed", 2: "gnss", 3: "imu", 4: "simulated"}
 COARSE_PERCENT: Final = 1  # every trip has some at its ends
 MISSED_PARTS: Final = 3  # healthy adapters, polled unevenly, seem to miss up to a quarter
-WHOLE_KMH_DKMH: Final = 12  # sources of whole km/h have 10
 _SPEEDING: Final = KIND_NUMBERS["speeding"]
 _WITHOUT_FORCE: Final = (_SPEEDING, KIND_NUMBERS["idling"])
 
@@ -39,7 +39,7 @@ def published_trips(trips: pl.DataFrame) -> pl.DataFrame:
         # null where the device did not tell: no flag
         "sparse": MISSED_PARTS * pl.col("speed_missed") > pl.col("speed_readings") + pl.col("speed_missed"),
         "frozen": pl.col("speed_frozen") > 0,
-        "coarse_speed": pl.col("speed_step_dkmh") > WHOLE_KMH_DKMH,
+        "coarse_speed": pl.col("speed_step_dkmh") > COARSE_STEP_DKMH,
         "no_local_time": pl.col("utc_offset_min").is_null(),
     }
     return (

@@ -17,6 +17,8 @@ IMU_PERIOD_MS: Final = 100
 LAG_MS: Final = 2_000
 # Speed is interpolated, and distance integrated, over gaps of at most this long; beyond it the car was not seen.
 BRIDGE_MS: Final = 5_000
+# Speeds in larger steps than this are coarse; whole km/h have steps of 10.
+COARSE_STEP_DKMH: Final = 12
 
 ENGINE_OFF: Final = 0
 ENGINE_ON: Final = 1

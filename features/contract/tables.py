@@ -46,7 +46,7 @@ QUALITY_FLAGS: Final[dict[str, str]] = {
     "chain": "the chain of hashes does not fit, or a seq came with two contents",
     "clock": "the device's clock cannot be right",
     "gaps": "the car was not seen for longer than distance is bridged",
-    "jumps": "acceleration withheld where speed steps imply more than a tyre can do",
+    "jumps": "acceleration withheld where steps of speed imply more than a tyre can do, or a frozen value before them",
     "coarse": "acceleration withheld for more than 1 % of the samples: readings too far apart for a slope",
     "sparse": "over a third of the readings of speed did not come, by the rhythm of those that did: lost or refused",
     "frozen": "a speed was told again while the car moved on, as its length or the step after it shows",

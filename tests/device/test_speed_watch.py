@@ -67,9 +67,10 @@ def test_a_silence_is_a_gap_and_no_missing_readings():
     ("step_kmh", "step_dkmh"), [(0.05, 0), (1.0, 10), (1.609344, 16), (1.852, 19), (2.0, 20), (5.0, 50)]
 )
 def test_how_fine_the_speeds_are_is_told(step_kmh, step_dkmh):
-    told = seen(route(250, step_kmh=step_kmh)).step_dkmh
-    assert told is not None
-    assert abs(told - step_dkmh) <= 1
+    told = seen(route(250, step_kmh=step_kmh))
+    assert told.step_dkmh is not None
+    assert abs(told.step_dkmh - step_dkmh) <= 1
+    assert told.frozen == 0  # it repeats itself, as steps do
 
 
 def test_too_few_readings_tell_nothing():
