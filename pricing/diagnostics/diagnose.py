@@ -84,7 +84,11 @@ def diagnose(
         "calibration": calibration(judged),
         "relativities": relativities(judged, told.names, inputs.values, told.effects),
         "strength": strength(told.names, told.effects, judged.mu0),
-        "stability": stability(judged, model.tiers.label(validation["indicated_relativity"].to_numpy())),
+        "stability": stability(
+            judged,
+            model.tiers.label(validation["indicated_relativity"].to_numpy()),
+            rows["expected_claims"].cast(pl.Float64).to_numpy(),
+        ),
         "reference": reference(_columns(rows, catalogue) | {"relativity": rated.relativity}),
     }
     of_amounts = amounts(validation)

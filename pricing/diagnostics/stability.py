@@ -1,4 +1,9 @@
-"""The same measures again on parts of the data: does one year, one fold or one kind of driver carry the result."""
+"""The same measures again on parts of the data: does one year, one fold or one kind of driver carry the result.
+
+Actual over expected has one level for all parts, as a book has one base factor. The level that a fold got from the
+others is low where the fold has many claims by chance, because they have few then: parts would seem to differ more than
+they do.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +17,21 @@ from pricing.arrays import Bools, Floats, Ints
 from pricing.diagnostics.intervals import actual_over_expected
 from pricing.diagnostics.slope import calibration_slope
 from pricing.diagnostics.validated import LEAST_DRIVERS, Validated
-from pricing.evaluate import gini
+from pricing.evaluate import gini, levelled
 
 KM_EDGES: Final = (2_500.0, 5_000.0, 10_000.0, 20_000.0)
 YEARS_EDGE: Final = 0.5
 
 
-def stability(sample: Validated, tier: Ints) -> pl.DataFrame:
+def stability(sample: Validated, tier: Ints, tariff: Floats) -> pl.DataFrame:
     """Actual over expected, Gini and calibration slope of each part.
 
     Parameters
     ----------
     tier : numpy.ndarray, shape (n_rows,)
         Labels of the model.
+    tariff : numpy.ndarray, shape (n_rows,)
+        Claims that the tariff expects, at its own level.
 
     Returns
     -------
@@ -41,7 +48,12 @@ def stability(sample: Validated, tier: Ints) -> pl.DataFrame:
     parts += [("label term", "term below half a year", sample.years < YEARS_EDGE)]
     parts += [("label term", "term of half a year or more", sample.years >= YEARS_EDGE)]
     parts += [("tier", str(k), tier == k) for k in np.unique(tier)]
-    rows = [row for part, value, chosen in parts if (row := _row(part, value, sample.rows(chosen))) is not None]
+    by_tariff, by_model = levelled(tariff, sample.claims), levelled(tariff * sample.relativity, sample.claims)
+    rows = [
+        row
+        for part, value, chosen in parts
+        if (row := _row(part, value, sample.rows(chosen), by_tariff[chosen], by_model[chosen])) is not None
+    ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -56,10 +68,10 @@ def distance_bands(exposure_km: Floats) -> list[tuple[str, Bools]]:
     return [(name, band == k) for k, name in enumerate(names)]
 
 
-def _row(part: str, value: str, sample: Validated) -> dict[str, Any] | None:
+def _row(part: str, value: str, sample: Validated, by_tariff: Floats, by_model: Floats) -> dict[str, Any] | None:
     if len(sample.claims) == 0 or sample.drivers() < LEAST_DRIVERS or sample.claims.sum() == 0:
         return None
-    claims, tariff, model = (np.array([amount.sum()]) for amount in (sample.claims, sample.mu0, sample.mu))
+    claims, tariff, model = (np.array([amount.sum()]) for amount in (sample.claims, by_tariff, by_model))
     ratios = actual_over_expected(claims, tariff, "ae_tariff") | actual_over_expected(claims, model, "ae_model")
     slope = calibration_slope(sample.claims, sample.mu0, sample.relativity)
     return {

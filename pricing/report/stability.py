@@ -51,7 +51,7 @@ def stability(pack: Pack) -> Section:
                 "A/E with 90 % interval",
                 "A/E by part",
             ),
-            "One line a part; of ten lines about one may miss 1 by chance.",
+            "One line a part, all at one level as under one base factor; of ten lines about one may miss 1 by chance.",
             "stability",
         )
     ]

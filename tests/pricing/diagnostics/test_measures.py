@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from scipy.stats import poisson
 
 from pricing.diagnostics import fairness
@@ -132,11 +135,25 @@ def test_the_strongest_variable_comes_first_and_shares_add_up():
 
 def test_parts_of_the_book_are_judged_by_date_fold_and_distance():
     judged = sample()
-    table = stability(judged, np.ones(len(judged.claims), dtype=np.int64))
+    table = stability(judged, np.ones(len(judged.claims), dtype=np.int64), judged.mu0)
     dates = table.filter(pl.col("part") == "rating date")
     assert dates["value"].to_list() == ["2024-01-01", "2025-01-01"]
     assert dates["claims"].sum() == judged.claims.sum()
     assert table.filter(pl.col("part") == "all")["slope"][0] == pytest.approx(1, abs=0.2)
+
+
+def test_parts_are_told_at_one_level_whatever_level_each_fold_learned():
+    judged, one_tier = sample(), np.ones(4_000, dtype=np.int64)
+    learned = dataclasses.replace(
+        judged, mu0=judged.mu0 * (1 + 0.2 * judged.fold), mu=judged.mu * (2 - judged.fold / 9)
+    )
+    tables = [stability(rows, one_tier, tariff) for rows, tariff in ((judged, judged.mu0), (learned, 7 * judged.mu0))]
+    told = ["part", "value", "claims", "ae_tariff", "ae_tariff_low", "ae_model", "ae_model_high"]
+    assert_frame_equal(*(table.select(told) for table in tables))
+    folds = tables[0].filter(pl.col("part") == "fold")
+    for by in ("ae_tariff", "ae_model"):
+        assert (folds["claims"] / folds[by]).sum() == pytest.approx(judged.claims.sum())
+        assert tables[0][by][0] == pytest.approx(1)
 
 
 def test_groups_are_levels_bands_of_numbers_and_small_ones_together():
