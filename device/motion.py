@@ -164,11 +164,14 @@ class MotionBuilder:
                 track.watch.stepped_ms -= before[2 * number + 1]
 
     def watched(self) -> tuple[int | None, Seen | None]:
-        """Rate of the speed readings since then, gaps over BRIDGE_MS left out, in 0.1 Hz, and what was seen of them."""
-        for watch in (self._port.watch, self._gnss.watch):
-            if (rate_dhz := per_10_s(watch.steps, watch.stepped_ms)) is not None:
-                return rate_dhz, watch.seen()
-        return None, None
+        """Rate of the speed readings since then, gaps over BRIDGE_MS left out, in 0.1 Hz, and what was seen of them.
+
+        Of the port, unless a receiver was heard for over twice as long.
+        """
+        port, gnss = self._port.watch, self._gnss.watch
+        watch = port if 2 * port.stepped_ms >= gnss.stepped_ms else gnss
+        rate_dhz = per_10_s(watch.steps, watch.stepped_ms)
+        return rate_dhz, None if rate_dhz is None else watch.seen()
 
     def to_state(self) -> dict[str, Any]:
         """JSON form of all that the builder remembers."""

@@ -104,6 +104,13 @@ def test_a_spike_and_an_emergency_stop_are_no_frozen_value():
         assert track.watch.frozen == 0
 
 
+def test_it_is_told_of_the_source_that_was_heard():
+    port, receiver = route(200), route(1_000, step_kmh=0.05, signal="gnss_speed_kmh")
+    for kept_ms, by_port in ((600_000, True), (400_000, True), (60_000, False)):
+        step_dkmh = seen(sorted([*(r for r in port if r.t_ms < kept_ms), *receiver])).step_dkmh
+        assert (step_dkmh == 10) is by_port  # whole km/h
+
+
 def test_a_trip_counts_from_its_start_on():
     """Five minutes at 10 Hz before it are not its own; nor are the seconds until it was known to be a trip."""
     before = [Reading(t_ms, "speed_kmh", 0.0) for t_ms in range(0, 300_000, 100)]
