@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise, repeat
+from operator import itemgetter, lt
 from typing import Final
 
 from device.contract import wire_pb2 as pb
@@ -144,8 +146,10 @@ def from_frame(frame: pb.RecordingFrame) -> list[Reading]:
         raise FrameError("a second head")
     if sum(len(block.times_ms) for block in frame.blocks) > MAX_FRAME_READINGS:
         raise FrameError(f"over {MAX_FRAME_READINGS} readings")
+    if not _rises([block.signal for block in frame.blocks]):
+        raise FrameError("the blocks of signals do not rise")
     readings = [reading for block in frame.blocks for reading in _unpacked(block)]
-    readings.sort(key=reading_order)
+    readings.sort(key=itemgetter(0))  # by time; those of one time stay by signal number
     return readings
 
 
@@ -156,15 +160,15 @@ def reading_order(reading: Reading) -> tuple[int, int]:
 
 def quantised(signal: Signal, value: float) -> float:
     """The value a recording keeps of `value`: the nearest step of the signal, in the signal's unit."""
-    return _from_steps(signal, _to_steps(signal, value))
+    return _to_steps(signal, value) / _steps_per_unit(signal)
 
 
 def _to_steps(signal: Signal, value: float) -> int:
-    return round(value * round(1 / signal.quantum))
+    return round(value * _steps_per_unit(signal))
 
 
-def _from_steps(signal: Signal, steps: int) -> float:
-    return steps / round(1 / signal.quantum)  # 5321 / 100 is 53.21, 5321 * 0.01 is not
+def _steps_per_unit(signal: Signal) -> int:
+    return round(1 / signal.quantum)  # a divisor: 5321 / 100 is 53.21, 5321 * 0.01 is not
 
 
 def _checked_order(reading: Reading) -> tuple[int, int]:
@@ -206,18 +210,20 @@ def _unpacked(block: pb.SignalBlock) -> Iterator[Reading]:
         raise FrameError(f"the values of {signal.name} do not match their times")
     if not _rises(times_ms, below=MAX_TIME_MS + 1):
         raise FrameError(f"the times of {signal.name} do not rise")
-    missing = set(nulls)
-    steps = accumulate(block.values)
-    for position, t_ms in enumerate(times_ms):
-        value = None if position in missing else _from_steps(signal, next(steps))
-        if value is not None and not signal.low <= value <= signal.high:
+    per_unit = _steps_per_unit(signal)
+    values = [steps / per_unit for steps in accumulate(block.values)]
+    for value in (min(values), max(values)) if values else ():
+        if not signal.low <= value <= signal.high:
             raise FrameError(f"{signal.name} {value} {signal.unit} is not plausible")
-        yield Reading(t_ms, signal.name, value)
+    known = iter(values)
+    missing = set(nulls)
+    told = (None if position in missing else next(known) for position in range(len(times_ms))) if missing else known
+    return map(Reading, times_ms, repeat(signal.name), told)
 
 
 def _deltas(values: list[int]) -> list[int]:
     return [after - before for before, after in pairwise([0, *values])]
 
 
-def _rises(values: list[int], below: int) -> bool:
-    return all(a < b for a, b in pairwise(values)) and (not values or values[-1] < below)
+def _rises(values: list[int], below: float = math.inf) -> bool:
+    return all(map(lt, values, islice(values, 1, None))) and (not values or values[-1] < below)

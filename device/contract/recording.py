@@ -233,12 +233,10 @@ def _readings(path: str, frames: Iterator[pb.RecordingFrame]) -> Iterator[Readin
             batch = from_frame(frame)
         except FrameError as error:
             raise _damaged(path, f"frame {number}", error) from error
-        for reading in batch:
-            order = reading_order(reading)
-            if order <= before:
-                raise _damaged(path, f"frame {number}", "readings out of order")
-            before = order
-            yield reading
+        if batch and reading_order(batch[0]) <= before:
+            raise _damaged(path, f"frame {number}", "readings out of order")
+        yield from batch
+        before = reading_order(batch[-1]) if batch else before
 
 
 def _damaged(path: str, where: str, fault: object) -> RecordingError:

@@ -184,6 +184,10 @@ def block_frame(**block) -> bytes:
             "frame 3: readings out of order",
         ),
         (
+            packed(head_frame(), b"".join(block_frame(signal=1, times_ms=[t], values=[1]) for t in (8, 9))),
+            "frame 2: the blocks of signals do not rise",
+        ),
+        (
             packed(
                 head_frame(),
                 block_frame(signal=1, times_ms=[1] * (MAX_FRAME_READINGS + 1), values=[0] * (MAX_FRAME_READINGS + 1)),
