@@ -50,6 +50,15 @@ def test_the_device_finds_the_events_and_kilometres_of_each_scene_of_the_library
         assert all(abs(a - b) < NEAR_MS for a, b in zip(true, seen, strict=True)), (kind, true, seen)
 
 
+@pytest.mark.parametrize(("from_kmh", "found"), [(12, 0), (25, 1)])
+def test_a_hard_stop_from_under_15_km_h_is_true_but_below_the_least_speed_of_the_device(tmp_path, from_kmh, found):
+    """docs/scenes.md tells the speeds in between, where it depends on when the readings fall."""
+    go = f'[[step]]\ndo = "accelerate"\nto_kmh = {from_kmh}\n[[step]]\ndo = "cruise"\nfor_s = 60\n'
+    made = read_scene(scene(tmp_path, HEAD + go + '[[step]]\ndo = "emergency_stop"\n'))
+    assert [event.kind for event in made.events] == ["harsh_braking"]
+    assert len(through_device(made.head, made.readings()).events) == found
+
+
 def test_the_library_shows_every_step():
     used = set(re.findall(r'do = "(\w+)"', "".join(path.read_text(encoding="utf-8") for path in LIBRARY)))
     assert used == set(STEPS)
