@@ -171,6 +171,9 @@ class Agent:
             off_s = (self._clock.utc_ms(after_ms) - utc_ms) / 1_000
             log.warning("the computer's clock claims to be right, and is %.0f s off by the insurer's", off_s)
             self.count("clock_contradicted")
+            if self._resume is None and not self.in_trip:  # the insurer shall know it of the trip that has just ended
+                self.messages.health()
+                self.commit()
 
     def count(self, counter: str, amount: int = 1) -> None:
         """Add to a counter of the next health message."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from device.contract import wire_pb2 as pb
-from ingest import spans
+from ingest import doubts, spans
 from ingest.archive import LOOSE, NO_CUTS, Archive
 from ingest.ledger import KEY, SET_CLOCKS, TRIP, judge, keep_first
 from ingest.spans import STREAM
@@ -54,10 +54,12 @@ def advance(state: State, new: pl.DataFrame, archive: Archive, now_ms: int, *, g
     """
     fresh = _not_pure_duplicates(state, new, archive)
     coming = pl.concat([state.waiting, fresh.with_columns(conflict=False, typed=False).select(state.waiting.columns)])
-    cuts, reopened = _reopen(state.settled, fresh, coming, archive)
+    doubted = doubts.merge(pl.concat([state.doubts, doubts.of_rows(new)]))
+    news = doubted.join(state.doubts, on=doubted.columns, how="anti")
+    cuts, reopened = _reopen(state.settled, fresh, coming, news, archive)
     back = _settled_rows(state, cuts, archive).select(coming.columns)
     settled = spans.without(state.settled, cuts)
-    ledger = judge(pl.concat([coming, back]), now_ms, give_up=give_up)
+    ledger = judge(pl.concat([coming, back]), now_ms, doubted, give_up=give_up)
     stays = _stays(ledger.kept, ledger.trips)
     loose = ledger.kept.filter(pl.col("body_kind").is_in(LOOSE) & ~pl.col("tombstone") & ~pl.col("typed"))
     typed = ledger.kept["typed"] | (ledger.kept["body_kind"].is_in(LOOSE) & ~ledger.kept["tombstone"])
@@ -67,7 +69,7 @@ def advance(state: State, new: pl.DataFrame, archive: Archive, now_ms: int, *, g
     streams = _streams(state, new, pl.concat([state.waiting, known]), ledger.kept)
     was_typed = pl.concat([coming, back]).filter("typed")
     return Step(
-        State(state.segments, settled, waiting.select(coming.columns), streams),
+        State(state.segments, settled, waiting.select(coming.columns), streams, doubted),
         ledger.kept,
         ledger.trips.filter(~pl.col("open")),
         loose,
@@ -92,12 +94,12 @@ def _not_pure_duplicates(state: State, new: pl.DataFrame, archive: Archive) -> p
 
 
 def _reopen(
-    settled: pl.DataFrame, fresh: pl.DataFrame, coming: pl.DataFrame, archive: Archive
+    settled: pl.DataFrame, fresh: pl.DataFrame, coming: pl.DataFrame, news: pl.DataFrame, archive: Archive
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Spans of settled seqs that what comes touches, and the sealed trips in them.
 
-    Touched are: a seq that is settled; what lies within a trip that has messages coming; and a trip around a message
-    that fills a hole.
+    Touched are: a seq that is settled; what lies within a trip that has messages coming; a trip around a message that
+    fills a hole; and the trips of a boot whose clock is newly doubted.
     """
     extents = (
         coming.filter(pl.col("seq") >= pl.col("trip_seq"))
@@ -109,11 +111,11 @@ def _reopen(
     late = fresh.join(tops, on=STREAM, how="inner").filter(pl.col("seq") <= pl.col("top"))
     points = late.select(*STREAM, pl.col("seq").alias("first"), pl.col("seq").alias("last"))
     needed = pl.concat([spans.meet(settled, extents).select(NO_CUTS.columns), points])
-    if needed.is_empty():
-        return NO_CUTS, archive.trips_of(pl.Series([], dtype=pl.String))
-    sealed = archive.trips_of(needed["device_id"].unique())
-    lying = sealed.select(*STREAM, pl.col("seq").alias("first"), pl.col("last_seq").alias("last"), "trip_key")
-    cuts = spans.merge(needed)
+    sealed = archive.trips_of(pl.concat([needed["device_id"], news["device_id"]]).unique())
+    lying = sealed.rename({"seq": "first", "last_seq": "last"})
+    cuts = spans.merge(pl.concat([needed, doubts.touched(news, lying).select(NO_CUTS.columns)]))
+    if cuts.is_empty():
+        return NO_CUTS, sealed.clear()
     while True:
         touched = spans.meet(cuts, lying)
         wider = spans.merge(pl.concat([cuts, touched.select(NO_CUTS.columns)]))

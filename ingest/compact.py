@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ def compact(lake: Lake, state: State, now_ms: int) -> State:
         )
         moved = pl.when(pl.col("file").is_in(slice_)).then(pl.lit(name)).otherwise("file")
         waiting = waiting.with_columns(moved.alias("file"))
-    return State(segments.sort("path"), state.settled, waiting, state.streams)
+    return replace(state, segments=segments.sort("path"), waiting=waiting)
 
 
 def sweep(lake: Lake, segments: pl.DataFrame, now_ms: int) -> pl.DataFrame:

@@ -14,6 +14,7 @@ import polars as pl
 from device.contract import wire_pb2 as pb
 from device.contract.wire import CLOCK_TOLERANCE_MS
 from ingest.contract.lake import MAX_UTC_MS
+from ingest.doubts import BOOT, reaches
 from ingest.spans import STREAM
 
 # A trip whose messages stopped coming this long ago is sealed as it is: an outbox that holds out longer is not known.
@@ -24,7 +25,8 @@ GIVE_UP_MS: Final = 30 * 86_400_000
 CLOCK_AHEAD_MS: Final = 86_400_000
 CLOCK_BEHIND_MS: Final = 366 * 86_400_000
 
-SET_CLOCKS: Final = (pb.CLOCK_NTP, pb.CLOCK_GNSS)  # claim to be right
+SET_CLOCKS: Final = (pb.CLOCK_NTP, pb.CLOCK_GNSS)
+CLAIMED: Final = (*SET_CLOCKS, pb.CLOCK_CONTRADICTED)  # said to be right, by us or by the computer
 KEY: Final = (*STREAM, "seq")
 TRIP: Final = (*STREAM, "trip_seq")
 _START: Final = int(pb.BODY_TRIP_START)
@@ -43,7 +45,7 @@ class Ledger(NamedTuple):
     trips: pl.DataFrame
 
 
-def judge(rows: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> Ledger:
+def judge(rows: pl.DataFrame, now_ms: int, doubted: pl.DataFrame, *, give_up: bool = True) -> Ledger:
     """Judge messages. Of each trip in them all messages that have come must be there.
 
     Parameters
@@ -52,11 +54,13 @@ def judge(rows: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> Ledger:
         Columns of `state.WAITING`, one row for each time a message was stored, in any order.
     now_ms : int
         UTC; decides which incomplete trips are given up.
+    doubted : DataFrame
+        `doubts.DOUBTS`: clocks of which it is known that they are wrong.
     give_up : bool
         Whether any are: not while more that has come waits to be read.
     """
     kept = keep_first(rows)
-    return Ledger(kept, find_trips(kept, now_ms, give_up=give_up))
+    return Ledger(kept, find_trips(kept, now_ms, doubted, give_up=give_up))
 
 
 def keep_first(rows: pl.DataFrame) -> pl.DataFrame:
@@ -76,7 +80,7 @@ def keep_first(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def find_trips(kept: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> pl.DataFrame:
+def find_trips(kept: pl.DataFrame, now_ms: int, doubted: pl.DataFrame, *, give_up: bool = True) -> pl.DataFrame:
     """One row for each trip that any message names, see `Ledger`."""
     rows = _with_running_counts(kept)
     of_trips = rows.filter(pl.col("seq") >= pl.col("trip_seq"))
@@ -89,7 +93,7 @@ def find_trips(kept: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> pl.D
             pl.col("received_at_ms").max().alias("last_received_at_ms"),
         )
         .with_columns(pl.coalesce("end_seq", "last_seq").alias("run_last"))
-        .join(_beginnings(of_trips), on=TRIP)
+        .join(_beginnings(of_trips, doubted), on=TRIP)
         .join(rows.select(*STREAM, pl.col("seq").alias("run_first"), *_at("first")), on=[*STREAM, "run_first"])
         .join(rows.select(*STREAM, pl.col("seq").alias("run_last"), *_at("last")), on=[*STREAM, "run_last"])
         .sort(TRIP)
@@ -106,12 +110,12 @@ def find_trips(kept: pl.DataFrame, now_ms: int, *, give_up: bool = True) -> pl.D
     ).with_columns((~pl.col("complete") & (~quiet if give_up else pl.lit(value=True))).alias("open"))
 
 
-def _beginnings(of_trips: pl.DataFrame) -> pl.DataFrame:
+def _beginnings(of_trips: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
     """When each trip began, by its first message that came: as the device believed, and corrected.
 
     Its clock is judged by the messages of the boot in which it began. It is wrong where it is too far from ours, where
-    messages came before they were queued, where the device says that the insurer's acks contradict it, and where it
-    was set in mid-trip though it had claimed to be right.
+    messages came before they were queued, where the device says, then or later in that boot, that the insurer's acks
+    contradict it, and where it was set in mid-trip though it had claimed to be right.
 
     A clock that cannot have been where it says is corrected by the monotonic one: no message came before it was queued,
     so the promptest of a boot tells best when that boot's clock stood at zero. The other wrong ones are flagged alone:
@@ -130,12 +134,20 @@ def _beginnings(of_trips: pl.DataFrame) -> pl.DataFrame:
     clocks = of_trips.join(firsts.select(*TRIP, "boot_id"), on=[*TRIP, "boot_id"]).group_by(TRIP).agg(*_clock())
     corrected = pl.col("epoch") + pl.col("mono_ms") + believed - pl.col("queued_at_ms")
     impossible = (pl.col("far") | pl.col("early")) & (pl.col("clock_quality") != pb.CLOCK_RECORDED)
-    return firsts.join(clocks, on=TRIP).select(
+    told = firsts.join(clocks, on=TRIP).join(doubted, on=BOOT, how="left")
+    return told.select(
         *TRIP,
         "has_start",
         pl.when(impossible).then(corrected).otherwise(believed).clip(0, MAX_UTC_MS).alias("start_ms"),
         "clock_quality",
-        pl.any_horizontal("far", "early", "contradicted", "was_set").alias("clock_wrong"),
+        pl.any_horizontal(
+            "far",
+            "early",
+            pl.col("most_ms") - pl.col("least_ms") > CLOCK_TOLERANCE_MS,  # it was set
+            reaches(pl.col("least_ms"), pl.col("most_ms")),
+        )
+        .fill_null(value=False)
+        .alias("clock_wrong"),
     )
 
 
@@ -143,12 +155,13 @@ def _clock() -> list[pl.Expr]:
     """What the messages of one boot say together of its clock."""
     lag = pl.col("received_at_ms") - pl.col("queued_at_ms")
     told = pl.col("clock_quality") != pb.CLOCK_RECORDED
-    claimed = (pl.col("queued_at_ms") - pl.col("mono_ms")).filter(pl.col("clock_quality").is_in(SET_CLOCKS))
+    ahead = pl.col("queued_at_ms") - pl.col("mono_ms")
+    claimed = ahead.filter(pl.col("clock_quality").is_in(CLAIMED))
     return [
         (pl.col("received_at_ms") - pl.col("mono_ms")).min().alias("epoch"),
         ((told & (lag < -CLOCK_TOLERANCE_MS)).sum() >= pl.min_horizontal(pl.len(), 2)).alias("early"),
-        (pl.col("clock_quality") == pb.CLOCK_CONTRADICTED).any().alias("contradicted"),
-        (claimed.max() - claimed.min() > CLOCK_TOLERANCE_MS).fill_null(value=False).alias("was_set"),
+        claimed.min().alias("least_ms"),
+        claimed.max().alias("most_ms"),
     ]
 
 

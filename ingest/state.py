@@ -4,6 +4,7 @@
     settled    spans of seqs whose messages are sealed, or belong to nothing that could be
     waiting    headers of messages that are not settled: those of open trips
     streams    of each stream what cannot be seen from its seqs: duplicates, conflicts, clock, lateness
+    doubts     clocks that their devices say are contradicted
 
 It is derived from the messages alone: without it everything is read again, and the same is sealed. It changes with the
 manifest's rename, as the sealed files do.
@@ -22,6 +23,7 @@ from ingest.contract import durable
 from ingest.contract.lake import COMPACT, Lake, Manifest, read_files
 from ingest.contract.publish import to_parquet
 from ingest.contract.tables import LEDGER_SEGMENTS, MESSAGES
+from ingest.doubts import DOUBTS
 from ingest.spans import SPANS
 
 HEADERS: Final = tuple(name for name in MESSAGES if name != "payload")
@@ -49,8 +51,9 @@ _SCHEMAS: Final[dict[str, pl.Schema]] = {
     "settled": SPANS,
     "waiting": WAITING,
     "streams": STREAMS,
+    "doubts": DOUBTS,
 }
-VERSION: Final = 4  # raise it when the same messages shall give other rows: everything is then sealed again
+VERSION: Final = 5  # raise it when the same messages shall give other rows: everything is then sealed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class State:
     settled: pl.DataFrame
     waiting: pl.DataFrame
     streams: pl.DataFrame
+    doubts: pl.DataFrame
 
     @classmethod
     def empty(cls) -> State:

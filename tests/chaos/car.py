@@ -23,6 +23,7 @@ from device.outbox import Outbox
 SECTOR_BYTES: Final = 512
 BATCH_MS: Final = 20_000
 COMMIT_MS: Final = 10_000
+ACK_MS: Final = 2_000
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,15 @@ def drive_of(path: Path, number: int) -> Drive:
 
 
 class Wrong(NamedTuple):
-    """The computer's clock is off by so much until a time of the drive, and knows it or not."""
+    """The computer's clock is off by so much until a time of the drive, and claims to be right or not.
+
+    `offline`: whether acks come only when the drive is over.
+    """
 
     by_ms: int
     until_ms: int
     known: bool
+    offline: bool = False
 
 
 @dataclass
@@ -79,6 +84,23 @@ class Clock:
 
     def utc_offset_min(self, utc_ms: int) -> int | None:
         return self.drive.head.utc_offset_min
+
+
+class Acks:
+    """An insurer who acks what was committed, a moment later, and tells the time."""
+
+    def __init__(self, drive: Drive, outbox: Outbox, agent: Agent) -> None:
+        self._drive, self._outbox, self._agent = drive, outbox, agent
+        self._seen = outbox.next_seq
+        self._sent_ms: int | None = None
+
+    def step(self, now_ms: int) -> None:
+        if self._sent_ms is not None and now_ms >= self._sent_ms + ACK_MS:
+            made_ms = self._sent_ms + ACK_MS // 2
+            self._agent.hear_insurer(self._drive.started_at_ms + made_ms, self._sent_ms, now_ms)
+            self._sent_ms = None
+        if self._outbox.next_seq != self._seen and self._sent_ms is None:
+            self._seen, self._sent_ms = self._outbox.next_seq, now_ms
 
 
 def messages_of(drive: Drive, folder: Path, wrong: Wrong | None = None) -> list[bytes]:
@@ -162,13 +184,19 @@ def _live(drive: Drive, outbox: Outbox, wrong: Wrong | None = None, kill_at: int
     agent = Agent(settings, outbox, Signer.from_seed(drive.stream_id * 2).sign, clock)
     if agent.finished:
         return
+    acks = Acks(drive, outbox, agent)
     for number in range(agent.readings, len(drive.readings)):
         if number == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         reading = drive.readings[number]
         clock.now_ms = reading.t_ms
         agent.push(reading)
+        if wrong and not wrong.offline:
+            acks.step(reading.t_ms)
     agent.finish()
+    if wrong:
+        acks.step(clock.now_ms)
+        acks.step(clock.now_ms + ACK_MS)
 
 
 def _live_until(drive: Drive, path: Path, kill_at: int) -> None:

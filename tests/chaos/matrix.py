@@ -41,7 +41,12 @@ READINGS: Final = (
     Fault("quantise", "km/h steps of speed", (1.609344, 5, 10), exact=False),
     Fault("drift", "ppm of the crystal", (50, 500, 5_000), exact=False),
 )
-CLOCK: Final = (Fault("clock jump", "the clock is set in mid-drive: 1 min, 1 h, 10 y off", (1, 2, 3), exact=False),)
+CLOCK: Final = (
+    Fault("clock jump", "the clock is set in mid-drive: 1 min, 1 h, 10 y off", (1, 2, 3), exact=False),
+    Fault("clock fast", "h fast, and claims to be right", (1 / 3, 3, 12), exact=False),
+    Fault("clock slow", "h slow, and claims to be right", (1 / 3, 3, 12), exact=False),
+    Fault("slow offline", "h slow, claims to be right, and offline until the end", (1 / 3, 3, 12), exact=False),
+)
 ROAD: Final = (
     Fault("duplicate", "share of messages doubled", (0.05, 0.3, 1.0), exact=True),
     Fault("reorder", "places", (5, 100, 10_000), exact=True),
@@ -145,13 +150,8 @@ class Matrix:
             cars = [Drive(d.device_id, d.head, spec.readings(d.readings)) for d in self._cars]
             return self._sealed(self._sent(self._driven(car.messages_of, cars)), rng)
         if fault in CLOCK:
-            by_ms, known = WRONG[round(amount)]
-
-            def of_wrong(drive: Drive, folder: Path) -> list[bytes]:
-                last_ms = drive.readings[-1].t_ms
-                return car.messages_of(drive, folder, Wrong(by_ms, rng.randrange(1, last_ms), known))
-
-            return self._sealed(self._sent(self._driven(of_wrong)), rng)
+            sent = self._sent(self._driven(lambda d, folder: car.messages_of(d, folder, _wrong(fault, amount, d, rng))))
+            return self._sealed(road.at_the_end(sent) if "offline" in fault.name else sent, rng)
         if fault in ROAD:
             way: road.Road = getattr(road, fault.name)
             return self._sealed(way(self._sent(self._payloads), amount, rng), rng, seals=3)
@@ -171,3 +171,12 @@ class Matrix:
     def _sealed(self, sent: list[road.Sent], rng: random.Random, seals: int = 0) -> Sealed:
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             return sealed(road.arrive(Path(name), sent, rng, seals))
+
+
+def _wrong(fault: Fault, amount: float, drive: Drive, rng: random.Random) -> Wrong:
+    last_ms = drive.readings[-1].t_ms
+    if fault.name == "clock jump":
+        by_ms, known = WRONG[round(amount)]
+        return Wrong(by_ms, rng.randrange(1, last_ms), known)
+    by_ms = round(amount * HOUR_MS) * (1 if fault.name == "clock fast" else -1)
+    return Wrong(by_ms, last_ms + 1, known=True, offline="offline" in fault.name)

@@ -43,6 +43,12 @@ def sent_of(drive: Drive, payloads: Sequence[bytes]) -> list[Sent]:
     return told
 
 
+def at_the_end(sent: list[Sent]) -> list[Sent]:
+    """As they leave cars that are online again when their drive is over."""
+    last_ms = {message.device_id: message.at_ms for message in _by_time(sent)}
+    return _by_time([message._replace(at_ms=last_ms[message.device_id]) for message in sent])
+
+
 def duplicate(sent: list[Sent], share: float, rng: random.Random) -> list[Sent]:
     """A share comes again, once or twice, up to a minute later."""
     again = [
