@@ -49,8 +49,7 @@ def _run(options: argparse.Namespace) -> None:
         raise UsageError("ubi ingest run: --cert-file and --cert-key-file go together; say both, or neither")
     client = ClientCertificate(options.cert_file, options.cert_key_file) if options.cert_file is not None else None
     monitor_at = parse_address(options.monitor) if options.monitor is not None else None
-    gc.freeze()  # what is loaded stays: the collector need not walk through it again for every segment
-    with _stop_signals() as stop, _broker(options) as url:
+    with _frozen(), _stop_signals() as stop, _broker(options) as url:
         counters = serve(
             Lake(options.lake),
             parse_broker(url, insecure=options.insecure),
@@ -157,6 +156,20 @@ def _broker(options: argparse.Namespace) -> Iterator[str]:
     with EmbeddedBroker(options.embedded_broker) as broker:
         log.info("embedded broker at %s", broker.url)
         yield broker.url
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Spare the collector what is loaded already, which it would walk through again for every segment.
+
+    It gets all back in the end: who leaves modules frozen until the process ends leaks what they hold (nanobind, which
+    DuckDB is bound with, says so).
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -66,6 +67,7 @@ def test_export_writes_parquet(capsys, tmp_path):
 def test_run_with_an_embedded_broker_needs_no_other(capsys, tmp_path):
     out = told(capsys, "run", "--embedded-broker", 0, "--lake", tmp_path, "--until-idle", 0.2, "--json")
     assert json.loads(out)["received"] == 0
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(
