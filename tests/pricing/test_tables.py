@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from bisect import bisect_left, bisect_right
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ import pytest
 
 from features.contract.window import rating_features
 from pricing.model import load_model
+from pricing.tables import read_tables
 from tests.pricing.book import RATING_DATE
 from tests.pricing.test_score import CATALOGUE, book, model, scored  # noqa: F401 - fixtures
 
@@ -128,3 +130,16 @@ def test_scoring_does_not_touch_the_trees(model, tmp_path, monkeypatch):  # noqa
     monkeypatch.setattr("pricing.boosting.Boosted.score", None)
     x = np.full((1, len(again.tables.features)), 0.5)
     assert again.tables.score(x).tolist() == model.tables.score(x).tolist()
+
+
+def test_the_worked_example_of_the_page_is_what_the_tables_say(tmp_path):
+    page = Path("docs/model.md").read_text(encoding="utf-8")
+    for name, first in (("main_effects.csv", "    feature,bin,"), ("pair_effects.csv", "    feature_1,")):
+        block = page[page.index(first) :].split("\n\n")[0]
+        (tmp_path / name).write_text("".join(line[4:] + "\n" for line in block.splitlines()))
+    tables = read_tables({file.name: file.read_text() for file in tmp_path.iterdir()})
+    assert tables.files() == {file.name: file.read_text() for file in tmp_path.iterdir()}
+    score = tables.score(np.array([[4.34, 0.072]]))[0]
+    assert score == pytest.approx(FiledTables(tmp_path, "").score({"harsh": 4.34, "night": 0.072}), abs=1e-15)
+    assert f"**{score:.4f}**" in page
+    assert f"= {math.exp(1.1 * score):.4f}." in page
