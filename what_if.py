@@ -32,7 +32,7 @@ from ingest.contract.lake import Lake
 from ingest.judge import Sound, judge
 from ingest.seal import seal
 from ingest.segments import MESSAGES, Segment, message_row
-from pricing.batch import Periods
+from pricing.built import periods_file
 from pricing.explain.rerate import Case, Rerated
 from pricing.explain.words import WORDS
 from pricing.model import load_model
@@ -160,7 +160,7 @@ def price_with_trip(
         If the recording holds no trip, or an input cannot be read.
     """
     catalogue, frozen = load_catalogue(), load_model(model)
-    periods = read_table(Periods.of(features).file)
+    periods = read_table(periods_file(features))
     case = Case.of(rebuild(factors, driver, periods, catalogue, frozen), catalogue, frozen)
     return with_drive(case, case.own(periods), drive(recording), monthly=monthly)
 

@@ -30,9 +30,9 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--json", action="store_true", help="print JSON for machines")
         return added
 
-    build = command("build", "seal what is open, then write the three tables as Parquet")
+    build = command("build", "seal what is open, then write the four tables as Parquet")
     _add_lake(build)
-    build.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write the three tables")
+    build.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write the four tables")
     build.add_argument(
         "--policies",
         type=Path,

@@ -1,7 +1,8 @@
 """The lake to trips, events and driver periods, with work for what is new only.
 
     sealed files -> units (month, or bucket of one) -> parts of each, kept beside the tables -> driver periods by month
-                                                    -> three Parquet files joined of parts, each whole or not there,
+                                                    -> driver measures by month
+                                                    -> four Parquet files joined of parts, each whole or not there,
                                                        and all of one build, or `features.contract.whole` says so
 
 The same lake and policies give the same bytes, whatever was kept from earlier builds. Motion is not read: what a trip
@@ -12,6 +13,7 @@ of drivers in one month.
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
@@ -22,6 +24,7 @@ import polars as pl
 from tqdm import tqdm
 
 from device.contract.errors import UbiError
+from features.contract.driver_measures import DRIVER_MEASURES, driver_measures
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.tables import EVENTS, TRIPS
 from features.contract.whole import TOLD, UNFINISHED
@@ -37,6 +40,7 @@ from ingest.contract.publish import to_parquet
 log = logging.getLogger(__name__)
 
 MONTHS: Final = "months"
+MEASURES: Final = "measures"
 RANGE_PERIODS: Final = 50_000  # merged at once: a driver period with its histograms takes some KB
 
 
@@ -62,7 +66,7 @@ class UnitTask(NamedTuple):
 
 
 class MonthTask(NamedTuple):
-    """Driver periods of a month's units to merge."""
+    """A month, and its driver periods: those of its units to merge, or the merged ones to measure."""
 
     month: str
     key: str
@@ -70,7 +74,7 @@ class MonthTask(NamedTuple):
     out: Path
 
 
-Made = dict[str, Path]  # parts by the names of TABLES, or of MONTHS
+Made = dict[str, Path]  # parts by the names of TABLES, or of MONTHS or MEASURES
 
 
 def build(
@@ -82,7 +86,7 @@ def build(
     afresh: bool = False,
     progress: bool = False,
 ) -> BuildReport:
-    """Write trips.parquet, events.parquet and driver_periods.parquet.
+    """Write trips.parquet, events.parquet, driver_periods.parquet and driver_measures.parquet.
 
     Parameters
     ----------
@@ -111,16 +115,22 @@ def build(
     if not units:
         raise UbiError(_nothing(lake, out, parts))
     with parts.alone():
-        kept, kept_months = _take_over(parts, [] if afresh else units)
+        kept, kept_months, measures = _take_over(parts, [] if afresh else units)
         new = [UnitTask(unit, out) for unit in units if unit.key not in kept]
         made = tqdm(engine(make_parts, new), total=len(new), desc="features", unit="part", disable=not progress)
         kept |= {task.unit.key: paths for task, paths in zip(new, made, strict=True)}
         months = {key: paths[0] for _, key, paths in _months(units, kept) if len(paths) == 1} | kept_months
-        apart = [MonthTask(*month, out) for month in _months(units, kept) if month[1] not in months]
+        every = [MonthTask(*month, out) for month in _months(units, kept)]
+        apart = [task for task in every if task.key not in months]
         joint = tqdm(engine(merge_month, apart), total=len(apart), desc="merge", unit="month", disable=not progress)
         months |= {task.key: paths[MONTHS] for task, paths in zip(apart, joint, strict=True)}
-        _commit(out, [kept[unit.key] for unit in units], [months[key] for _, key, _ in _months(units, kept)])
-        parts.keep_only([*(path for paths in kept.values() for path in paths.values()), *months.values()])
+        bare = [task._replace(periods=[months[task.key]]) for task in every if task.key not in measures]
+        told = tqdm(engine(measure_month, bare), total=len(bare), desc="measure", unit="month", disable=not progress)
+        measures |= {task.key: paths[MEASURES] for task, paths in zip(bare, told, strict=True)}
+        of_months = [(months[task.key], measures[task.key]) for task in every]
+        _commit(out, [kept[unit.key] for unit in units], of_months)
+        of_units = (path for paths in kept.values() for path in paths.values())
+        parts.keep_only([*of_units, *months.values(), *measures.values()])
         return _report(out, len(units), len(new))
 
 
@@ -145,6 +155,11 @@ def merge_month(task: MonthTask) -> Made:
     return {MONTHS: Parts(task.out).put(MONTHS, task.month, task.key, merged(task.periods))}
 
 
+def measure_month(task: MonthTask) -> Made:
+    """Measure the driver periods of one month: a file in, a file out."""
+    return {MEASURES: Parts(task.out).put(MEASURES, task.month, task.key, measured(*task.periods))}
+
+
 def merged(parts: Sequence[Path]) -> bytes:
     """Driver periods of a month as Parquet, merged from those of its units, a range of drivers at a time."""
     scans = [scan_files([path], DRIVER_PERIODS) for path in parts]
@@ -160,18 +175,37 @@ def merged(parts: Sequence[Path]) -> bytes:
     return b"".join(joined(to_parquet(DRIVER_PERIODS.to_frame()), files))
 
 
-def _take_over(parts: Parts, units: Sequence[Unit]) -> tuple[dict[str, Made], dict[str, Path]]:
-    """Parts of earlier builds that are whole and wanted, of units and of months by their keys; all others go."""
+def measured(periods: Path) -> bytes:
+    """Driver measures of a month as Parquet, some driver periods at a time."""
+    scan = scan_files([periods], DRIVER_PERIODS)
+    rows = scan.select(pl.len()).collect().item()
+    slices = (scan.slice(first, RANGE_PERIODS).collect() for first in range(0, rows, RANGE_PERIODS))
+    files = (measures_parquet(driver_measures(some)) for some in slices)
+    return b"".join(joined(measures_parquet(DRIVER_MEASURES.to_frame()), files))
+
+
+def measures_parquet(measures: pl.DataFrame) -> bytes:
+    """Parquet that is read fast rather than small: each scoring reads all of it."""
+    buffer = io.BytesIO()
+    measures.write_parquet(buffer, compression="lz4", row_group_size=RANGE_PERIODS)
+    return buffer.getvalue()
+
+
+def _take_over(parts: Parts, units: Sequence[Unit]) -> tuple[dict[str, Made], dict[str, Path], dict[str, Path]]:
+    """Parts of earlier builds that are whole and wanted, of units, months and their measures by keys; all others go."""
     found = {name: parts.find(name) for name in TABLES}
     kept = {
         unit.key: {name: found[name][unit.key] for name in TABLES}
         for unit in units
         if all(unit.key in found[name] for name in TABLES)
     }
-    found_months = parts.find(MONTHS)
-    months = {key: found_months[key] for _, key, _ in _months(units, kept) if key in found_months}
-    parts.keep_only([*(path for made in kept.values() for path in made.values()), *months.values()])
-    return kept, months
+    keys = {key for _, key, _ in _months(units, kept)}
+    months, measures = (
+        {key: path for key, path in parts.find(table).items() if key in keys} for table in (MONTHS, MEASURES)
+    )
+    of_units = (path for made in kept.values() for path in made.values())
+    parts.keep_only([*of_units, *months.values(), *measures.values()])
+    return kept, months, measures
 
 
 def _months(units: Sequence[Unit], made: dict[str, Made]) -> Iterator[tuple[str, str, list[Path]]]:
@@ -183,12 +217,13 @@ def _months(units: Sequence[Unit], made: dict[str, Made]) -> Iterator[tuple[str,
             yield month, hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:32], paths
 
 
-def _commit(out: Path, made: Sequence[Made], months: Sequence[Path]) -> None:
-    """Join the parts to the three tables, and give these their names when all are on disk; readers see that they do."""
+def _commit(out: Path, made: Sequence[Made], months: Sequence[tuple[Path, Path]]) -> None:
+    """Join the parts to the four tables, and give these their names when all are on disk; readers see that they do."""
     tables = {
         "trips": (TRIPS, [paths["trips"] for paths in made]),
         "events": (EVENTS, [paths["events"] for paths in made]),
-        "driver_periods": (DRIVER_PERIODS, months),
+        "driver_periods": (DRIVER_PERIODS, [periods for periods, _ in months]),
+        "driver_measures": (DRIVER_MEASURES, [measures for _, measures in months]),
     }
     durable.commit(
         {

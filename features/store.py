@@ -3,6 +3,7 @@
     OUT/parts/trips/2025-03-07-KEY-CONTENT.parquet      of a unit: month, bucket
     OUT/parts/events/..., OUT/parts/periods/...
     OUT/parts/months/2025-03-KEY-CONTENT.parquet        driver periods of a month, from all its units
+    OUT/parts/measures/2025-03-KEY-CONTENT.parquet      their measures
 
 A part is used only if its key is wanted and its bytes hash to its name; every other file is deleted before anything is
 made, so what was erased, or belongs to other policies, does not live on here. Nothing is synced: what a power cut

@@ -1,6 +1,6 @@
 """Score a whole book from files, in parts: flat memory for the driving, and a run that was killed goes on.
 
-    1. for each range of drivers: its months out of driver_periods.parquet -> part file   (`score.rate`)
+    1. for each range of drivers: its months out of driver_measures.parquet -> part file   (`score.rate`)
     2. weight, relativity and previous factor of all parts -> B and totals                (`score.Totals`)
     3. for each range of policies: its rows out of the parts -> factors, receipts, CSV    (`score.finish`)
     4. all files of the output, each whole or not there, book.json last
@@ -20,7 +20,6 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -31,14 +30,13 @@ from tqdm import tqdm
 
 from device.contract.errors import TryAgainError
 from features.contract.catalogue import Catalogue
-from features.contract.periods import DRIVER_PERIODS
 from features.contract.row_groups import joined
-from features.contract.whole import check_whole
+from features.contract.window import priced_columns
 from ingest.contract import durable
 from pricing import score
 from pricing.book import KEYS, book_rows
+from pricing.built import Measures
 from pricing.contract.factors import FACTORS, RECEIPTS
-from pricing.errors import PortfolioError
 from pricing.exposure import add_months
 from pricing.model import RiskModel
 from pricing.receipt import CODE_VERSION
@@ -46,7 +44,7 @@ from pricing.receipt import CODE_VERSION
 log = logging.getLogger(__name__)
 
 DRIVERS_AT_ONCE: Final = (
-    40_000  # of a part; row groups of driver_periods.parquet are about as large, and are decoded whole
+    40_000  # of a part; row groups of driver_measures.parquet are about as large, and are decoded whole
 )
 POLICIES_AT_ONCE: Final = 100_000  # also the rows of a row group of what is written
 PARTS: Final = ".parts"
@@ -58,59 +56,10 @@ CUSTOMERS_FILES: Final = ("customers.parquet", "customers.csv")
 _PART_ROWS: Final = 2_000  # of a row group of a part: a range of policies reads few besides its own
 
 
-@dataclass(frozen=True, slots=True)
-class Periods:
-    """driver_periods.parquet, read a range of drivers at a time."""
-
-    file: Path
-
-    @classmethod
-    def of(cls, folder: Path) -> Periods:
-        """Check the file's columns.
-
-        Raises
-        ------
-        PortfolioError
-            If it is not there, or another version wrote it.
-        TryAgainError
-            If a build is putting its tables in place, or died there.
-        """
-        check_whole(folder)
-        file = folder / "driver_periods.parquet"
-        if not file.is_file():
-            raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
-        try:
-            schema = pl.read_parquet_schema(file)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise PortfolioError(file, f"cannot be read: {str(error).splitlines()[0]}") from error
-        for name, kind in DRIVER_PERIODS.items():
-            if schema.get(name) != kind:
-                told = f"is missing or not {kind}; run ubi features build of this version"
-                raise PortfolioError(file, told, column=name)
-        return cls(file)
-
-    def last_month(self) -> object:
-        """Last month with trips, None without any."""
-        return pl.scan_parquet(self.file).select(pl.col("month").max()).collect().item()
-
-    def drivers(self) -> pl.DataFrame:
-        """Who drove: one column, driver_id."""
-        return pl.scan_parquet(self.file).select(pl.col("driver_id").unique()).collect()
-
-    def of_drivers(self, first: str, last: str, since: date, until: date) -> pl.DataFrame:
-        """Rows of drivers from `first` to `last`, of months from `since` to before `until`."""
-        wanted = pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)) & (pl.col("month") >= since)
-        return pl.scan_parquet(self.file).filter(wanted & (pl.col("month") < until)).collect()
-
-    def stamp(self) -> list[int]:
-        """What tells this file from another: size and time of writing."""
-        return [durable.size_bytes(self.file), self.file.stat().st_mtime_ns]
-
-
 def score_to(
     out: Path,
     policies: pl.DataFrame,
-    periods: Periods,
+    measures: Measures,
     catalogue: Catalogue,
     model: RiskModel,
     *,
@@ -146,16 +95,16 @@ def score_to(
     TryAgainError
         If another process is writing to the folder.
     """
-    day = rating_date or score.default_rating_date(periods.last_month())
+    day = rating_date or score.default_rating_date(measures.last_month())
     score.check(model, catalogue, day)
     book = book_rows(policies, model, day, previous, claims)
     log.info("rating date %s: %d policies in force", day, book.height)
     with _alone(out):
-        folder = out / PARTS / _key(book, periods, model, day, language)
+        folder = out / PARTS / _key(book, measures, model, day, language)
         for stale in (out / PARTS).iterdir():
             if stale.is_dir() and stale != folder:
                 shutil.rmtree(stale)
-        parts = _rate(folder, book, periods, catalogue, model, day, language)
+        parts = _rate(folder, book, measures, catalogue, model, day, language)
         needed = pl.scan_parquet(parts).select(score.NEEDED).collect().sort(*KEYS)
         totals = score.Totals.of(needed, model)
         content = totals.book(day, model) | (extra or {})
@@ -178,11 +127,18 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _rate(
-    folder: Path, book: pl.DataFrame, periods: Periods, catalogue: Catalogue, model: RiskModel, day: date, language: str
+    folder: Path,
+    book: pl.DataFrame,
+    measures: Measures,
+    catalogue: Catalogue,
+    model: RiskModel,
+    day: date,
+    language: str,
 ) -> list[Path]:
     """Part files of the book, those that are there already not made again."""
     until = day.replace(day=1)
     since = add_months(until, -model.plan.window.feature_months)
+    columns = priced_columns(catalogue)
     drivers = book["driver_id"].unique().sort()
     starts = range(0, len(drivers), DRIVERS_AT_ONCE)
     parts = [folder / f"{k:06d}.parquet" for k in range(len(starts))]
@@ -191,7 +147,8 @@ def _rate(
             continue
         first, last = drivers[start], drivers[min(start + DRIVERS_AT_ONCE, len(drivers)) - 1]
         own = book.filter(pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)))
-        part = score.rate(own, periods.of_drivers(first, last, since, until), catalogue, model, language)
+        driven = measures.of_drivers(first, last, since, until, columns)
+        part = score.rate(own, driven, catalogue, model, language)
         durable.commit({file: _parquet(part, _PART_ROWS, "lz4")})  # read once, and gone
     return parts
 
@@ -252,8 +209,8 @@ def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "lz4"]
     return buffer.getvalue()
 
 
-def _key(book: pl.DataFrame, periods: Periods, model: RiskModel, day: date, language: str) -> str:
-    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, *periods.stamp()]
+def _key(book: pl.DataFrame, measures: Measures, model: RiskModel, day: date, language: str) -> str:
+    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, *measures.stamp()]
     digest = hashlib.sha256(json.dumps(made_of).encode())
     digest.update(book.write_csv().encode())
     return digest.hexdigest()[:16]

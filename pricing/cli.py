@@ -182,7 +182,8 @@ def _score(options: argparse.Namespace) -> int:
     import polars as pl
 
     from features.contract.catalogue import load_catalogue
-    from pricing.batch import Periods, score_to
+    from pricing.batch import score_to
+    from pricing.built import Measures
     from pricing.customers import customers, judge_histories, read_histories
     from pricing.judgements import FILE as SET_ASIDE_FILE
     from pricing.judgements import Judged, judge_driving
@@ -199,16 +200,16 @@ def _score(options: argparse.Namespace) -> int:
     claims = None
     if options.claims:
         claims = read_claims(options.claims, model.plan.tariff.covers, policies=policies, judged=judged)
-    periods = Periods.of(options.features)
-    judge_driving(policies, periods.drivers(), judged)
-    day = options.rating_date or default_rating_date(periods.last_month())
+    measures = Measures.of(options.features)
+    judge_driving(policies, measures.drivers(), judged)
+    day = options.rating_date or default_rating_date(measures.last_month())
     past = read_histories(options.histories, judged) if options.histories else None
     if past is not None:
         judge_histories(past, policies, day, judged)
     book = score_to(
         options.out,
         policies,
-        periods,
+        measures,
         load_catalogue(),
         model,
         rating_date=day,
@@ -229,11 +230,11 @@ def _score(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
-    from pricing.batch import Periods
+    from pricing.built import periods_file
     from pricing.plan import load_plan
     from pricing.verify import Verdict, verify
 
-    Periods.of(options.features)  # refuses a folder that is none
+    periods_file(options.features)  # refuses a folder that is none
     from_lake = None
     if options.lake is not None and options.from_lake is not None:
         from_lake = options.from_lake(options.lake, options.features, options.policies)
@@ -274,10 +275,10 @@ def _rebuild(options: argparse.Namespace) -> Rebuilt:
 
 
 def _periods(folder: Path) -> pl.DataFrame:
-    from pricing.batch import Periods
+    from pricing.built import periods_file
     from pricing.typed import read_table
 
-    return read_table(Periods.of(folder).file)
+    return read_table(periods_file(folder))
 
 
 def _day(text: str) -> date:

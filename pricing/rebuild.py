@@ -19,7 +19,7 @@ from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
 from pricing.portfolio import read_book
 from pricing.reasons import Effects
-from pricing.receipt import CODE_VERSION, receipts, row_hashes, window_contents
+from pricing.receipt import CODE_VERSION, receipts, row_hashes
 from pricing.score import model_features, to_factor
 from pricing.typed import read_table
 
@@ -103,7 +103,7 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
     again = table.with_columns(
         factor=pl.lit(factor), indicated_relativity=pl.lit(relativity), own_claims=pl.lit(round(float(theta[0]), MICRO))
     )
-    contents = int(window_contents(periods, asked, model.plan.window.feature_months)[0])
+    contents = int(rows["contents"][0])
     remade = made_of.with_columns(contents=pl.lit(contents), features_sha256=pl.lit(features_sha256))
     constants = book["constants"] | {"code_version": CODE_VERSION, "model_id": model.model_id}
     return Rebuilt(

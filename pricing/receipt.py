@@ -56,28 +56,6 @@ def receipts(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFra
     return told
 
 
-def window_contents(periods: pl.DataFrame, rating: pl.DataFrame, months: int) -> pl.Series:
-    """Sum of the contents of all trips in each row's window, 0 without trips: any change of one of them changes it.
-
-    Parameters
-    ----------
-    periods : polars.DataFrame
-        driver_periods.
-    rating : polars.DataFrame
-        driver_id, rating_date.
-    """
-    end = pl.col("rating_date").dt.month_start()
-    windows = rating.select("driver_id", end=end, start=end.dt.offset_by(f"-{months}mo")).unique()
-    sums = (
-        windows.join(periods.select("driver_id", "month", "contents"), on="driver_id")
-        .filter((pl.col("month") >= pl.col("start")) & (pl.col("month") < pl.col("end")))
-        .group_by("driver_id", "end")
-        .agg(pl.col("contents").sum())
-    )
-    rows = rating.select("driver_id", end=end).join(sums, on=["driver_id", "end"], how="left", maintain_order="left")
-    return rows["contents"].fill_null(0)
-
-
 def csv_lines(frame: pl.DataFrame) -> list[str]:
     """Rows as a CSV has them.
 

@@ -22,7 +22,8 @@ import numpy as np
 import polars as pl
 
 from features.contract.catalogue import Catalogue
-from features.contract.window import rating_features
+from features.contract.driver_measures import driver_measures
+from features.contract.window import priced_features
 from pricing import exposure, reasons
 from pricing.arrays import Bools, Floats
 from pricing.book import KEYS, book_rows
@@ -31,7 +32,7 @@ from pricing.errors import ModelError
 from pricing.factor import Book, Steps, balanced_base, combined, factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
-from pricing.receipt import CODE_VERSION, receipts, row_hashes, window_contents
+from pricing.receipt import CODE_VERSION, receipts, row_hashes
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def score_book(
     check(model, catalogue, day)
     book = book_rows(policies, model, day, previous, claims)
     log.info("rating date %s: %d policies in force", day, book.height)
-    part = rate(book, periods, catalogue, model, language)
+    part = rate(book, driver_measures(periods), catalogue, model, language)
     totals = Totals.of(part, model)
     table, made_of = finish(part, totals, model)
     return ScoredBook(table, made_of, totals.book(day, model))
@@ -127,7 +128,7 @@ def default_rating_date(last_month: object) -> date:
 
 
 def rate(
-    book: pl.DataFrame, periods: pl.DataFrame, catalogue: Catalogue, model: RiskModel, language: str
+    book: pl.DataFrame, measures: pl.DataFrame, catalogue: Catalogue, model: RiskModel, language: str
 ) -> pl.DataFrame:
     """Rate rows of a book by the driving of their drivers: all that does not depend on the rest of the book.
 
@@ -136,7 +137,7 @@ def rate(
     polars.DataFrame
         Schema PART, in the order of `book`.
     """
-    rows = rating_features(periods, book, model.plan.window.feature_months, catalogue)
+    rows = priced_features(measures, book, model.plan.window.feature_months, catalogue)
     inputs = read_inputs(rows, catalogue)
     rated = model.rate(inputs)
     enough = rateable(rows, model.plan.rateable)
@@ -157,7 +158,7 @@ def rate(
         *reasons.top_reasons(told, inputs, catalogue, language),
         pl.lit(model.plan.plan_version).alias("plan_version"),
         pl.lit(model.model_id).alias("model_id"),
-        window_contents(periods, book, model.plan.window.feature_months),
+        rows["contents"],
         pl.Series("features_sha256", row_hashes(model_features(rows, inputs))),
         rows["previous"].alias("previous_factor"),
         weight.alias("weight"),

@@ -1,7 +1,7 @@
 """Tables of one build: a reader that needs several of them asks first.
 
-A build gives its three tables their names one after the other. While it does so, a file stands beside them; if the
-build dies there, the file stays until the next build has put all three in place.
+A build gives its four tables their names one after the other. While it does so, a file stands beside them; if the
+build dies there, the file stays until the next build has put all four in place.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
     rating rows -> windows (driver, rating date) -> months of each -> integer measures -> features
 
-A window has the whole months that end on or before the rating date, and nothing after it is read.
+A window has the whole months that end on or before the rating date, and nothing after it is read. The measures of a
+month are made of its driver periods (`rating_features`), or were made when it was built (`priced_features`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,18 +17,17 @@ import polars as pl
 
 from device.contract.trip import ACCEL_STEP_CMPS2, ACCEL_ZERO_BIN
 from features.contract.catalogue import Catalogue, Feature, Quantile, load_catalogue, terms
-from features.contract.folding import FOLDINGS, by_acceleration, fold, layers, measures_of
+from features.contract.driver_measures import ACCEL_MS, DRIVER_MEASURES, FIRST_START, columns_of, driver_measures
 from features.contract.measures import EXPOSURE
-from features.contract.periods import BINS, DRIVER_PERIODS, SUMS
+from features.contract.periods import BINS, DRIVER_PERIODS, KEY
 from features.contract.reconcile import reconcile
 from features.contract.validate import check_periods, check_table, validated
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
-WINDOWS_AT_ONCE: Final = 100_000  # bounds the memory that their histograms take: 3 KB each
+WINDOWS_AT_ONCE: Final = 100_000  # bounds the memory that their sums take: 1 KB each
 
 _WINDOW: Final = ("driver_id", "rating_date")
-SCALARS: Final = tuple(name for name in DRIVER_PERIODS if name not in (*BINS, "month"))
 RATING: Final = pl.Schema({"driver_id": pl.String, "rating_date": pl.Date})
 Integers = npt.NDArray[np.int64]
 
@@ -54,6 +55,8 @@ def rating_features(
 
         exposure_km Float64, exposure_days Float64, trips Int64
             Distance, days from the first trip in the window to the window's end (null without a trip), trips.
+        contents Int64
+            Sum of the contents of all trips in the window, 0 without trips: any change of one of them changes it.
         each feature's name Float64
             Null where it is not known.
         `<name>__n`, `<name>__km` Float64, for each feature of kind "rate"
@@ -65,90 +68,140 @@ def rating_features(
     ContractError
         If a column is missing or has another type, or a value breaks the catalogue.
     """
-    check_table(rating, RATING, "rating rows")
     check_table(periods, DRIVER_PERIODS, "driver periods")
-    catalogue = catalogue or load_catalogue()
-    windows = rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
-    rows = _months_of(windows, periods, months)
-    firsts = [*range(0, windows.height, WINDOWS_AT_ONCE)] or [0]
-    cuts = rows["window"].search_sorted(pl.Series([*firsts, windows.height])).to_list()
-    parts = [
-        _features(windows.slice(first, WINDOWS_AT_ONCE), rows[low:high], periods, catalogue.features)
-        for first, low, high in zip(firsts, cuts, cuts[1:], strict=False)
-    ]
+    windows = _windows(rating)
+    rows, own = _months_of(windows, periods, months)
+    check_periods(own)
+    return _joined(rating, windows, rows, driver_measures(own), catalogue or load_catalogue(), own)
+
+
+def priced_features(measures: pl.DataFrame, rating: pl.DataFrame, months: int, catalogue: Catalogue) -> pl.DataFrame:
+    """Features that enter the model: the same as of `rating_features`, of what a build made ready.
+
+    Parameters
+    ----------
+    measures : pl.DataFrame
+        Of DRIVER_MEASURES the columns that `priced_columns` names.
+    """
+    check_table(
+        measures, pl.Schema({name: DRIVER_MEASURES[name] for name in priced_columns(catalogue)}), "driver measures"
+    )
+    windows = _windows(rating)
+    rows, own = _months_of(windows, measures, months)
+    check_periods(own)
+    return _joined(rating, windows, rows, own, _priced(catalogue))
+
+
+def priced_columns(catalogue: Catalogue) -> tuple[str, ...]:
+    """Columns of DRIVER_MEASURES that the features of the model are made of."""
+    return columns_of(_priced(catalogue).features)
+
+
+def _priced(catalogue: Catalogue) -> Catalogue:
+    return replace(catalogue, features=tuple(feature for feature in catalogue.features if feature.model))
+
+
+def _windows(rating: pl.DataFrame) -> pl.DataFrame:
+    check_table(rating, RATING, "rating rows")
+    return rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
+
+
+def _months_of(windows: pl.DataFrame, table: pl.DataFrame, months: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Pairs of a window and a month that it sums, and the rows of the months in any window.
+
+    Returns
+    -------
+    tuple of pl.DataFrame
+        window, row (of the second table); and those rows of `table`, in their order.
+    """
+    end = pl.col("rating_date").dt.month_start()
+    pairs = (
+        windows.select("window", "driver_id", end=end, start=end.dt.offset_by(f"-{months}mo"))
+        .join(table.select("driver_id", "month").with_row_index("row"), on="driver_id", maintain_order="right")
+        .filter((pl.col("month") >= pl.col("start")) & (pl.col("month") < pl.col("end")))
+        .select("window", "row")
+    )
+    used = np.zeros(table.height, np.bool_)
+    used[pairs["row"].to_numpy()] = True
+    if used.all():
+        return pairs, table
+    nth = np.cumsum(used) - 1
+    return pairs.with_columns(row=pl.Series(nth[pairs["row"].to_numpy()])), table.filter(pl.Series(used))
+
+
+def _joined(
+    rating: pl.DataFrame,
+    windows: pl.DataFrame,
+    rows: pl.DataFrame,
+    measures: pl.DataFrame,
+    catalogue: Catalogue,
+    periods: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Rating rows with the features of their windows; `periods` where features need more than measures."""
+    parts = []
+    for first in [*range(0, windows.height, WINDOWS_AT_ONCE)] or [0]:
+        some = windows.slice(first, WINDOWS_AT_ONCE)
+        pairs = rows.filter(pl.col("window").is_between(first, first + some.height - 1)) if len(rows) else rows
+        pairs = pairs.with_columns(pl.col("window").cast(pl.Int64) - first)
+        totals = _sums(some, pairs, measures, catalogue.features)
+        if periods is not None:
+            totals |= reconcile(some.height, periods.drop(BINS)[pairs["row"]].with_columns(pairs["window"]))
+        parts.append(_features(some, totals, catalogue.features))
     known = validated(pl.concat(parts), catalogue)
     return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
 
 
-def _months_of(windows: pl.DataFrame, periods: pl.DataFrame, months: int) -> pl.DataFrame:
-    """Rows of `periods` that a window sums: window, period, sorted by both."""
-    end = pl.col("rating_date").dt.month_start()
-    keys = periods.select("driver_id", "month").with_row_index("period")
-    return (
-        windows.select("window", "driver_id", end=end, start=end.dt.offset_by(f"-{months}mo"))
-        .join(keys, on="driver_id")
-        .filter((pl.col("month") >= pl.col("start")) & (pl.col("month") < pl.col("end")))
-        .select("window", "period")
-        .sort("window", "period")
-    )
+def _sums(
+    windows: pl.DataFrame, rows: pl.DataFrame, measures: pl.DataFrame, features: tuple[Feature, ...]
+) -> dict[str, Integers]:
+    """Sums of each window, and its exposure: from its first trip to its end."""
+    window, row = (rows[name].cast(pl.Int64).to_numpy() for name in ("window", "row"))
+    every = np.array_equal(row, np.arange(measures.height))
+    sums: dict[str, Integers] = {}
+    first = np.full(windows.height, np.iinfo(np.int64).max)
+    for name in columns_of(features):
+        if name in KEY:
+            continue
+        values = measures[name].to_numpy() if every else measures[name].to_numpy()[row]
+        if name == FIRST_START:
+            np.minimum.at(first, window, values)
+        else:
+            sums[name] = np.zeros(windows.height, np.int64)
+            np.add.at(sums[name], window, values)
+    end_ms = windows["rating_date"].dt.month_start().cast(pl.Datetime("ms")).dt.epoch("ms").to_numpy()
+    driven = np.zeros(windows.height, np.bool_)
+    driven[window] = True
+    return sums | {EXPOSURE: np.where(driven, end_ms - first, 0)}
 
 
-def _features(
-    windows: pl.DataFrame, rows: pl.DataFrame, periods: pl.DataFrame, features: tuple[Feature, ...]
-) -> pl.DataFrame:
-    first = windows["window"].min() or 0
-    chosen = layers(rows.with_columns(pl.col("window").cast(pl.Int64) - first), periods.height)
-    scalars = periods.select(*SCALARS)
-    months = pl.concat(
-        [scalars.clear().with_columns(window=pl.lit(0, pl.Int64))]
-        + [layer.of(scalars).with_columns(window=pl.Series(layer.window)) for layer in chosen]
-    )
-    check_periods(months)
-    totals = _scalars(windows, months) | reconcile(windows.height, months)
-    folded = {histogram: fold(windows.height, chosen, periods[histogram]) for histogram in BINS}
-    for histogram, sums in folded.items():
-        totals |= measures_of(sums, FOLDINGS[histogram])
-    heatmap = by_acceleration(folded["va_ms"])
+def _features(windows: pl.DataFrame, totals: dict[str, Integers], features: tuple[Feature, ...]) -> pl.DataFrame:
     km = totals["distance_mm"] / MM_PER_KM
     columns = {
         "exposure_km": km,
         "exposure_days": _or_nan(totals[EXPOSURE] / MS_PER_DAY, totals[EXPOSURE] > 0),
         "trips": totals["trips"],
+        "contents": totals["contents"],
     }
     for feature in features:
-        value = _value(feature, totals, heatmap)
-        columns[feature.name] = _or_nan(value, km >= feature.min_exposure_km)
+        known = _is_known(feature, totals)
+        columns[feature.name] = _or_nan(_value(feature, totals), known & (km >= feature.min_exposure_km))
         if feature.kind == "rate":
             over_mm = _sum(feature.denominator, totals)
             count = _sum(feature.numerator, totals).astype(np.float64)
             countable = (over_mm > 0) | (feature.denominator == "distance_mm")
-            columns[f"{feature.name}__n"] = _or_nan(count, countable & _is_known(feature, totals))
+            columns[f"{feature.name}__n"] = _or_nan(count, countable & known)
             columns[f"{feature.name}__km"] = over_mm / MM_PER_KM
     return windows.select(_WINDOW).hstack(
         [pl.Series(name, column, nan_to_null=column.dtype == np.float64) for name, column in columns.items()]
     )
 
 
-def _scalars(windows: pl.DataFrame, own: pl.DataFrame) -> dict[str, Integers]:
-    """Sums of each window, and its exposure: from its first trip to its end."""
-    sums = own.group_by("window").agg(pl.col(SUMS).sum(), pl.col("first_start_ms").min())
-    end_ms = pl.col("rating_date").dt.month_start().cast(pl.Datetime("ms")).dt.epoch("ms")
-    every = (
-        windows.select(pl.col("window").cast(pl.Int64) - (windows["window"].min() or 0), end_ms=end_ms)
-        .join(sums, on="window", how="left", maintain_order="left")
-        .with_columns((pl.col("end_ms") - pl.col("first_start_ms")).alias(EXPOSURE))
-        .select(pl.col(*SUMS, EXPOSURE).fill_null(0))
-    )
-    return {name: every[name].to_numpy() for name in every.columns}
-
-
-def _value(feature: Feature, totals: dict[str, Integers], heatmap: Integers) -> npt.NDArray[np.float64]:
-    known = _is_known(feature, totals)
+def _value(feature: Feature, totals: dict[str, Integers]) -> npt.NDArray[np.float64]:
     if feature.quantile is not None:
-        return _or_nan(strength_exceeded(heatmap, feature.quantile), known)
+        return strength_exceeded(np.stack([totals[name] for name in ACCEL_MS]).T, feature.quantile)
     top, bottom = _sum(feature.numerator, totals), _sum(feature.denominator, totals)
     ratio: npt.NDArray[np.float64] = feature.scale * top / np.where(bottom > 0, bottom, 1)
-    return _or_nan(ratio, known & (bottom > 0))
+    return _or_nan(ratio, bottom > 0)
 
 
 def _is_known(feature: Feature, totals: dict[str, Integers]) -> npt.NDArray[np.bool_]:

@@ -24,14 +24,15 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
+from features.build import measures_parquet
 from features.contract.catalogue import load_catalogue
-from features.contract.periods import DRIVER_PERIODS
+from features.contract.driver_measures import DRIVER_MEASURES, FIRST_START, driver_measures
 from features.contract.row_groups import joined
 from ingest.contract import durable
-from ingest.contract.publish import to_parquet
 from pricing import reasons, score
-from pricing.batch import Periods, score_to
+from pricing.batch import score_to
 from pricing.boosting import Boosted
+from pricing.built import Measures
 from pricing.model import RiskModel, load_model
 from pricing.plan import load_plan
 from pricing.portfolio import read_policies
@@ -52,8 +53,8 @@ ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
 WITHIN_S = 60 + POLICIES / 1_000
 # Step -> where its function is looked up, and the function. `rest` is what none of them holds.
 STEPS: Final[dict[str, tuple[Any, str]]] = {
-    "reading driver periods": (Periods, "of_drivers"),
-    "features of the window": (score, "rating_features"),
+    "reading driver measures": (Measures, "of_drivers"),
+    "features of the window": (score, "priced_features"),
     "relativities": (RiskModel, "rate"),
     "effects": (reasons, "effects"),
     "reasons": (reasons, "top_reasons"),
@@ -90,10 +91,10 @@ def table(predicted: list[Used], scored: list[dict[str, Any]], trees: int) -> li
     steps = [*STEPS, "rest"]
     return [
         against("features to written factors, CPU", from_features, predict_us, "x predict", goal, lambda x: x < 10),
-        against("driver periods to written factors, CPU", whole_us, predict_us, "x predict", goal, lambda x: x < 10),
+        against("driver measures to written factors, CPU", whole_us, predict_us, "x predict", goal, lambda x: x < 10),
         measured("bare predict, CPU", predict_us, "us/policy"),
-        measured("driver periods to written factors, CPU", whole_us, "us/policy", predict_us),
-        measured("driver periods to written factors, wall", [r["wall_s"] / count * 1e6 for r in scored], "us/policy"),
+        measured("driver measures to written factors, CPU", whole_us, "us/policy", predict_us),
+        measured("driver measures to written factors, wall", [r["wall_s"] / count * 1e6 for r in scored], "us/policy"),
         *(
             measured(f"of which {step}", [r["steps"][step] / count * 1e6 for r in scored], "us/policy")
             for step in steps
@@ -107,24 +108,30 @@ def table(predicted: list[Used], scored: list[dict[str, Any]], trees: int) -> li
 
 
 def prepare(folder: Path) -> None:
-    """Model, policies and driver periods as files."""
+    """Model, policies and driver measures as files."""
     book = simulate_book(SEED, DRIVERS, RATING_DATE)
     periods = simulated_periods(book)
     train(book.policies, book.claims, periods, load_catalogue(), load_plan(), (RATING_DATE,)).save(folder / "model")
     copies = range(TIMES)
     policies = pl.concat(renamed(book.policies, copy, "policy_id", "driver_id") for copy in copies)
     policies.write_parquet(folder / "policies.parquet")
-    with (folder / "driver_periods.parquet").open("wb") as file:
-        file.writelines(joined(to_parquet(DRIVER_PERIODS.to_frame()), month_by_month(periods)))
+    with (folder / "driver_measures.parquet").open("wb") as file:
+        file.writelines(joined(measures_parquet(DRIVER_MEASURES.to_frame()), month_by_month(driver_measures(periods))))
 
 
-def month_by_month(periods: pl.DataFrame) -> Iterator[bytes]:
-    """Parts of driver_periods.parquet, sorted by month and driver; copy by copy is the order of the drivers."""
-    for month in tqdm(periods["month"].unique().sort(), desc="prepare", unit="month", disable=None):
-        own = periods.filter(pl.col("month") == month).sort("driver_id")
+def month_by_month(measures: pl.DataFrame) -> Iterator[bytes]:
+    """Parts of driver_measures.parquet, sorted by month and driver; copy by copy is the order of the drivers."""
+    for month in tqdm(measures["month"].unique().sort(), desc="prepare", unit="month", disable=None):
+        own = measures.filter(pl.col("month") == month).sort("driver_id")
         for first in range(0, TIMES, COPIES_AT_ONCE):
             copies = range(first, min(first + COPIES_AT_ONCE, TIMES))
-            yield to_parquet(pl.concat(renamed(own, copy, "driver_id") for copy in copies))
+            yield measures_parquet(pl.concat(renamed(longer(own, copy), copy, "driver_id") for copy in copies))
+
+
+def longer(measures: pl.DataFrame, copy: int) -> pl.DataFrame:
+    """The same driving at a length of its own: copies of equal numbers would compress and decode as no book does."""
+    numbers = [name for name, kind in DRIVER_MEASURES.items() if kind == pl.Int64 and name != FIRST_START]
+    return measures.with_columns((pl.col(numbers) * (1 + copy / 1_000)).cast(pl.Int64))
 
 
 def renamed(frame: pl.DataFrame, copy: int, *names: str) -> pl.DataFrame:
@@ -150,13 +157,15 @@ def scored(folder: Path) -> dict[str, Any]:
         setattr(owner, name, _timed(getattr(owner, name), step, steps))
     catalogue, before_mb = load_catalogue(), memory_mb()
     cpu_s, wall_s = time.process_time(), time.perf_counter()
-    periods = Periods.of(folder)
+    measures = Measures.of(folder)
     policies = read_policies(folder / "policies.parquet")
-    book = score_to(folder / "out", policies, periods, catalogue, load_model(folder / "model"), rating_date=RATING_DATE)
+    book = score_to(
+        folder / "out", policies, measures, catalogue, load_model(folder / "model"), rating_date=RATING_DATE
+    )
     took = time.process_time() - cpu_s
     return {
         "policies": book["totals"]["policies"],
-        "periods": pl.scan_parquet(periods.file).select(pl.len()).collect().item(),
+        "periods": pl.scan_parquet(measures.file).select(pl.len()).collect().item(),
         "cpu_s": took,
         "wall_s": time.perf_counter() - wall_s,
         "steps": steps | {"rest": took - sum(steps.values())},

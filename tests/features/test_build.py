@@ -1,4 +1,4 @@
-"""`ubi features` on small lakes: the three tables, their bytes, privacy, the check of parity, wrong inputs."""
+"""`ubi features` on small lakes: the tables, their bytes, privacy, the check of parity, wrong inputs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+import features.build
 import ubi
 from features.contract import tables
+from features.contract.driver_measures import driver_measures
 from features.contract.periods import DRIVER_PERIODS
 from features.rederive import AGREES, DIFFERS, NOT_COMPARED, rederive
 from ingest.contract.lake import Lake
@@ -40,6 +42,13 @@ def test_a_build_is_what_one_pass_over_everything_gives(tmp_path):
     lake = lake_of(tmp_path, TRIPS)
     for built, slow in zip(tables_of(lake), at_once(lake), strict=True):
         assert built.equals(slow)
+
+
+def test_driver_measures_are_those_of_the_driver_periods_row_by_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(features.build, "RANGE_PERIODS", 2)
+    assert build(lake_of(tmp_path / "lake", TRIPS), tmp_path / "out") == 0
+    out = {name: pl.read_parquet(tmp_path / "out" / f"driver_{name}.parquet") for name in ("periods", "measures")}
+    assert out["measures"].equals(driver_measures(out["periods"]))
 
 
 def test_a_trip_and_its_events_are_told_in_plain_units(tmp_path):

@@ -24,9 +24,9 @@ from ingest.contract.publish import SealWriter
 from ingest.forget import Places, forget
 from ingest.search import search
 from ingest.theirs import People
-from pricing.batch import Periods
+from pricing.built import Measures, periods_file
 from tests.features.lakes import drive, lake_of, sealed, utc_ms, year_of_trips
-from tests.features.whole import NAMES, at_once, contents, read_built
+from tests.features.whole import FILES, at_once, contents, read_built
 
 CARS = 4
 MONTHS = 3
@@ -135,7 +135,7 @@ def test_other_code_takes_over_nothing(lake, tmp_path, monkeypatch):
     report = build(lake, tmp_path / "out")
     assert report.units_made == report.units
     assert (
-        len(list((tmp_path / "out" / "parts").rglob("*.parquet"))) == 3 * report.units
+        len(list((tmp_path / "out" / "parts").rglob("*.parquet"))) == 4 * report.units
     )  # nothing of the other is left
 
 
@@ -158,7 +158,7 @@ def test_a_changed_catalogue_is_other_code(tmp_path, monkeypatch):
 def test_a_damaged_part_is_made_again_and_not_trusted(lake, tmp_path, damage):
     build(lake, tmp_path / "out")
     before = contents(tmp_path / "out")
-    for table in ("trips", "events", "periods", "months"):
+    for table in ("trips", "events", "periods", "months", "measures"):
         for path, other in zip(
             *[iter(sorted((tmp_path / "out" / "parts" / table).glob("*.parquet")))] * 2, strict=False
         ):
@@ -188,7 +188,7 @@ def test_erased_drivers_live_on_in_no_part(lake, tmp_path, cut):
     assert search([out], people)[1] == []
     assert not any(b"car-0" in path.read_bytes() for path in out.rglob("*") if path.is_file())
     build(lake, out, policies)
-    assert {name: (out / f"{name}.parquet").read_bytes() for name in NAMES} == afresh(lake, tmp_path, policies)
+    assert {name: (out / f"{name}.parquet").read_bytes() for name in FILES} == afresh(lake, tmp_path, policies)
     assert was_erased(out, "driver-0")
     assert not any(b"car-0" in path.read_bytes() for path in out.rglob("*") if path.is_file())
 
@@ -207,7 +207,7 @@ def test_an_erasure_leaves_the_lock_and_nothing_that_a_killed_build_was_writing(
     build(lake, out)
     half = out / ".trips.parquet.tmp"
     half.write_bytes((out / "trips.parquet").read_bytes())
-    for name in NAMES:
+    for name in FILES:
         (out / f"{name}.parquet").unlink()  # the first build was killed: there are no tables yet
     forget(Places(lake, [out]), "car-0", 0)
     assert not half.exists()
@@ -275,8 +275,8 @@ def killed(lake, out, at):
     return arguments
 
 
-PARTS_OF_A_MONTH = 3
-READERS = (read_periods, Periods.of, lambda out: views_of(Given(features=out)))
+PARTS_OF_A_MONTH = 4
+READERS = (read_periods, periods_file, Measures.of, lambda out: views_of(Given(features=out)))
 
 
 def test_a_build_killed_before_its_tables_are_put_in_place_leaves_those_of_the_last(lake, tmp_path):
@@ -290,7 +290,7 @@ def test_a_build_killed_before_its_tables_are_put_in_place_leaves_those_of_the_l
         read(out)
 
 
-@pytest.mark.parametrize("tables", [0, 1, 3])
+@pytest.mark.parametrize("tables", [0, 1, 4])
 def test_no_reader_takes_tables_of_two_builds(lake, tmp_path, capsys, tables):
     out = tmp_path / "out"
     build(lake, out)

@@ -16,6 +16,7 @@ from features.published import published_events, published_trips
 from ingest.contract.lake import Lake
 
 NAMES = ("trips", "events", "driver_periods")
+FILES = (*NAMES, "driver_measures")
 
 
 class Built(NamedTuple):
@@ -47,5 +48,5 @@ def tables_of(lake: Lake, policies: pl.DataFrame | None = None) -> Built:
 
 def contents(out: Path) -> dict[str, bytes]:
     """Bytes of the tables; a build leaves nothing else beside its parts."""
-    assert sorted(path.name for path in out.iterdir()) == sorted((*(f"{name}.parquet" for name in NAMES), "parts"))
-    return {name: (out / f"{name}.parquet").read_bytes() for name in NAMES}
+    assert sorted(path.name for path in out.iterdir()) == sorted((*(f"{name}.parquet" for name in FILES), "parts"))
+    return {name: (out / f"{name}.parquet").read_bytes() for name in FILES}

@@ -11,8 +11,10 @@ import pytest
 
 from device.contract.errors import TryAgainError
 from features.contract.catalogue import load_catalogue
+from features.contract.driver_measures import driver_measures
 from pricing import batch, score
-from pricing.batch import Periods, score_to
+from pricing.batch import score_to
+from pricing.built import Measures
 from pricing.errors import PortfolioError
 from pricing.portfolio import read_policies
 from tests.pricing.book import RATING_DATE, trained
@@ -42,11 +44,11 @@ def policies(book):
 
 
 @pytest.fixture(scope="module")
-def periods(book, tmp_path_factory):
+def measures(book, tmp_path_factory):
     folder = tmp_path_factory.mktemp("features")
-    ordered = book.periods.sort("month", "driver_id")
-    ordered.write_parquet(folder / "driver_periods.parquet", row_group_size=500)
-    return Periods.of(folder)
+    ordered = driver_measures(book.periods.sort("month", "driver_id"))
+    ordered.write_parquet(folder / "driver_measures.parquet", row_group_size=500)
+    return Measures.of(folder)
 
 
 @pytest.fixture
@@ -55,8 +57,8 @@ def small(monkeypatch):
     monkeypatch.setattr(batch, "POLICIES_AT_ONCE", 900)
 
 
-def run(out, policies, periods, model):
-    return score_to(out, policies, periods, CATALOGUE, model, rating_date=RATING_DATE, beside=BESIDE)
+def run(out, policies, measures, model):
+    return score_to(out, policies, measures, CATALOGUE, model, rating_date=RATING_DATE, beside=BESIDE)
 
 
 def contents(folder):
@@ -64,8 +66,8 @@ def contents(folder):
 
 
 @pytest.mark.usefixtures("small")
-def test_a_book_scored_in_parts_is_the_book_scored_at_once(book, policies, periods, model, tmp_path):
-    content = run(tmp_path, policies, periods, model)
+def test_a_book_scored_in_parts_is_the_book_scored_at_once(book, policies, measures, model, tmp_path):
+    content = run(tmp_path, policies, measures, model)
     whole = score.score_book(policies, book.periods, CATALOGUE, model, RATING_DATE)
     assert content == whole.book == json.loads((tmp_path / "book.json").read_text())
     assert pl.read_parquet(tmp_path / "factors.parquet").equals(whole.factors)
@@ -78,9 +80,9 @@ def test_a_book_scored_in_parts_is_the_book_scored_at_once(book, policies, perio
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("writes", [2, 7, 9, 10, 11])
 def test_a_run_that_dies_at_a_write_goes_on_and_ends_in_the_same_bytes(
-    policies, periods, model, tmp_path, monkeypatch, writes
+    policies, measures, model, tmp_path, monkeypatch, writes
 ):
-    run(tmp_path / "whole", policies, periods, model)
+    run(tmp_path / "whole", policies, measures, model)
     commit, rate, done, rated = batch.durable.commit, batch.score.rate, [], []
 
     def dying(files, then=None):
@@ -92,44 +94,44 @@ def test_a_run_that_dies_at_a_write_goes_on_and_ends_in_the_same_bytes(
     with monkeypatch.context() as patched:
         patched.setattr(batch.durable, "commit", dying)
         try:
-            run(tmp_path / "killed", policies, periods, model)
+            run(tmp_path / "killed", policies, measures, model)
         except KeyboardInterrupt:
             assert not (tmp_path / "killed" / "book.json").exists()
     monkeypatch.setattr(batch.score, "rate", lambda *given: rated.append(given) or rate(*given))
-    run(tmp_path / "killed", policies, periods, model)
+    run(tmp_path / "killed", policies, measures, model)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     # 5 parts of drivers, 4 of policies, the tables, book.json: nothing is made twice until all of them stand
     assert len(rated) == (max(5 - writes, 0) if writes < 11 else 5)
 
 
 @pytest.mark.usefixtures("small")
-def test_parts_of_other_inputs_are_not_taken_over(policies, periods, model, tmp_path, monkeypatch):
+def test_parts_of_other_inputs_are_not_taken_over(policies, measures, model, tmp_path, monkeypatch):
     monkeypatch.setattr(batch.shutil, "rmtree", lambda folder: None)  # parts of the run before are still there
     previous = policies.select("policy_id", "driver_id", factor=pl.lit(1.05))
-    run(tmp_path / "plain", policies, periods, model)
-    score_to(tmp_path / "out", policies, periods, CATALOGUE, model, rating_date=RATING_DATE, previous=previous)
-    run(tmp_path / "out", policies, periods, model)
+    run(tmp_path / "plain", policies, measures, model)
+    score_to(tmp_path / "out", policies, measures, CATALOGUE, model, rating_date=RATING_DATE, previous=previous)
+    run(tmp_path / "out", policies, measures, model)
     assert contents(tmp_path / "out")["factors.csv"] == contents(tmp_path / "plain")["factors.csv"]
 
 
-def test_a_second_run_into_the_same_folder_is_told_to_wait(policies, periods, model, tmp_path):
+def test_a_second_run_into_the_same_folder_is_told_to_wait(policies, measures, model, tmp_path):
     with (
         batch.durable.locked(tmp_path / batch.PARTS / "lock"),
         pytest.raises(TryAgainError, match="another scoring writes to it"),
     ):
-        run(tmp_path, policies, periods, model)
+        run(tmp_path, policies, measures, model)
 
 
-def test_features_that_are_no_driver_periods_are_refused(tmp_path):
+def test_features_that_are_no_driver_measures_are_refused(tmp_path):
     with pytest.raises(PortfolioError, match="output folder of ubi features build"):
-        Periods.of(tmp_path)
-    file = tmp_path / "driver_periods.parquet"
+        Measures.of(tmp_path)
+    file = tmp_path / "driver_measures.parquet"
     file.write_bytes(b"PAR1 and no more")
     with pytest.raises(PortfolioError, match="cannot be read"):
-        Periods.of(tmp_path)
+        Measures.of(tmp_path)
     pl.DataFrame({"a": [1]}).write_parquet(file)
     with pytest.raises(PortfolioError, match="column policy_id: is missing or not String; run ubi features build"):
-        Periods.of(tmp_path)
+        Measures.of(tmp_path)
 
 
 SCORE = """
@@ -140,10 +142,10 @@ sys.exit(ubi.main(sys.argv[1:]))
 """
 
 
-def test_a_killed_process_leaves_no_book_and_the_next_ends_in_the_same_bytes(policies, periods, model, tmp_path):
+def test_a_killed_process_leaves_no_book_and_the_next_ends_in_the_same_bytes(policies, measures, model, tmp_path):
     model.save(tmp_path / "model")
     policies.write_parquet(tmp_path / "policies.parquet")
-    words = ["pricing", "score", "--features", str(periods.file.parent), "--model", str(tmp_path / "model")]
+    words = ["pricing", "score", "--features", str(measures.file.parent), "--model", str(tmp_path / "model")]
     words += ["--policies", str(tmp_path / "policies.parquet"), "--rating-date", str(RATING_DATE), "--json", "--out"]
 
     def start(out):
@@ -157,5 +159,5 @@ def test_a_killed_process_leaves_no_book_and_the_next_ends_in_the_same_bytes(pol
     was_killed = killed.wait() == -signal.SIGKILL
     assert (tmp_path / "killed" / "book.json").exists() is not was_killed
     assert start(tmp_path / "killed").wait(PATIENCE_S) == 0
-    run(tmp_path / "whole", read_policies(tmp_path / "policies.parquet"), periods, model)
+    run(tmp_path / "whole", read_policies(tmp_path / "policies.parquet"), measures, model)
     assert contents(tmp_path / "killed")["factors.csv"] == contents(tmp_path / "whole")["factors.csv"]

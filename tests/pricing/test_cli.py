@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import ubi
+from features.contract.driver_measures import driver_measures
 from ingest.contract.erasure import note_drivers
 from tests.pricing.book import SmallBook
 
@@ -19,6 +20,7 @@ def inputs(tmp_path_factory):
     book = SmallBook(3_000, seed=3)
     (root / "features").mkdir()
     book.periods.write_parquet(root / "features" / "driver_periods.parquet")
+    driver_measures(book.periods).write_parquet(root / "features" / "driver_measures.parquet")
     book.policies.write_csv(root / "policies.csv")
     book.claims.write_csv(root / "claims.csv")
     assert ubi.main([*train(root), "--model", str(root / "model")]) == 0
@@ -190,7 +192,7 @@ def test_wrong_inputs_are_one_line_with_file_and_fix(inputs, capsys, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(inputs, other)
     (other / "out" / "receipts.parquet").write_bytes((inputs / "features" / "driver_periods.parquet").read_bytes())
-    pl.DataFrame({"a": [1]}).write_parquet(other / "features" / "driver_periods.parquet")
+    pl.DataFrame({"a": [1]}).write_parquet(other / "features" / "driver_measures.parquet")
     mistakes = [
         ([*train(inputs, features=tmp_path / "nowhere"), *model], 1, "output folder of ubi features build"),
         ([*train(inputs, policies=bad), *model], 1, f"{bad}, row 2, column start: 'x2"),

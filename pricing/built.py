@@ -1,0 +1,74 @@
+"""Tables of `ubi features build` that pricing reads: driver periods, and driver measures by ranges of drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from features.contract.driver_measures import DRIVER_MEASURES
+from features.contract.periods import DRIVER_PERIODS
+from features.contract.whole import check_whole
+from ingest.contract import durable
+from pricing.errors import PortfolioError
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """driver_measures.parquet, which scoring reads."""
+
+    file: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> Measures:
+        """Check the file's columns; errors as of `periods_file`."""
+        return cls(_table(folder, "driver_measures.parquet", DRIVER_MEASURES))
+
+    def last_month(self) -> object:
+        """Last month with trips, None without any."""
+        return pl.scan_parquet(self.file).select(pl.col("month").max()).collect().item()
+
+    def drivers(self) -> pl.DataFrame:
+        """Who drove: one column, driver_id."""
+        return pl.scan_parquet(self.file).select(pl.col("driver_id").unique()).collect()
+
+    def of_drivers(self, first: str, last: str, since: date, until: date, columns: Iterable[str]) -> pl.DataFrame:
+        """Columns of drivers from `first` to `last`, of months from `since` to before `until`."""
+        wanted = pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)) & (pl.col("month") >= since)
+        return pl.scan_parquet(self.file).filter(wanted & (pl.col("month") < until)).select(*columns).collect()
+
+    def stamp(self) -> list[int]:
+        """What tells this file from another: size and time of writing."""
+        return [durable.size_bytes(self.file), self.file.stat().st_mtime_ns]
+
+
+def periods_file(folder: Path) -> Path:
+    """Check the columns of driver_periods.parquet, which training, verifying and monitoring read.
+
+    Raises
+    ------
+    PortfolioError
+        If it is not there, or another version wrote it.
+    TryAgainError
+        If a build is putting its tables in place, or died there.
+    """
+    return _table(folder, "driver_periods.parquet", DRIVER_PERIODS)
+
+
+def _table(folder: Path, name: str, columns: pl.Schema) -> Path:
+    check_whole(folder)
+    file = folder / name
+    if not file.is_file():
+        raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
+    try:
+        schema = pl.read_parquet_schema(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise PortfolioError(file, f"cannot be read: {str(error).splitlines()[0]}") from error
+    for column, kind in columns.items():
+        if schema.get(column) != kind:
+            told = f"is missing or not {kind}; run ubi features build of this version"
+            raise PortfolioError(file, told, column=column)
+    return file
