@@ -7,7 +7,7 @@ Same rows give the same text at any thread count: deterministic, column-wise his
 rows or columns, every row seen when bins are made, leaves limited by expected claims and never by row counts.
 
 A feature that was known of every training row has no branch for "not known": LightGBM would take 0 for it, the safest
-value of most rates and shares. It gets the median of the training rows instead.
+value of most rates and shares. It gets the median of the training rows instead; what is filed, `unknown.py` decides.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from pricing.model import QUANTILES, RiskModel
 from pricing.plan import Plan
 from pricing.sample import Goal, Sample
 from pricing.tariff import Tariff
+from pricing.unknown import mean_where_unknown
 from pricing.validation import OutOfFold, validation
 
 __all__ = ["Fitted", "fit", "fit_validated", "fold_of"]
@@ -140,7 +141,8 @@ def _component(part: _Learned, matrix: Floats, sample: Sample, form: Form, threa
     """Train one part on all rows, and write it as tables."""
     chosen = part.chosen
     trained = fit_part(matrix, part.goal, sample.inputs.names, chosen.settings, form, chosen.rounds, threads)
-    tables = distil(trained.boosted, matrix, sample.mu0, chosen.settings.between)
+    learned = distil(trained.boosted, matrix, sample.mu0, chosen.settings.between)
+    tables = mean_where_unknown(learned, float(sample.mu0.sum()), chosen.settings.min_leaf_claims)
     s_bar = mean_score(tables.score(matrix), sample.mu0)
     return Component(part.name, trained.boosted, tables, trained.level, s_bar, part.calibration)
 
