@@ -12,6 +12,7 @@ import difflib
 import errno
 import importlib
 import importlib.metadata
+import io
 import json
 import logging
 import os
@@ -79,6 +80,7 @@ OWN_PACKAGES = ("demo", "device", "driven", "features", "ingest", "pricing", "re
 
 def main(argv: list[str] | None = None) -> int:
     """Run one `ubi` command line and return its exit status."""
+    _escape_what_stdout_cannot_show()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
@@ -202,6 +204,12 @@ def _stdout_is_closed() -> bool:
     if closed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     return closed
+
+
+def _escape_what_stdout_cannot_show() -> None:
+    """Names of files and drivers may hold what an encoding has not: they are escaped, as on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _let_go_of_stdout() -> None:

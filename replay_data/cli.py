@@ -75,7 +75,7 @@ def _show(options: argparse.Namespace) -> None:
             _write(target, page(seen))
             log.info("%s: written to %s", path, target)
     if told:
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print(json.dumps(told, indent=1))
 
 
 def _pages(options: argparse.Namespace) -> list[Path | None]:

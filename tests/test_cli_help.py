@@ -169,3 +169,12 @@ def test_a_full_disk_under_stdout_is_one_line(unbuffered):
         1,
         "ubi: error: what is written does not fit: no space left; make some\n",
     )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_stdout_cannot_show_is_escaped(encoding):
+    script = r"import sys, ubi; ubi._call = lambda *_: print('\u6bd4\udcff') or 0; sys.exit(ubi.main(['demo']))"
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
+    shown = "\u6bd4" if encoding == "utf-8" else "\\u6bd4"
+    assert (result.returncode, result.stdout.decode(encoding)) == (0, f"{shown}\\udcff\n")

@@ -121,6 +121,8 @@ def recognise(path: Path | str) -> Importer | None:
 def _first_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise RecordingError(str(path), "is a folder; name the recordings in it")
+    if path.exists() and not path.is_file():
+        raise RecordingError(str(path), "is a pipe or a device, which is read only once; write it to a file")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -169,6 +169,8 @@ def test_a_clock_that_was_set_back_keeps_the_durations(tmp_path):
 def test_what_is_no_readable_file_says_so(tmp_path):
     assert refusal(tmp_path / "none.csv") == "FILE: cannot be read: No such file or directory"
     assert refusal(tmp_path) == "FILE: is a folder; name the recordings in it"
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe") == "FILE: is a pipe or a device, which is read only once; write it to a file"
     (tmp_path / "empty.csv").touch()
     assert refusal(tmp_path / "empty.csv") == "FILE: is empty; copy or export it again"
 
