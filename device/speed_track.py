@@ -8,7 +8,7 @@ Judgements, of what no car does; each withholds the acceleration around and leav
 ----------
 1. A step that no tyre can make is a fault.
 2. A reading that stands out from both its neighbours, which agree, is none: it is taken out, and speed and distance are
-   as if it had never come.
+   as if it had never come. Nobody brakes and accelerates, or the other way round, from one reading to the next.
 3. A step behind a second of one and the same speed is a fault where no pedal can be pressed so fast, and where it is
    harder than `HARD_MPS2` and steady driving follows at once: a value that was frozen, and is told again.
 4. Speeds that are all multiples of 3 km/h or more are too coarse for a slope.
@@ -45,6 +45,8 @@ SLOPE_GAP_MS: Final = 2_500
 # Steps between readings that no tyre can make: 1.2 g beyond the 1 km/h that rounding can add. Larger ones are faults.
 TYRE_LIMIT_MPS2: Final = 11.8
 ROUNDING_KMH: Final = 1.0
+# A reading that is so much off, there and back again, is off the way too: in 37 foreign files one is, on ice.
+BLIP_MPS2: Final = 2.0
 # A control unit renews its speed only every 0.1 to 0.2 s: a step may have built up for so much longer than its two
 # readings are apart. Without it an emergency stop polled at 10 Hz loses its peak (53, 53, 47 km/h).
 RENEWAL_MS: Final = 200
@@ -247,7 +249,10 @@ class SpeedTrack:
             return False
         t0, t1, v0, v1 = self._times[-2], self._times[-1], self._speeds[-2], self._speeds[-1]
         there, back = _beyond_mps2(v1 - v0, t1 - t0), _beyond_mps2(speed_kmh - v1, t_ms - t1)
-        if there * back >= 0 or abs(there) + abs(back) <= TYRE_LIMIT_MPS2:
+        if there * back >= 0:
+            return False
+        is_blip = min(abs(there), abs(back)) > BLIP_MPS2 and not self._faults[-1] & QUALITY_COARSE
+        if not is_blip and abs(there) + abs(back) <= TYRE_LIMIT_MPS2:
             return False
         return abs(_beyond_mps2(speed_kmh - v0, t_ms - t0)) <= TYRE_LIMIT_MPS2
 

@@ -72,7 +72,7 @@ def test_short_speed_reply_decoded_as_zero_makes_no_braking():
     assert at(samples, 1_500).accel_lon_cmps2 == 0
 
 
-@pytest.mark.parametrize("spike_kmh", [0, 75, 120, 255])
+@pytest.mark.parametrize("spike_kmh", [0, 28, 52, 75, 120, 255])
 def test_a_reading_that_stands_out_is_as_if_it_had_never_come_but_for_its_mark(spike_kmh):
     times = range(0, 12_001, 1_000)
     clean = cells(speeds(*[(t, 40) for t in times]))
