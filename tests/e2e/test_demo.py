@@ -10,7 +10,10 @@ import polars as pl
 import pytest
 
 import ubi
-from demo import MARK, TRIPS, start_clean
+from demo import LEARNED_DATE, MARK, RATING_DATE, TRIPS, start_clean
+from features.contract.catalogue import load_catalogue
+from features.contract.validate import doubts
+from features.contract.window import rating_features
 
 pytestmark = pytest.mark.timeout(400)
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -39,6 +42,14 @@ def test_the_book_is_balanced_within_the_band_and_told_with_reasons(out):
     weight = factors["tariff_expected_claims"]
     assert (weight * factors["factor"]).sum() == pytest.approx(weight.sum(), rel=2e-6)
     assert factors.filter("rateable")["receipt"].is_not_null().all()
+
+
+def test_the_demo_drives_nobody_whom_its_own_checks_doubt(out):
+    periods, catalogue = pl.read_parquet(out / "features" / "driver_periods.parquet"), load_catalogue()
+    drivers = periods.select("driver_id").unique()
+    for day in (LEARNED_DATE, RATING_DATE):
+        rows = rating_features(periods, drivers.with_columns(rating_date=pl.lit(day)), 12, catalogue)
+        assert [str(doubt) for doubt in doubts(rows, catalogue)] == []
 
 
 @pytest.mark.parametrize("query", re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
