@@ -20,6 +20,7 @@ from pricing.sample import Goal, Sample
 from pricing.tariff import Tariff
 from pricing.validation import VALIDATION
 from tests.pricing.drivers import CATALOGUE, rating_rows, with_amounts
+from tests.pricing.test_tables import Filed
 
 TARIFF = Tariff("frequency", 1.0)
 DEFAULT = load_plan()
@@ -92,6 +93,17 @@ def test_severity_is_filed_as_tables_of_its_own_and_read_back(model, tmp_path):
     (tmp_path / "severity_pair_effects.csv").write_text("changed")
     with pytest.raises(ModelError, match=r"severity_pair_effects\.csv was changed"):
         load_model(tmp_path)
+
+
+def test_the_filed_tables_alone_make_the_relativity_of_both_parts(model, tmp_path):
+    model.save(tmp_path)
+    filed, rows = Filed(tmp_path), rating_rows(300, seed=9)
+    assert filed.tables.keys() == {"frequency", "severity"}
+    found = [filed.relativity(row) for row in rows.iter_rows(named=True)]
+    assert found == pytest.approx(model.rate(read_inputs(rows, CATALOGUE)).relativity.tolist(), rel=1e-9)
+    without = filed.constants["components"].pop("severity")
+    assert without["calibration"]["b"] > 0
+    assert found != pytest.approx([filed.relativity(row) for row in rows.iter_rows(named=True)], rel=1e-3)
 
 
 def test_the_constants_of_both_parts_are_told_apart(model):
