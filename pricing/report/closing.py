@@ -16,7 +16,8 @@ def certificate(pack: Pack) -> Section:
         + f"<blockquote>{esc(found['order'])}</blockquote>"
         + paragraph(
             "Proven over all bins of all tables in integers, not on a sample: for each variable the least change of the"
-            " score over every step and every value of the other variables."
+            " score over every step and every value of the other variables. Where tables run in lines between points, a"
+            " score is a mixture of those that were looked at and moves the same way."
         )
     )
     columns = [

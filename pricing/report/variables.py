@@ -9,6 +9,7 @@ import polars as pl
 from features.contract.catalogue import Feature
 from pricing.report import charts
 from pricing.report.charts import INK, MODEL, Series
+from pricing.report.filed import filed_effects
 from pricing.report.pack import NOT_MADE, Pack, Section
 from pricing.report.parts import Column, Raw, esc, figure, folded, grid, paragraph, source_line, table
 
@@ -94,7 +95,8 @@ def relativities(pack: Pack) -> Section:
     source = source_line(
         "The exact tables that price are main_effects.csv and pair_effects.csv in the model's folder.", "relativities"
     )
-    return Section("relativities", "What each variable does", intro + grid(figures[:SHOWN]) + rest + source)
+    filed = filed_effects(pack, order, units)
+    return Section("relativities", "What each variable does", intro + grid(figures[:SHOWN]) + rest + filed + source)
 
 
 def _band_chart(rows: pl.DataFrame, name: str, unit: str, told: str) -> str:

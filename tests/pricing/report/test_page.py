@@ -107,6 +107,7 @@ def test_every_question_of_an_actuary_has_its_section(page, pack):
     assert "Against the simulated truth" in page
     assert f"b = {pack.model.calibration.b:.3f}" in page
     assert page.count("<figcaption>") >= 15
+    assert "main effects as filed" in page
 
 
 def test_every_table_is_written_beside_the_page(pack, tmp_path):
