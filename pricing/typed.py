@@ -40,7 +40,9 @@ def read_typed(
     frame = read_table(path)
     missing = [name for name in required if name not in frame.columns]
     if missing:
-        raise PortfolioError(path, f"is missing; the columns are {', '.join(frame.columns)}", column=missing[0])
+        alike = [name for name in frame.columns if name.strip().lower() == missing[0]]
+        told = f"'{alike[0]}' is there, rename it" if alike else f"the columns are {', '.join(frame.columns)}"
+        raise PortfolioError(path, f"is missing; {told}", column=missing[0])
     wanted = dict(required) | {name: kind for name, kind in optional.items() if name in frame.columns}
     frame = frame.with_row_index(ROW, offset=1)
     for name, kind in wanted.items():

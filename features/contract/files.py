@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,12 +30,36 @@ def read_table(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFra
     if path.suffix not in (".parquet", ".csv"):
         raise error(path, f"the ending '{path.suffix}' is not known; give .parquet or .csv")
     try:
-        if path.suffix == ".parquet":
-            table = pl.read_parquet(path, glob=False)
-        else:
-            table = pl.read_csv(path, infer_schema=False, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as reason:
+        return pl.read_parquet(path, glob=False) if path.suffix == ".parquet" else _read_csv(path, error)
+    except (pl.exceptions.PolarsError, csv.Error, OSError) as reason:
         raise error(path, f"cannot be read: {str(reason).splitlines()[0]}") from reason
-    if path.suffix == ".csv" and table.width == 1 and ";" in table.columns[0]:
-        raise error(path, "its columns are separated by ';'; write them with ','")
-    return table
+
+
+def _read_csv(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFrame:
+    """Read a CSV, or say what a spreadsheet has done to it."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = next(csv.reader(file), [])
+            for separator, told in ((";", "';'"), ("\t", "tabs")):
+                if len(names) == 1 and separator in names[0]:
+                    raise error(path, f"its columns are separated by {told}; write them with ','")
+            twice = [name for k, name in enumerate(names) if name in names[:k]]
+            if twice:
+                raise error(path, f"two of its columns are called '{twice[0]}'; take one out, or rename it")
+        return pl.read_csv(path, infer_schema=False, glob=False)
+    except UnicodeDecodeError as reason:
+        raise error(path, "is not UTF-8 text; save it as 'CSV UTF-8'") from reason
+    except pl.exceptions.ComputeError as reason:
+        if "utf-8" in str(reason):
+            raise error(path, "is not UTF-8 text; save it as 'CSV UTF-8'") from reason
+        row = _first_too_long(path, len(names))
+        if row is None:
+            raise
+        raise error(
+            path, f"row {row} has more values than there are columns; put values with ',' in quotes"
+        ) from reason
+
+
+def _first_too_long(path: Path, columns: int) -> int | None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next((row for row, values in enumerate(csv.reader(file)) if len(values) > columns), None)

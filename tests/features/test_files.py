@@ -1,0 +1,40 @@
+"""An insurer's file that a spreadsheet has spoilt is refused with what to do about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from device.contract.errors import UbiError
+from features.contract.files import read_table
+
+HEAD = b"policy_id,driver_id\n"
+WRONG = [
+    (b"", "cannot be read: empty CSV"),
+    (HEAD.replace(b",", b";"), "its columns are separated by ';'; write them with ','"),
+    (HEAD.replace(b",", b"\t"), "its columns are separated by tabs; write them with ','"),
+    (b"a,b,a\n1,2,3\n", "two of its columns are called 'a'"),
+    (HEAD + "p1,J\xfcrgen\n".encode("latin-1"), "is not UTF-8 text; save it as 'CSV UTF-8'"),
+    (HEAD.decode().encode("utf-16"), "is not UTF-8 text"),
+    (HEAD + b"p1,d1\np2,1,234\n", "row 2 has more values than there are columns; put values with ',' in quotes"),
+    (b"x" * 200_000, "cannot be read: field larger than field limit"),
+]
+
+
+def read(path):
+    return read_table(path, lambda file, reason: UbiError(f"{file}: {reason}"))
+
+
+@pytest.mark.parametrize(("content", "told"), WRONG)
+def test_a_spoilt_csv_says_what_to_do(tmp_path, content, told):
+    file = tmp_path / "policies.csv"
+    file.write_bytes(content)
+    with pytest.raises(UbiError) as error:
+        read(file)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_csv_of_a_spreadsheet_is_read(tmp_path):
+    file = tmp_path / "policies.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + b'policy_id,driver_id\r\np1,"Smith, Jo"\r\np2,\r\n')
+    assert read(file).rows() == [("p1", "Smith, Jo"), ("p2", None)]
