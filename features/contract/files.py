@@ -52,14 +52,15 @@ def _read_csv(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFram
     except pl.exceptions.ComputeError as reason:
         if "utf-8" in str(reason):
             raise error(path, "is not UTF-8 text; save it as 'CSV UTF-8'") from reason
-        row = _first_too_long(path, len(names))
+        row = _first_too_long(path)
         if row is None:
             raise
-        raise error(
-            path, f"row {row} has more values than there are columns; put values with ',' in quotes"
-        ) from reason
+        told = f"row {row} has more values than there are columns; put values with ',' in quotes"
+        raise error(path, told) from reason
 
 
-def _first_too_long(path: Path, columns: int) -> int | None:
+def _first_too_long(path: Path) -> int | None:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return next((row for row, values in enumerate(csv.reader(file)) if len(values) > columns), None)
+        rows = csv.reader(file)
+        columns = len(next(rows, []))
+        return next((row for row, values in enumerate(rows, 1) if len(values) > columns), None)

@@ -256,7 +256,7 @@ def test_policies_without_trips_and_trips_without_policies_are_counted(tmp_path)
     [
         ("policies.parquet", b"PAR1 and then nothing", "cannot be read"),
         ("policies.csv", b"", "cannot be read"),
-        ("policies.csv", b"\xff\xfe\x00,1", "is missing|cannot be read"),
+        ("policies.csv", b"\xff\xfe\x00,1", "is not UTF-8 text"),
         ("policies.csv", b"policy_id,driver_id,start,end\n", "no policies"),
         ("policies.xlsx", b"PK", "ending '.xlsx' is not known"),
     ],
