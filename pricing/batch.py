@@ -53,7 +53,7 @@ CSV_FILE: Final = "factors.csv"
 RECEIPTS_FILE: Final = "receipts.parquet"
 BOOK_FILE: Final = "book.json"
 CUSTOMERS_FILES: Final = ("customers.parquet", "customers.csv")
-_PART_ROWS: Final = 2_000  # of a row group of a part: a range of policies reads few besides its own
+_PART_ROWS: Final = 10_000  # of a row group of a part: a range of policies reads few besides its own
 
 
 def score_to(
@@ -163,12 +163,12 @@ def _finish(parts: list[Path], policies: pl.Series, totals: score.Totals, model:
         if durable.exists(segment / RECEIPTS_FILE):
             continue
         rows = pl.col("policy_id").is_between(pl.lit(first), pl.lit(last))
-        table, made_of = score.finish(pl.scan_parquet(parts).filter(rows).collect().sort(*KEYS), totals, model)
+        done = score.finish(pl.scan_parquet(parts).filter(rows).collect().sort(*KEYS), totals, model)
         durable.commit(
             {
-                segment / FACTORS_FILE: _parquet(table, POLICIES_AT_ONCE),
-                segment / CSV_FILE: table.write_csv(include_header=False).encode(),
-                segment / RECEIPTS_FILE: _parquet(made_of, POLICIES_AT_ONCE),
+                segment / FACTORS_FILE: _parquet(done.factors, POLICIES_AT_ONCE),
+                segment / CSV_FILE: done.csv,
+                segment / RECEIPTS_FILE: _parquet(done.receipts, POLICIES_AT_ONCE),
             }
         )
     return segments
@@ -210,7 +210,7 @@ def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "lz4"]
 
 
 def _key(book: pl.DataFrame, measures: Measures, model: RiskModel, day: date, language: str) -> str:
-    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, *measures.stamp()]
+    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, book.columns, *measures.stamp()]
     digest = hashlib.sha256(json.dumps(made_of).encode())
-    digest.update(book.write_csv().encode())
+    digest.update(book.hash_rows().to_numpy().tobytes())
     return digest.hexdigest()[:16]

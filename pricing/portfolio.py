@@ -35,6 +35,7 @@ _CLAIM_OPTIONAL: Final = {"amount": pl.Float64(), "claim_id": pl.String()}
 PREVIOUS_COLUMNS: Final = {"policy_id": pl.String(), "driver_id": pl.String(), "factor": pl.Float64()}
 LARGEST_FACTOR: Final = 10.0  # one absurd factor that a driver keeps would be paid by all others through the balance
 _FOREVER: Final = pl.date(9999, 12, 31)
+_FOREVER_DAYS: Final = 2**22  # more than there are until then
 
 
 def read_policies(path: Path, judged: Judged | None = None) -> pl.DataFrame:
@@ -183,8 +184,10 @@ def _count_changes(frame: pl.DataFrame, judged: Judged) -> None:
     )
     of_several = by_driver.filter(several)["driver_id"].unique()
     by_driver = by_driver.filter(pl.col("driver_id").is_in(of_several.implode()))
-    running = pl.col("end").fill_null(_FOREVER).cum_max().shift(1).over("driver_id")
-    judged.count(6, by_driver.filter(pl.col("start") < running).height)
+    # Days of one driver after those of the driver before: so the running maximum needs no window by driver.
+    driver = pl.col("driver_id").rle_id().cast(pl.Int64) * _FOREVER_DAYS
+    start, end = (driver + day.cast(pl.Int32) for day in (pl.col("start"), pl.col("end").fill_null(_FOREVER)))
+    judged.count(6, by_driver.filter(start < end.cum_max().shift(1)).height)
 
 
 def _of_covers(frame: pl.DataFrame, path: Path, covers: tuple[str, ...], judged: Judged) -> pl.DataFrame:

@@ -83,20 +83,21 @@ def top_reasons(split: Effects, inputs: Inputs, catalogue: Catalogue, language: 
     by_name = {feature.name: feature for feature in catalogue.features}
     sizes = np.abs(split.logs)
     rows = np.arange(len(sizes))
-    columns = {}
-    for k in range(1, REASONS + 1):
-        strongest = sizes.argmax(axis=1)  # the first of equals, so the order of the catalogue decides
-        told = sizes[rows, strongest] >= LEAST_LOG_EFFECT
-        effect = np.where(told, np.exp(split.logs[rows, strongest]), np.nan)
-        texts = np.full(len(rows), None, dtype=object)
-        for column in np.unique(strongest[told]):
-            own = np.flatnonzero(told & (strongest == column))
-            name = split.names[column]
-            texts[own] = tell_all(by_name[name], inputs.values[own, column], language)
-        columns[f"reason_{k}"] = pl.Series(texts.tolist(), dtype=pl.String)
-        columns[f"effect_{k}"] = pl.Series(np.round(effect, MICRO)).fill_nan(None)
-        sizes[rows, strongest] = -1.0
-    return pl.DataFrame(columns)
+    strongest = np.empty((REASONS, len(sizes)), np.int64)
+    told = np.empty((REASONS, len(sizes)), np.bool_)
+    for k in range(REASONS):
+        strongest[k] = sizes.argmax(axis=1)  # the first of equals, so the order of the catalogue decides
+        told[k] = sizes[rows, strongest[k]] >= LEAST_LOG_EFFECT
+        sizes[rows, strongest[k]] = -1.0
+    effects_told = np.round(np.where(told, np.exp(split.logs[rows, strongest]), np.nan), MICRO)
+    texts = np.full(told.shape, None, dtype=object)
+    for column in np.unique(strongest[told]):
+        own = np.nonzero(told & (strongest == column))
+        texts[own] = tell_all(by_name[split.names[column]], inputs.values[own[1], column], language)
+    return pl.DataFrame(
+        {f"reason_{k}": pl.Series(row.tolist(), dtype=pl.String) for k, row in enumerate(texts, start=1)}
+        | {f"effect_{k}": pl.Series(row).fill_nan(None) for k, row in enumerate(effects_told, start=1)}
+    )
 
 
 def tell_all(feature: Feature, values: Floats, language: str) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,13 +25,10 @@ def row_hashes(frame: pl.DataFrame) -> list[str]:
     columns = sorted(frame.columns)
     floats = frame.select(pl.col(columns).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
     known = np.where(np.isnan(floats), np.nan, floats) + 0.0
+    values = np.ascontiguousarray(known, dtype="<f8").tobytes()
+    size = 8 * len(columns)
     start = hashlib.sha256("\n".join(columns).encode())
-    hashes = []
-    for row in np.ascontiguousarray(known, dtype="<f8"):
-        own = start.copy()
-        own.update(row)
-        hashes.append(own.hexdigest())
-    return hashes
+    return _hashes(start, (values[at : at + size] for at in range(0, len(values), size)))
 
 
 def receipts(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame) -> list[str]:
@@ -45,26 +44,40 @@ def receipts(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFra
     table, made_of : polars.DataFrame
         FACTORS and RECEIPTS, row by row; their column `receipt` is left out.
     """
-    parts = [frame.drop("receipt") for frame in (table, made_of)]
-    head = json.dumps([constants, *(part.columns for part in parts)], sort_keys=True)
-    start = hashlib.sha256(head.encode())
-    told = []
-    for lines in zip(*(csv_lines(part) for part in parts), strict=True):
-        own = start.copy()
-        own.update("\n".join(lines).encode())
-        told.append(own.hexdigest()[:32])
-    return told
+    return receipts_and_lines(constants, table, made_of)[0]
 
 
-def csv_lines(frame: pl.DataFrame) -> list[str]:
-    """Rows as a CSV has them.
+def receipts_and_lines(
+    constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame
+) -> tuple[list[str], list[bytes]]:
+    """Receipts, and the rows of factors.csv without them: what is hashed is what is written.
 
     Raises
     ------
     ModelError
         If a text holds a line break: no row of it could be told from two.
     """
-    lines = frame.write_csv(include_header=False).split("\n")[:-1]
+    parts = [frame.drop("receipt") for frame in (table, made_of)]
+    head = json.dumps([constants, *(part.columns for part in parts)], sort_keys=True)
+    factors, sources = (_csv_lines(part) for part in parts)
+    told = _hashes(hashlib.sha256(head.encode()), map(b"\n".join, zip(factors, sources, strict=True)))
+    return [text[:32] for text in told], factors
+
+
+def _csv_lines(frame: pl.DataFrame) -> list[bytes]:
+    buffer = io.BytesIO()
+    frame.write_csv(buffer, include_header=False)
+    lines = buffer.getvalue().split(b"\n")[:-1]
     if len(lines) != frame.height:
         raise ModelError("a policy_id or driver_id holds a line break; remove it from the policies")
     return lines
+
+
+def _hashes(start: hashlib._Hash, rows: Iterable[bytes]) -> list[str]:
+    """Hex digest of what `start` has taken and each row."""
+    told = []
+    for row in rows:
+        own = start.copy()
+        own.update(row)
+        told.append(own.hexdigest())
+    return told

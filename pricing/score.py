@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -32,7 +32,7 @@ from pricing.errors import ModelError
 from pricing.factor import Book, Steps, balanced_base, combined, factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
-from pricing.receipt import CODE_VERSION, receipts, row_hashes
+from pricing.receipt import CODE_VERSION, receipts_and_lines, row_hashes
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def score_book(
     log.info("rating date %s: %d policies in force", day, book.height)
     part = rate(book, driver_measures(periods), catalogue, model, language)
     totals = Totals.of(part, model)
-    table, made_of = finish(part, totals, model)
+    table, made_of, _ = finish(part, totals, model)
     return ScoredBook(table, made_of, totals.book(day, model))
 
 
@@ -238,8 +238,16 @@ NEEDED: Final = (
 )
 
 
-def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Factor table and receipts of some rows, B given."""
+class Finished(NamedTuple):
+    """Factor table and receipts of some rows, and the rows of factors.csv."""
+
+    factors: pl.DataFrame
+    receipts: pl.DataFrame
+    csv: bytes
+
+
+def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> Finished:
+    """Make the output of some rows, B given."""
     book, theta = to_factor(part, model)
     steps = factors(book, totals.base, model.plan.factor)
     table = part.with_columns(
@@ -251,8 +259,10 @@ def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> tuple[pl.Dat
         pl.lit("").alias("receipt"),
     )
     table, made_of = table.select(*FACTORS).cast(FACTORS), table.select(*RECEIPTS).cast(RECEIPTS)
-    told = pl.Series("receipt", receipts(totals.constants, table, made_of), dtype=pl.String)
-    return table.with_columns(told), made_of.with_columns(told)
+    receipts, lines = receipts_and_lines(totals.constants, table, made_of)
+    csv = b"".join(b"%b,%b\n" % (line, receipt.encode()) for line, receipt in zip(lines, receipts, strict=True))
+    told = pl.Series("receipt", receipts, dtype=pl.String)
+    return Finished(table.with_columns(told), made_of.with_columns(told), csv)
 
 
 def _sums(parts: pl.DataFrame, book: Book, steps: Steps, model: RiskModel) -> dict[str, Any]:

@@ -75,11 +75,12 @@ def check_periods(periods: pl.DataFrame) -> None:
 
 def check_table(frame: pl.DataFrame, schema: pl.Schema, what: str) -> None:
     """Raise ContractError if a column is missing or of another type; others may be there."""
+    given = frame.schema
     for name, kind in schema.items():
-        if name not in frame.columns:
+        if name not in given:
             raise ContractError(f"the {what} have no column {name}; {_REBUILD}")
-        if frame.schema[name] != kind:
-            raise ContractError(f"column {name} of the {what} is {frame.schema[name]}, not {kind}")
+        if given[name] != kind:
+            raise ContractError(f"column {name} of the {what} is {given[name]}, not {kind}")
 
 
 def doubts(rows: pl.DataFrame, catalogue: Catalogue) -> list[Doubt]:
@@ -100,6 +101,7 @@ def _doubt(rows: pl.DataFrame, feature: Feature, count: int) -> Doubt:
 
 def _check(rows: pl.DataFrame, catalogue: Catalogue) -> None:
     wrong: dict[str, pl.Expr] = {}
+    given = rows.schema
     for feature in catalogue.features:
         names = [feature.name]
         if feature.kind == "rate":
@@ -109,8 +111,8 @@ def _check(rows: pl.DataFrame, catalogue: Catalogue) -> None:
                 pl.col(feature.name).is_not_null() & pl.col(names[1]).is_null()
             )
         for name in names:
-            if rows.schema.get(name) != pl.Float64:
-                raise ContractError(f"feature {name} of the rating rows is {rows.schema.get(name)}, not Float64")
+            if given.get(name) != pl.Float64:
+                raise ContractError(f"feature {name} of the rating rows is {given.get(name)}, not Float64")
             wrong[f"{name} is not finite"] = ~pl.col(name).is_finite()
         if feature.min_exposure_km > 0:
             too_few = pl.col("exposure_km") < feature.min_exposure_km
