@@ -65,12 +65,17 @@ def _with_previous(book: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Data
     if previous is None:
         return book.with_columns(pl.lit(None, dtype=pl.Float64).alias("previous"))
     by_driver = previous.group_by("driver_id").agg(pl.col("factor").max().alias("of_driver"))
-    return (
+    found = (
         book.join(previous.rename({"factor": "of_policy"}), on=list(KEYS), how="left", maintain_order="left")
         .join(by_driver, on="driver_id", how="left", maintain_order="left")
         .with_columns(pl.coalesce("of_policy", "of_driver").alias("previous"))
         .drop("of_policy", "of_driver")
     )
+    known = found.height - found["previous"].null_count()
+    log.info("%d of %d policies have a previous factor", known, found.height)
+    if not known:
+        log.warning("nobody of the book is in the previous factors, so no renewal limit acts: is it the right file?")
+    return found
 
 
 def _with_history(

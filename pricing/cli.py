@@ -188,12 +188,15 @@ def _score(options: argparse.Namespace) -> int:
     from pricing.judgements import FILE as SET_ASIDE_FILE
     from pricing.judgements import Judged, judge_driving
     from pricing.model import load_model
+    from pricing.model_folder import standing
     from pricing.portfolio import read_claims, read_policies, read_previous
     from pricing.score import default_rating_date
     from pricing.summary import SHOWN, table
 
     model = load_model(options.model)
     _make_folder(options.out)
+    if standing(options.out) is not None:
+        raise UsageError(f"{options.out}: holds a model, whose files would mix with the factors; name another --out")
     judged = Judged()
     policies = read_policies(options.policies, judged)
     previous = read_previous(options.previous) if options.previous else None

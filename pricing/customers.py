@@ -26,6 +26,7 @@ import polars as pl
 
 from features.contract.cover import ROW
 from pricing.contract.factors import CUSTOMERS
+from pricing.errors import PortfolioError
 from pricing.judgements import Judged
 from pricing.plan import CustomersPlan
 from pricing.typed import read_typed, refuse
@@ -62,6 +63,8 @@ def read_histories(path: Path, judged: Judged | None = None) -> pl.DataFrame:
     """
     judged = judged or Judged()
     frame = read_typed(path, COLUMNS, OPTIONAL)
+    if frame.is_empty():
+        raise PortfolioError(path, "no histories")
     for column in ("premium", "claims_paid", *OPTIONAL):
         if column in frame.columns:
             refuse(frame, path, column, ~pl.col(column).is_finite(), "has to be a finite number")

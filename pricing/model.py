@@ -294,7 +294,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
                 f"{folder}: format {content.get('format')} is not {FORMAT}, which this version reads; train again"
             )
         files = {name: (folder / name).read_bytes().decode(errors="replace") for name in content["files_sha256"]}
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"{folder}: no model there ({Path(error.filename).name} is missing); run ubi pricing train"
         ) from error

@@ -14,6 +14,8 @@ from device.contract.errors import UbiError
 def read_table(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFrame:
     """Read a Parquet or CSV file, by its name's ending; a CSV's values stay text, empty ones are null.
 
+    Empty rows at a CSV's end are none.
+
     Parameters
     ----------
     path : pathlib.Path
@@ -46,7 +48,7 @@ def _read_csv(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFram
             twice = [name for k, name in enumerate(names) if name in names[:k]]
             if twice:
                 raise error(path, f"two of its columns are called '{twice[0]}'; take one out, or rename it")
-        return pl.read_csv(path, infer_schema=False, glob=False)
+        return _without_blank_end(pl.read_csv(path, infer_schema=False, glob=False))
     except UnicodeDecodeError as reason:
         raise error(path, "is not UTF-8 text; save it as 'CSV UTF-8'") from reason
     except pl.exceptions.ComputeError as reason:
@@ -57,6 +59,12 @@ def _read_csv(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFram
             raise
         told = f"row {row} has more values than there are columns; put values with ',' in quotes"
         raise error(path, told) from reason
+
+
+def _without_blank_end(table: pl.DataFrame) -> pl.DataFrame:
+    """Leave out the empty rows that a spreadsheet writes below the last."""
+    last = table.select(pl.any_horizontal(pl.all().is_not_null()).arg_true().max()).item()
+    return table.head(0 if last is None else last + 1)
 
 
 def _first_too_long(path: Path) -> int | None:

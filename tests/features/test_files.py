@@ -36,5 +36,5 @@ def test_a_spoilt_csv_says_what_to_do(tmp_path, content, told):
 
 def test_a_csv_of_a_spreadsheet_is_read(tmp_path):
     file = tmp_path / "policies.csv"
-    file.write_bytes(b"\xef\xbb\xbf" + b'policy_id,driver_id\r\np1,"Smith, Jo"\r\np2,\r\n')
+    file.write_bytes(b"\xef\xbb\xbf" + b'policy_id,driver_id\r\np1,"Smith, Jo"\r\np2,\r\n,\r\n\r\n')
     assert read(file).rows() == [("p1", "Smith, Jo"), ("p2", None)]

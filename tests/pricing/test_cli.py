@@ -128,6 +128,12 @@ def test_previous_factors_limit_the_next_ones(inputs, tmp_path):
     assert (after / before).is_between(0.85 - 1e-12, 1.15 + 1e-12).all()
 
 
+def test_previous_factors_of_another_book_are_told(inputs, tmp_path, caplog):
+    (tmp_path / "previous.csv").write_text("policy_id,driver_id,factor\nothers,nobody,1.1\n")
+    assert ubi.main([*score(inputs), "--out", str(tmp_path), "--previous", str(tmp_path / "previous.csv")]) == 0
+    assert "nobody of the book is in the previous factors" in caplog.text
+
+
 def test_the_report_is_a_page_and_its_tables(inputs, capsys, tmp_path):
     book = ["--model", str(inputs / "model"), "--factors", str(inputs / "out")]
     assert ubi.main(["pricing", "report", *book, "--out", str(tmp_path)]) == 0
@@ -200,6 +206,8 @@ def test_wrong_inputs_are_one_line_with_file_and_fix(inputs, capsys, tmp_path):
         ([*train(inputs), *model, "--plan", "chna"], 2, "there is no such plan"),
         ([*train(inputs), *model, "--rating-date", "2031-01-01"], 1, "no policy covers 2031-01-01"),
         ([*score(inputs)[:-4], "--model", str(tmp_path), "--out", str(tmp_path)], 1, "no model there"),
+        ([*score(inputs)[:-4], "--model", str(bad), "--out", str(tmp_path)], 1, "bad.csv: no model there"),
+        ([*score(inputs), "--out", str(inputs / "model")], 2, "holds a model, whose files would mix"),
         (
             [*score(other), "--out", str(tmp_path)],
             1,

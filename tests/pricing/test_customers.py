@@ -114,6 +114,11 @@ def test_the_plan_changes_the_value(tmp_path):
     assert (row["value"], row["stars"]) == (6.0, 3)
 
 
+def test_an_empty_file_is_no_histories(tmp_path):
+    with pytest.raises(PortfolioError, match="no histories"):
+        histories(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("row", "told"),
     [
