@@ -56,8 +56,8 @@ class Tree:
         return tuple(sorted({node.feature for node in self.nodes}))
 
     def ends(self, feature: int) -> set[float]:
-        """Thresholds at which it splits a feature."""
-        return {node.threshold for node in self.nodes if node.feature == feature}
+        """Thresholds at which it splits a feature; a split of all that is known from "not known" has none."""
+        return {node.threshold for node in self.nodes if node.feature == feature and node.threshold < math.inf}
 
     def values(self, grid: dict[int, Floats]) -> Ints:
         """Leaf of each point; `grid` has one array a feature, all of one shape, NaN for not known."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.between import LINE, PARTS, bins, place
+from pricing.between import LINE, PARTS, STEP, bins, place
 from pricing.boosting import Boosted
 from pricing.distil import distil, parse
 from pricing.errors import ModelError
@@ -172,6 +172,18 @@ def test_files_come_back_as_they_were(sample, tables):
     assert again.files() == tables.files()
     assert again.score(sample[0]).tolist() == tables.score(sample[0]).tolist()
     assert again.features == NAMES
+
+
+def test_a_split_of_what_is_known_from_what_is_not_is_no_border(sample):
+    x, mu0, _ = sample
+    x = x.copy()
+    x[::2, 0] = np.nan
+    boosted = train(x, np.where(np.isnan(x[:, 0]), 3.0, 0.0), mu0)
+    assert "inf" in boosted.text.partition("threshold=")[2] or "e+308" in boosted.text
+    for between in (STEP, LINE):
+        made = distil(boosted, x, mu0, between)
+        assert all(np.isfinite(main.ends).all() and np.isfinite(main.points).all() for main in made.mains)
+        assert made.steps().score(x) == pytest.approx(boosted.score(x), abs=1e-9)
 
 
 def test_no_tree_no_effect():
