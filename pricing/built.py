@@ -62,7 +62,11 @@ def _table(folder: Path, name: str, columns: pl.Schema) -> Path:
     check_whole(folder)
     file = folder / name
     if not file.is_file():
-        raise PortfolioError(file, "no such file; --features has to name the output folder of ubi features build")
+        other = (
+            f"no such file, and other tables of a build are there; run ubi features build of this version to {folder}"
+        )
+        told = "no such file; --features has to name the output folder of ubi features build"
+        raise PortfolioError(file, other if any(folder.glob("*.parquet")) else told)
     try:
         schema = pl.read_parquet_schema(file)
     except (pl.exceptions.PolarsError, OSError) as error:
