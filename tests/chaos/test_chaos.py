@@ -28,7 +28,7 @@ def test_no_fault_of_the_road_or_the_power_moves_a_byte(matrix, name):
     assert [cell for cell in cells if cell.verdict != "unmoved" or not cell.same_bytes] == []
 
 
-@pytest.mark.parametrize("name", ["loss", "refuse", "stall", "freeze", "quantise", "drift"])
+@pytest.mark.parametrize("name", ["loss", "refuse", "stall", "freeze", "spike", "quantise", "drift"])
 def test_a_fault_of_a_sensor_is_flagged_or_moves_no_price(matrix, name):
     cells = [cell for severity in (0, 2) for cell in matrix.run(BY_NAME[name], severity, seed=1)]
     assert {cell.verdict for cell in cells} <= {"unmoved", "flagged"}
