@@ -35,6 +35,17 @@ def test_a_fault_of_a_sensor_is_flagged_or_moves_no_price(matrix, name):
     assert not all(cell.same_bytes for cell in cells)  # it did something
 
 
+@pytest.mark.parametrize("name", ["clock fast", "clock slow", "slow offline"])
+def test_each_trip_on_a_wrong_clock_that_claims_to_be_right_is_flagged_unless_gnss_corrects_it(matrix, name):
+    with_gnss = {
+        drive.device_id: any(reading.signal == "gnss_utc_s" for reading in drive.readings) for drive in drives(CARS)
+    }
+    assert set(with_gnss.values()) == {True, False}
+    for severity in (0, 2):  # 20 minutes, 12 hours
+        for cell in matrix.run(BY_NAME[name], severity, seed=1):
+            assert "clock" in cell.new_flags or (with_gnss[cell.device_id] and cell.year == 0)
+
+
 def test_what_a_lake_holds_shows_in_its_digest(tmp_path):
     (drive,) = drives(1)
     payloads = car.messages_of(drive, tmp_path)
