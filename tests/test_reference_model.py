@@ -30,6 +30,22 @@ def test_dangerous_strangers_are_charged_more(reference, strangers):
     assert by_risk.is_between(0.7, 1.3).all()
 
 
+def test_hiding_ones_accelerations_makes_nobody_cheaper_than_the_typical_driver(reference, strangers):
+    """An adapter in coarse steps leaves acceleration known in a twentieth of the samples, and no event."""
+    _, (trips, events) = strangers
+    unseen = pl.col("samples") * 95 // 100 + 1
+    coarse = trips.with_columns(
+        unseen.alias("accel_null_samples"), pl.lit(0, trips.schema["lateral_samples"]).alias("lateral_samples")
+    )
+    seen = factor_of(reference, year_of(trips, events))
+    hidden = factor_of(reference, year_of(coarse, events.clear()))
+    assert hidden["moderate_braking_in_context"].null_count() == DRIVERS
+    assert seen["moderate_braking_in_context"].null_count() == 0
+    assert hidden["relativity"].median() > seen["relativity"].median()
+    calm = seen["relativity"] < seen["relativity"].quantile(0.25)
+    assert (hidden["relativity"].filter(calm) > seen["relativity"].filter(calm)).mean() > 0.9
+
+
 def test_a_trip_is_driven_again_and_again_until_it_is_a_year(tmp_path):
     trips = [drive(7 + n, f"car-{n}", utc_ms(2025, 6, 2 + n, 12), minutes=4 + 10 * n) for n in range(3)]
     lake = lake_of(tmp_path, trips)
