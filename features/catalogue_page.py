@@ -56,8 +56,8 @@ steps of 5 km/h leaves the acceleration of steady driving alone, and a rate of i
 is null in a window in which that part is less than its minimum of the driving. The share is one of sums over the
 window: a bad trip, or a bad month of twelve, nulls nothing, and dilutes a rate by what little it leaves known. Below
 `min_exposure_km` of all driving, known or not, a value is null as well: that is about chance, this about fairness.
-Not known is not calm: the model takes the median of the drivers it learned from, or what it learned of drivers not
-known. Why these minima: [decision 0035](decisions/0035-no-rate-of-a-small-part.md).
+Not known is not calm: it costs the mean of the drivers that the model learned from, or what it learned of enough
+drivers of whom it was not known. Why these minima: [decision 0035](decisions/0035-no-rate-of-a-small-part.md).
 
 | part | known | of | at least |
 |---|---|---|---|
