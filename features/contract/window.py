@@ -8,6 +8,7 @@ month are made of its driver periods (`rating_features`), or were made when it w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -25,7 +26,7 @@ from features.contract.validate import check_periods, check_table, validated
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
-WINDOWS_AT_ONCE: Final = 100_000  # bounds the memory that their sums take: 1 KB each
+WINDOWS_AT_ONCE: Final = 20_000  # bounds the memory that their months take: 1 to 2 KB each
 
 _WINDOW: Final = ("driver_id", "rating_date")
 RATING: Final = pl.Schema({"driver_id": pl.String, "rating_date": pl.Date})
@@ -69,10 +70,16 @@ def rating_features(
         If a column is missing or has another type, or a value breaks the catalogue.
     """
     check_table(periods, DRIVER_PERIODS, "driver periods")
-    windows = _windows(rating)
-    rows, own = _months_of(windows, periods, months)
-    check_periods(own)
-    return _joined(rating, windows, rows, driver_measures(own), catalogue or load_catalogue(), own)
+    catalogue = catalogue or load_catalogue()
+
+    def of(windows: pl.DataFrame) -> pl.DataFrame:
+        rows, own = _months_of(windows, periods, months)
+        check_periods(own)
+        totals = _sums(windows, rows, driver_measures(own), catalogue.features)
+        totals |= reconcile(windows.height, own.drop(BINS)[rows["row"]].with_columns(rows["window"]))
+        return _features(windows, totals, catalogue.features)
+
+    return _joined(rating, of, catalogue, WINDOWS_AT_ONCE)
 
 
 def priced_features(measures: pl.DataFrame, rating: pl.DataFrame, months: int, catalogue: Catalogue) -> pl.DataFrame:
@@ -83,13 +90,16 @@ def priced_features(measures: pl.DataFrame, rating: pl.DataFrame, months: int, c
     measures : pl.DataFrame
         Of DRIVER_MEASURES the columns that `priced_columns` names.
     """
-    check_table(
-        measures, pl.Schema({name: DRIVER_MEASURES[name] for name in priced_columns(catalogue)}), "driver measures"
-    )
-    windows = _windows(rating)
-    rows, own = _months_of(windows, measures, months)
-    check_periods(own)
-    return _joined(rating, windows, rows, own, _priced(catalogue))
+    wanted = pl.Schema({name: DRIVER_MEASURES[name] for name in priced_columns(catalogue)})
+    check_table(measures, wanted, "driver measures")
+    priced = _priced(catalogue)
+
+    def of(windows: pl.DataFrame) -> pl.DataFrame:
+        rows, own = _months_of(windows, measures, months)
+        check_periods(own)
+        return _features(windows, _sums(windows, rows, own, priced.features), priced.features)
+
+    return _joined(rating, of, priced, max(rating.height, 1))
 
 
 def priced_columns(catalogue: Catalogue) -> tuple[str, ...]:
@@ -101,61 +111,46 @@ def _priced(catalogue: Catalogue) -> Catalogue:
     return replace(catalogue, features=tuple(feature for feature in catalogue.features if feature.model))
 
 
-def _windows(rating: pl.DataFrame) -> pl.DataFrame:
+def _joined(
+    rating: pl.DataFrame, of: Callable[[pl.DataFrame], pl.DataFrame], catalogue: Catalogue, at_once: int
+) -> pl.DataFrame:
+    """Rating rows with the features of their windows, some windows at a time."""
     check_table(rating, RATING, "rating rows")
-    return rating.select(_WINDOW).unique().sort(_WINDOW).with_row_index("window")
+    windows = rating.select(_WINDOW).unique().sort(_WINDOW)
+    firsts = [*range(0, windows.height, at_once)] or [0]
+    known = validated(pl.concat(of(windows.slice(first, at_once)) for first in firsts), catalogue)
+    return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
 
 
 def _months_of(windows: pl.DataFrame, table: pl.DataFrame, months: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Pairs of a window and a month that it sums, and the rows of the months in any window.
+    """Pairs of a window and a month that it sums, and the months that are in any window.
 
     Returns
     -------
     tuple of pl.DataFrame
-        window, row (of the second table); and those rows of `table`, in their order.
+        window (row of `windows`), row (of the second table); and those rows of `table`, in their order.
     """
     end = pl.col("rating_date").dt.month_start()
     pairs = (
-        windows.select("window", "driver_id", end=end, start=end.dt.offset_by(f"-{months}mo"))
+        windows.with_row_index("window")
+        .select("window", "driver_id", end=end, start=end.dt.offset_by(f"-{months}mo"))
         .join(table.select("driver_id", "month").with_row_index("row"), on="driver_id", maintain_order="right")
         .filter((pl.col("month") >= pl.col("start")) & (pl.col("month") < pl.col("end")))
-        .select("window", "row")
+        .select(pl.col("window", "row").cast(pl.Int64))
     )
+    row = pairs["row"].to_numpy()
     used = np.zeros(table.height, np.bool_)
-    used[pairs["row"].to_numpy()] = True
-    if used.all():
-        return pairs, table
-    nth = np.cumsum(used) - 1
-    return pairs.with_columns(row=pl.Series(nth[pairs["row"].to_numpy()])), table.filter(pl.Series(used))
-
-
-def _joined(
-    rating: pl.DataFrame,
-    windows: pl.DataFrame,
-    rows: pl.DataFrame,
-    measures: pl.DataFrame,
-    catalogue: Catalogue,
-    periods: pl.DataFrame | None = None,
-) -> pl.DataFrame:
-    """Rating rows with the features of their windows; `periods` where features need more than measures."""
-    parts = []
-    for first in [*range(0, windows.height, WINDOWS_AT_ONCE)] or [0]:
-        some = windows.slice(first, WINDOWS_AT_ONCE)
-        pairs = rows.filter(pl.col("window").is_between(first, first + some.height - 1)) if len(rows) else rows
-        pairs = pairs.with_columns(pl.col("window").cast(pl.Int64) - first)
-        totals = _sums(some, pairs, measures, catalogue.features)
-        if periods is not None:
-            totals |= reconcile(some.height, periods.drop(BINS)[pairs["row"]].with_columns(pairs["window"]))
-        parts.append(_features(some, totals, catalogue.features))
-    known = validated(pl.concat(parts), catalogue)
-    return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
+    used[row] = True
+    first, count = int(used.argmax()) if row.size else 0, int(used.sum())
+    own = table.slice(first, count) if used[first : first + count].all() else table.filter(pl.Series(used))
+    return pairs.with_columns(row=pl.Series((np.cumsum(used) - 1)[row])), own
 
 
 def _sums(
     windows: pl.DataFrame, rows: pl.DataFrame, measures: pl.DataFrame, features: tuple[Feature, ...]
 ) -> dict[str, Integers]:
     """Sums of each window, and its exposure: from its first trip to its end."""
-    window, row = (rows[name].cast(pl.Int64).to_numpy() for name in ("window", "row"))
+    window, row = (rows[name].to_numpy() for name in ("window", "row"))
     every = np.array_equal(row, np.arange(measures.height))
     sums: dict[str, Integers] = {}
     first = np.full(windows.height, np.iinfo(np.int64).max)
