@@ -7,16 +7,15 @@ Judgements:
 2. A driver is in one fold, by a hash of the name: neither row order nor other drivers move anyone.
 3. Settings and rounds are chosen by out-of-fold deviance, all that was tried is told (`Chosen.tried`). 0 rounds are a
    valid choice: no effect found.
-4. Everything is judged in the form that is filed: tables of each fold's own trees, with lines between points where the
-   plan says so. The number of rounds alone is chosen on the trees, whose scores at every number cost one pass; if the
-   filed form is then no better than none, it is 0.
+4. Everything is judged in the form that is filed: tables of each fold's own trees (`filed_tables`). The number of
+   rounds alone is chosen on the trees, whose scores at every number cost one pass; if the filed form is then no better
+   than none, it is 0.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -26,13 +25,14 @@ from tqdm import tqdm
 
 from pricing import boosting
 from pricing.arrays import Floats, Ints
-from pricing.between import LINE
 from pricing.canonical import canonical
 from pricing.distil import distil
 from pricing.errors import ModelError
 from pricing.plan import ModelPlan
 from pricing.sample import Goal, Sample
 from pricing.shrink import GammaPrior
+from pricing.tables import RatingTables
+from pricing.unknown import mean_where_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,10 @@ def mean_score(score: Floats, mu0: Floats) -> float:
     return canonical(float((score * mu0).sum() / mu0.sum()))
 
 
-def filed_score(
-    boosted: boosting.Boosted, x: Floats, mu0: Floats, settings: ModelPlan, rounds: int, depth: int = boosting.ORDER_TWO
-) -> Callable[[Floats], Floats]:
-    """Raw score after so many rounds as it would be filed; of the trees themselves where these are no tables.
+def filed_tables(
+    boosted: boosting.Boosted, x: Floats, mu0: Floats, settings: ModelPlan, rounds: int | None = None
+) -> RatingTables:
+    """Tables that are filed of an ensemble, or of its first rounds.
 
     Parameters
     ----------
@@ -151,9 +151,8 @@ def filed_score(
     mu0 : numpy.ndarray, shape (n_rows,)
         Their expected claims.
     """
-    if settings.between == LINE and depth == boosting.ORDER_TWO:
-        return distil(boosted, x, mu0, LINE, rounds=rounds).score
-    return lambda rows: boosted.staged_scores(rows, (rounds,))[:, 0]
+    learned = distil(boosted, x, mu0, settings.between, rounds=rounds)
+    return mean_where_unknown(learned, float(mu0.sum()), settings.min_leaf_claims)
 
 
 class _Fold(NamedTuple):
@@ -186,8 +185,11 @@ def _out_of_fold(
     score = np.zeros(len(fold))
     for k, (trees, priors) in enumerate(parts):
         out, x = fold == k, sample.inputs.matrix(priors)
-        filed = filed_score(trees, x[~out], sample.mu0[~out], settings, best, form.depth)
-        score[out] = filed(x[out]) - mean_score(filed(x[~out]), sample.mu0[~out])
+        if form.depth == boosting.ORDER_TWO:
+            filed = filed_tables(trees, x[~out], sample.mu0[~out], settings, best).score(x)
+        else:  # no sum of tables: a challenger, never filed
+            filed = trees.staged_scores(x, (best,))[:, 0]
+        score[out] = filed[out] - mean_score(filed[~out], sample.mu0[~out])
     if rounds[0] == 0 and goal.deviance(expected * np.exp(score)) > goal.deviance(expected):
         return 0, np.zeros(len(fold)), expected
     return best, score, expected

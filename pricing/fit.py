@@ -23,15 +23,13 @@ from pricing.arrays import Floats
 from pricing.canonical import canonical
 from pricing.component import Component
 from pricing.credibility import Calibration
-from pricing.crossfit import Chosen, Form, choose, fit_part, fold_of, mean_score
-from pricing.distil import distil
+from pricing.crossfit import Chosen, Form, choose, filed_tables, fit_part, fold_of, mean_score
 from pricing.errors import ModelError
 from pricing.matrix import rateable
 from pricing.model import QUANTILES, RiskModel
 from pricing.plan import Plan
 from pricing.sample import Goal, Sample
 from pricing.tariff import Tariff
-from pricing.unknown import mean_where_unknown
 from pricing.validation import OutOfFold, validation
 
 __all__ = ["Fitted", "fit", "fit_validated", "fold_of"]
@@ -141,8 +139,7 @@ def _component(part: _Learned, matrix: Floats, sample: Sample, form: Form, threa
     """Train one part on all rows, and write it as tables."""
     chosen = part.chosen
     trained = fit_part(matrix, part.goal, sample.inputs.names, chosen.settings, form, chosen.rounds, threads)
-    learned = distil(trained.boosted, matrix, sample.mu0, chosen.settings.between)
-    tables = mean_where_unknown(learned, float(sample.mu0.sum()), chosen.settings.min_leaf_claims)
+    tables = filed_tables(trained.boosted, matrix, sample.mu0, chosen.settings)
     s_bar = mean_score(tables.score(matrix), sample.mu0)
     return Component(part.name, trained.boosted, tables, trained.level, s_bar, part.calibration)
 

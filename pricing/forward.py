@@ -23,7 +23,7 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from pricing import credibility, evaluate
-from pricing.crossfit import Chosen, Form, filed_score, fit_part, mean_score
+from pricing.crossfit import Chosen, Form, filed_tables, fit_part, mean_score
 from pricing.exposure import add_months
 from pricing.matrix import rateable
 from pricing.model import RiskModel
@@ -67,8 +67,8 @@ def forward_test(
     x, names = learn.inputs.matrix(priors), learn.inputs.names
     form = Form(learn.inputs.directions)
     part = fit_part(x, learn.frequency(), names, chosen.settings, form, chosen.rounds, threads)
-    filed = filed_score(part.boosted, x, learn.mu0, chosen.settings, chosen.rounds)
-    score = filed(test.inputs.matrix(priors)) - mean_score(filed(x), learn.mu0)
+    filed = filed_tables(part.boosted, x, learn.mu0, chosen.settings)
+    score = filed.score(test.inputs.matrix(priors)) - mean_score(filed.score(x), learn.mu0)
     found, km = model.calibration, test.inputs.exposure_km
     relativity = np.exp(found.b * credibility.credibility(km, found.kappa_km) * score)
     foretold = test.mu0 * np.exp(part.level) * relativity

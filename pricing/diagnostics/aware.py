@@ -6,7 +6,7 @@ import numpy as np
 
 from pricing import boosting
 from pricing.arrays import Floats
-from pricing.crossfit import filed_score, mean_score
+from pricing.crossfit import filed_tables, mean_score
 from pricing.diagnostics.fairness import AwareScore
 from pricing.diagnostics.validated import Validated
 from pricing.plan import ModelPlan
@@ -51,10 +51,10 @@ def aware_score(
                 plan=plan,
                 threads=threads,
             )
-            filed = filed_score(fitted, x[learn], mu0, plan, max(rounds, 1))
-            middle = mean_score(filed(x[learn]), mu0)
+            filed = filed_tables(fitted, x[learn], mu0, plan)
+            middle = mean_score(filed.score(x[learn]), mu0)
             for own, variant in zip(found, variants, strict=True):
-                own[test] = strength[test] * (filed(variant[test]) - middle)
+                own[test] = strength[test] * (filed.score(variant[test]) - middle)
         return found
 
     return score
