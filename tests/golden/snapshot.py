@@ -157,7 +157,7 @@ def _rated(lake: Lake, rated_by: Path | None, today: Path | None) -> dict[str, R
     if trips.is_empty():
         return {}
     periods = year_of(trips, events)
-    features = features_of(periods).drop("rating_date")
+    features = features_of(periods).drop("rating_date", "contents", strict=False)  # what an older base lacks
     known: dict[str, Row] = {
         row.pop("driver_id"): {"features": {name: _rounded(value) for name, value in row.items() if "__" not in name}}
         for row in features.iter_rows(named=True)
