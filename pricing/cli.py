@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LANGUAGES = ("en", "zh")
+_FAR = 3.0  # a level of claims over tariff that is told: most likely another unit
 _MONTHS_TOLD = 36  # of earned exposure, in the model's manifest
 
 
@@ -69,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_rating_date(
         train, "repeat for more; default: 12 months before the end of the last claim's month", action="append"
     )
-    train.add_argument("--threads", type=int, default=1, metavar="N", help="0: all; changes only the time (default: 1)")
+    train.add_argument(
+        "--threads", type=_count, default=1, metavar="N", help="0: all; changes only the time (default: 1)"
+    )
     train.add_argument(
         "--challengers", action="store_true", help="fit other forms in the same folds, to be told beside; minutes"
     )
@@ -160,6 +163,9 @@ def _train(options: argparse.Namespace) -> int:
     model = train(
         policies, claims, periods, load_catalogue(), plan, dates, options.threads, challengers=options.challengers
     )
+    level = model.diagnostics["claims_over_tariff"]
+    if not 1 / _FAR <= level <= _FAR:
+        log.warning("claims are %.3g times what the tariff expects: is tariff_frequency in claims a year?", level)
     model.diagnostics["portfolio"] = judged.table()
     model.diagnostics["exposure_by_month"] = months_before(
         policies, claims, date.fromisoformat(model.diagnostics["label_end"]), _MONTHS_TOLD
@@ -282,6 +288,12 @@ def _periods(folder: Path) -> pl.DataFrame:
     from pricing.typed import read_table
 
     return read_table(periods_file(folder))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
+    return int(text)
 
 
 def _day(text: str) -> date:

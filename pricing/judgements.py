@@ -100,5 +100,10 @@ class Judged:
 def judge_driving(policies: pl.DataFrame, periods: pl.DataFrame, judged: Judged) -> None:
     """Count drivers with policies and no trips, and drivers with trips and no policies."""
     insured, driving = policies.select("driver_id").unique(), periods.select("driver_id").unique()
-    judged.count(16, insured.join(driving, on="driver_id", how="anti").height)
+    without = insured.join(driving, on="driver_id", how="anti").height
+    if without == insured.height:
+        log.warning(
+            "no driver of the policies has a trip: are their driver_id those that the features were built with?"
+        )
+    judged.count(16, without)
     judged.count(17, driving.join(insured, on="driver_id", how="anti").height)

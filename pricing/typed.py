@@ -14,6 +14,7 @@ from features.contract.dates import local_days
 from pricing.errors import PortfolioError
 
 _TYPE_NAMES: Final = {
+    pl.Date(): "a date",
     pl.Float64(): "a number",
     pl.String(): "text",
 }
@@ -46,6 +47,9 @@ def read_typed(
     wanted = dict(required) | {name: kind for name, kind in optional.items() if name in frame.columns}
     frame = frame.with_row_index(ROW, offset=1)
     for name, kind in wanted.items():
+        there = frame.schema[name]
+        if there.is_nested() or there in (pl.Binary, pl.Object):
+            raise PortfolioError(path, f"is {there}, not {_TYPE_NAMES[kind]}", column=name)
         raw = frame[name].str.strip_chars().replace("", None) if frame[name].dtype == pl.String else frame[name]
         typed, reasons = _typed(raw, kind)
         wrong = reasons.is_not_null()

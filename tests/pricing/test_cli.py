@@ -230,6 +230,18 @@ def test_wrong_inputs_are_one_line_with_file_and_fix(inputs, capsys, tmp_path):
         assert "Traceback" not in error
 
 
+def test_a_tariff_in_another_unit_and_drivers_of_another_book_are_told(inputs, tmp_path, caplog):
+    policies, model = pl.read_csv(inputs / "policies.csv"), ["--model", str(tmp_path / "model")]
+    policies.with_columns(pl.col("tariff_frequency") * 1000).write_csv(tmp_path / "mille.csv")
+    assert ubi.main([*train(inputs, policies=tmp_path / "mille.csv"), *model]) == 0
+    assert re.search(
+        r"claims are 0\.00\d+ times what the tariff expects: is tariff_frequency in claims a year", caplog.text
+    )
+    policies.with_columns(driver_id="x" + pl.col("driver_id")).write_csv(tmp_path / "others.csv")
+    assert ubi.main([*train(inputs, policies=tmp_path / "others.csv"), *model]) == 1
+    assert "no driver of the policies has a trip" in caplog.text
+
+
 def test_a_wrong_date_is_a_usage_error(inputs, capsys):
     with pytest.raises(SystemExit) as end:
         ubi.main([*score(inputs), "--out", "x", "--rating-date", "1.1.2025"])

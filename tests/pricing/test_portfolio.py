@@ -50,6 +50,15 @@ def test_numbers_are_no_dates(tmp_path):
         read_policies(parquet)
 
 
+def test_a_column_of_lists_is_named(tmp_path):
+    parquet = tmp_path / "policies.parquet"
+    pl.read_csv(POLICIES.encode(), try_parse_dates=True).with_columns(pl.concat_list("driver_id")).write_parquet(
+        parquet
+    )
+    with pytest.raises(PortfolioError, match=r"column driver_id: is List\(String\), not text"):
+        read_policies(parquet)
+
+
 def test_blanks_around_a_value_do_not_matter(tmp_path):
     assert read_policies(written(tmp_path, POLICIES.replace("p1,d1,", " p1,d1 , ")))["driver_id"].to_list() == [
         "d1",
