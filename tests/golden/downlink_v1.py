@@ -28,9 +28,7 @@ ACKS = {
         stored=[pb.Range(first=1, last=7), pb.Range(first=9, last=9)],
         rejected=[pb.Range(first=8, last=8)],
     ),
-    "ack_timed": pb.Ack(
-        stream_id=bytes(range(16)), stored=[pb.Range(first=1, last=7)], acked_at_ms=1_767_225_600_000
-    ),
+    "ack_timed": pb.Ack(stream_id=bytes(range(16)), stored=[pb.Range(first=1, last=7)], acked_at_ms=1_767_225_600_000),
 }
 
 
