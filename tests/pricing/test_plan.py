@@ -44,6 +44,14 @@ def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
     assert other.content_hash() != load_plan().content_hash()
 
 
+def test_a_plan_of_before_tables_had_lines_has_them():
+    content = load_plan().to_dict()
+    del content["model"]["between"]
+    assert from_dict(content, "json") == load_plan()
+    content["model"]["between"] = "step"
+    assert from_dict(content, "json").model.between == "step"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -58,6 +66,7 @@ def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
         ("[factor]\nupper = inf\n", "factor.upper = inf has to be a finite number"),
         ("[credibility]\nkappa_km = [0.0, nan]\n", "credibility.kappa_km = nan has to be a finite number"),
         ("[model]\nleaves = 8\n", "a tree has at most two features"),
+        ("[model]\nbetween = 'spline'\n", "model.between has to be line or step"),
         ("[model]\nrounds = [0, 50, 20]\n", "model.rounds have to rise from 0"),
         ("[factor]\nbalance = 'both'\n", "factor.balance has to be"),
         ("[factor]\nfactor_from = 'tiers'\n", "factor.factor_from has to be factor or tier"),

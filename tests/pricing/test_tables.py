@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 from bisect import bisect_left, bisect_right
@@ -13,9 +14,15 @@ import polars as pl
 import pytest
 
 from features.contract.window import rating_features
+from pricing.fit import fit
+from pricing.matrix import read_inputs
 from pricing.model import load_model
+from pricing.plan import load_plan
 from pricing.tables import read_tables
+from pricing.tariff import Tariff
 from tests.pricing.book import RATING_DATE
+from tests.pricing.drivers import CATALOGUE as SMALL
+from tests.pricing.drivers import rating_rows
 from tests.pricing.test_score import CATALOGUE, book, model, scored  # noqa: F401 - fixtures
 
 UNKNOWN = "not known"
@@ -122,6 +129,25 @@ def test_the_tables_alone_reproduce_every_factor(book, model, scored, tmp_path):
     found = [filed.factor(row, base) for row in rows.iter_rows(named=True)]
     assert found == pytest.approx(rateable["factor"].head(400).to_list(), abs=1e-9)
     assert np.ptp(found) > 0.3
+
+
+def test_tables_of_steps_are_filed_as_well_and_jump_where_lines_run(tmp_path):
+    small = dataclasses.replace(load_plan().model, rounds=(0, 60), folds=2, learning_rate=0.2)
+    rows, log_r = rating_rows(6_000), {}
+    inputs = read_inputs(rows.head(300), SMALL)
+    for between in ("step", "line"):
+        plan = dataclasses.replace(load_plan(), model=dataclasses.replace(small, between=between))
+        one = fit(rows, SMALL, plan, Tariff("frequency", 1.0))
+        one.save(tmp_path / between)
+        again = load_model(tmp_path / between)
+        assert again == one
+        assert any(len(main.points) for main in again.tables.mains) == (between == "line")
+        log_r[between] = np.log(again.rate(inputs).relativity)
+        filed = Filed(tmp_path / between)
+        by_hand = [filed.relativity(row) for row in rows.head(300).iter_rows(named=True)]
+        assert np.log(by_hand) == pytest.approx(log_r[between], abs=1e-9)
+    assert np.corrcoef(*log_r.values())[0, 1] > 0.95
+    assert len(np.unique(log_r["line"].round(9))) > len(np.unique(log_r["step"].round(9)))
 
 
 def test_scoring_does_not_touch_the_trees(model, tmp_path, monkeypatch):  # noqa: F811
