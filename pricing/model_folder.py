@@ -71,13 +71,12 @@ def check_place(folder: Path) -> None:
     Raises
     ------
     UsageError
-        With the first such file.
+        With the first such file or folder.
     """
-    known = {MANIFEST_FILE, SET_ASIDE_FILE, *_manifest(folder).get("files_sha256", ())}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and str(name) not in known and name.parent != Path(DIAGNOSTICS):
-            raise UsageError(f"{folder}: holds {name}, which is no part of a model; name a new or an empty folder")
+    known = {MANIFEST_FILE, SET_ASIDE_FILE, DIAGNOSTICS, *_manifest(folder).get("files_sha256", ())}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in known:
+            raise UsageError(f"{folder}: holds {path.name}, which is no part of a model; name a new or an empty folder")
 
 
 def standing(folder: Path) -> str | None:
