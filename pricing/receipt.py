@@ -7,13 +7,14 @@ import importlib.metadata
 import io
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from pricing.errors import ModelError
 
+ROWS_AT_ONCE: Final = 8_192  # bounds the texts of rows that stand in memory at once
 CODE_VERSION = f"ubi {importlib.metadata.version('ubi')}"
 
 
@@ -23,12 +24,15 @@ def row_hashes(frame: pl.DataFrame) -> list[str]:
     Columns are taken by name, so their order does not matter. Null and NaN are one value, and so are 0 and -0.
     """
     columns = sorted(frame.columns)
-    floats = frame.select(pl.col(columns).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
-    known = np.where(np.isnan(floats), np.nan, floats) + 0.0
-    values = np.ascontiguousarray(known, dtype="<f8").tobytes()
-    size = 8 * len(columns)
     start = hashlib.sha256("\n".join(columns).encode())
-    return _hashes(start, (values[at : at + size] for at in range(0, len(values), size)))
+    size = 8 * len(columns)
+    hashes = []
+    for part in frame.select(columns).iter_slices(ROWS_AT_ONCE):
+        floats = part.select(pl.all().cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+        known = np.where(np.isnan(floats), np.nan, floats) + 0.0
+        values = np.ascontiguousarray(known, dtype="<f8").tobytes()
+        hashes += _hashes(start, (values[at : at + size] for at in range(0, len(values), size)))
+    return hashes
 
 
 def receipts(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame) -> list[str]:
@@ -44,13 +48,11 @@ def receipts(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFra
     table, made_of : polars.DataFrame
         FACTORS and RECEIPTS, row by row; their column `receipt` is left out.
     """
-    return receipts_and_lines(constants, table, made_of)[0]
+    return receipts_and_csv(constants, table, made_of)[0]
 
 
-def receipts_and_lines(
-    constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame
-) -> tuple[list[str], list[bytes]]:
-    """Receipts, and the rows of factors.csv without them: what is hashed is what is written.
+def receipts_and_csv(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame) -> tuple[list[str], bytes]:
+    """Receipts, and the rows of factors.csv with them: the lines that are hashed are those that are written.
 
     Raises
     ------
@@ -59,9 +61,14 @@ def receipts_and_lines(
     """
     parts = [frame.drop("receipt") for frame in (table, made_of)]
     head = json.dumps([constants, *(part.columns for part in parts)], sort_keys=True)
-    factors, sources = (_csv_lines(part) for part in parts)
-    told = _hashes(hashlib.sha256(head.encode()), map(b"\n".join, zip(factors, sources, strict=True)))
-    return [text[:32] for text in told], factors
+    start = hashlib.sha256(head.encode())
+    told, csv = [], []
+    for slices in zip(*(part.iter_slices(ROWS_AT_ONCE) for part in parts), strict=True):
+        factors, sources = (_csv_lines(rows) for rows in slices)
+        own = [text[:32] for text in _hashes(start, map(b"\n".join, zip(factors, sources, strict=True)))]
+        csv.append(b"".join(b"%b,%b\n" % (line, text.encode()) for line, text in zip(factors, own, strict=True)))
+        told += own
+    return told, b"".join(csv)
 
 
 def _csv_lines(frame: pl.DataFrame) -> list[bytes]:

@@ -32,7 +32,7 @@ from pricing.errors import ModelError
 from pricing.factor import Book, Steps, balanced_base, combined, factors
 from pricing.matrix import Inputs, rateable, read_inputs
 from pricing.model import RiskModel
-from pricing.receipt import CODE_VERSION, receipts_and_lines, row_hashes
+from pricing.receipt import CODE_VERSION, receipts_and_csv, row_hashes
 
 log = logging.getLogger(__name__)
 
@@ -259,8 +259,7 @@ def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> Finished:
         pl.lit("").alias("receipt"),
     )
     table, made_of = table.select(*FACTORS).cast(FACTORS), table.select(*RECEIPTS).cast(RECEIPTS)
-    receipts, lines = receipts_and_lines(totals.constants, table, made_of)
-    csv = b"".join(b"%b,%b\n" % (line, receipt.encode()) for line, receipt in zip(lines, receipts, strict=True))
+    receipts, csv = receipts_and_csv(totals.constants, table, made_of)
     told = pl.Series("receipt", receipts, dtype=pl.String)
     return Finished(table.with_columns(told), made_of.with_columns(told), csv)
 

@@ -59,7 +59,7 @@ STEPS: Final[dict[str, tuple[Any, str]]] = {
     "effects": (reasons, "effects"),
     "reasons": (reasons, "top_reasons"),
     "hashes of features": (score, "row_hashes"),
-    "receipts": (score, "receipts_and_lines"),
+    "receipts": (score, "receipts_and_csv"),
     "B": (score, "balanced_base"),
     "writing": (durable, "commit"),
 }

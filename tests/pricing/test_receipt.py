@@ -3,8 +3,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from pricing import receipt
 from pricing.errors import ModelError
-from pricing.receipt import receipts, row_hashes
+from pricing.receipt import receipts, receipts_and_csv, row_hashes
 
 FRAME = pl.DataFrame({"km": [1.5, 2.0, None], "trips": [3, 4, 5]})
 
@@ -39,6 +40,15 @@ def test_a_receipt_depends_on_all_it_names():
     assert receipts({"b": 1.0000000000000002}, TABLE, MADE_OF)[0] != own[0]
     assert receipts({"b": 1.0}, TABLE, MADE_OF.with_columns(previous_factor=pl.lit(2.0)))[0] != own[0]
     assert receipts({"b": 1.0}, TABLE.rename({"factor": "score"}), MADE_OF)[0] != own[0]
+
+
+def test_rows_are_hashed_and_written_alike_however_many_at_once(monkeypatch):
+    hashes, (told, csv) = row_hashes(FRAME), receipts_and_csv({"b": 1.0}, TABLE, MADE_OF)
+    assert csv.decode() == TABLE.with_columns(receipt=pl.Series(told)).write_csv(include_header=False)
+    monkeypatch.setattr(receipt, "ROWS_AT_ONCE", 1)
+    assert row_hashes(FRAME) == hashes
+    assert receipts_and_csv({"b": 1.0}, TABLE, MADE_OF) == (told, csv)
+    assert receipts_and_csv({"b": 1.0}, TABLE.clear(), MADE_OF.clear()) == ([], b"")
 
 
 def test_a_line_break_in_an_id_is_refused():
