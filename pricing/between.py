@@ -58,8 +58,7 @@ def place(ends: Floats, points: Floats, x: Floats) -> Place:
 
 def along(effect: Ints, where: Place) -> Ints:
     """What a table of one feature gives at these places, in 1 / PARTS of its unit."""
-    value = effect.take(where.at) * PARTS
-    return value if where.part is None else value + _rise(effect).take(where.at) * where.part
+    return _mixed(effect, where.at, where.at + 1, where.part)
 
 
 def across(effect: Ints, first: Place, second: Place) -> Ints:
@@ -70,18 +69,21 @@ def across(effect: Ints, first: Place, second: Place) -> Ints:
     effect : numpy.ndarray of int
         On the bins that the places count in.
     """
-    cell = first.at * effect.shape[1] + second.at
-    value: Ints = effect.take(cell) * PARTS
-    if first.part is not None:
-        value += _rise(effect).take(cell) * first.part
-    value *= PARTS
-    if second.part is not None:
-        rise = _rise(effect.T).T
-        slope = rise.take(cell) * PARTS
-        if first.part is not None:
-            slope += _rise(rise).take(cell) * first.part
-        value += slope * second.part
-    return value
+    width = effect.shape[1]
+    cell = first.at * width + second.at
+    lower = _mixed(effect, cell, cell + 1, second.part)
+    if first.part is None:
+        return lower * PARTS
+    upper = _mixed(effect, cell + width, cell + width + 1, second.part)
+    return lower * (PARTS - first.part) + upper * first.part
+
+
+def _mixed(effect: Ints, at: Ints, following: Ints, part: Ints | None) -> Ints:
+    """Mixture of two cells of a table; what lies beyond its end has no part and may be any."""
+    here: Ints = effect.take(at, mode="clip")
+    if part is None:
+        return here * PARTS
+    return here * (PARTS - part) + effect.take(following, mode="clip") * part
 
 
 def points_of(ends: Floats, x: Floats, weight: Floats) -> Floats:
@@ -116,10 +118,3 @@ def shares_of(bins_known: int, where: Place, weight: Floats) -> Floats:
         share = share - np.bincount(where.at, moved, n) + np.bincount(where.at + 1, moved, n + 1)[:n]
     total: Floats = share / math.fsum(share)
     return total
-
-
-def _rise(effect: Ints) -> Ints:
-    """Difference to the next bin along the first axis; none after the last known one, and none of "not known"."""
-    rise = np.zeros_like(effect)
-    rise[:-2] = np.diff(effect[:-1], axis=0)
-    return rise

@@ -161,7 +161,8 @@ class RatingTables:
     def _terms(self, x: Floats) -> Iterator[tuple[slice, tuple[int, ...], Ints]]:
         """Block of rows, columns, and what the table of that feature or pair gives there; a block at a time."""
         at = {name: column for column, name in enumerate(self.features)}
-        pairs = [(at[pair.first], at[pair.second], self._on_own_bins(pair)) for pair in self.pairs]
+        every = {main.feature: np.append(main.ends, (np.inf, np.nan)) for main in self.mains}  # a value in each bin
+        pairs = [(at[pair.first], at[pair.second], _on_bins_of(every, pair)) for pair in self.pairs]
         for start in range(0, len(x), _BLOCK):
             rows = slice(start, start + _BLOCK)
             places: list[Place] = []
@@ -170,15 +171,6 @@ class RatingTables:
                 yield rows, (column,), along(main.effect, places[-1]) * PARTS
             for first, second, effect in pairs:
                 yield rows, (first, second), across(effect, places[first], places[second])
-
-    def _on_own_bins(self, pair: Pair) -> Ints:
-        """A pair's effects on the bins of its two features."""
-        ends = {main.feature: main.ends for main in self.mains}
-        first, second = (
-            bins(own, np.array([*ends[name], np.inf, np.nan]))
-            for name, own in ((pair.first, pair.first_ends), (pair.second, pair.second_ends))
-        )
-        return np.ascontiguousarray(pair.effect[np.ix_(first, second)])
 
     def main_rows(self) -> list[dict[str, object]]:
         """Main effects as rows of `MAIN_FILE`, the intercept first."""
@@ -210,6 +202,12 @@ class RatingTables:
             MAIN_FILE: _csv(MAIN_COLUMNS, self.main_rows()),
             PAIR_FILE: _csv(PAIR_COLUMNS, self.pair_rows()),
         }
+
+
+def _on_bins_of(every: Mapping[str, Floats], pair: Pair) -> Ints:
+    """A pair's effects on the bins of its two features."""
+    first, second = bins(pair.first_ends, every[pair.first]), bins(pair.second_ends, every[pair.second])
+    return pair.effect[first[:, None], second]
 
 
 def read_tables(files: Mapping[str, str]) -> RatingTables:
