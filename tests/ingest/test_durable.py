@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ingest.contract import durable
@@ -42,3 +44,34 @@ def test_what_happens_then_waits_for_every_file(tmp_path):
     files = {tmp_path / name / "f": name.encode() for name in ("a", "b")}
     durable.commit(files, then=lambda: seen.extend(path.read_bytes() for path in files))
     assert seen == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("fails_at", [None, "a", "b"])
+def test_a_file_stands_there_while_some_names_are_new_and_others_old(tmp_path, monkeypatch, fails_at):
+    mark, seen, real = tmp_path / "mark", [], Path.replace
+
+    def replace(path, target):
+        if target.name == fails_at:
+            raise OSError
+        if target != mark:
+            seen.append((target.name, mark.read_bytes()))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    files = {tmp_path / name: name.encode() for name in ("a", "b")}
+    if fails_at is None:
+        durable.commit(files, meanwhile=(mark, b"not yet"))
+        assert seen == [("a", b"not yet"), ("b", b"not yet")]
+    else:
+        with pytest.raises(OSError, match=""):
+            durable.commit(files, meanwhile=(mark, b"not yet"))
+    assert mark.exists() is (fails_at is not None)
+
+
+def test_nothing_stands_there_while_the_new_files_are_still_written(tmp_path):
+    def pieces():
+        yield b"1"
+        assert not (tmp_path / "mark").exists()
+
+    durable.commit({tmp_path / "a": pieces()}, meanwhile=(tmp_path / "mark", b"not yet"))
+    assert (tmp_path / "a").read_bytes() == b"1"
