@@ -52,7 +52,7 @@ def test_a_file_stands_there_while_some_names_are_new_and_others_old(tmp_path, m
 
     def replace(path, target):
         if target.name == fails_at:
-            raise OSError
+            raise OSError("full")
         if target != mark:
             seen.append((target.name, mark.read_bytes()))
         return real(path, target)
@@ -63,7 +63,7 @@ def test_a_file_stands_there_while_some_names_are_new_and_others_old(tmp_path, m
         durable.commit(files, meanwhile=(mark, b"not yet"))
         assert seen == [("a", b"not yet"), ("b", b"not yet")]
     else:
-        with pytest.raises(OSError, match=""):
+        with pytest.raises(OSError, match="full"):
             durable.commit(files, meanwhile=(mark, b"not yet"))
     assert mark.exists() is (fails_at is not None)
 
