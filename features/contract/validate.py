@@ -64,9 +64,11 @@ def check_periods(periods: pl.DataFrame) -> None:
     Raises
     ------
     ContractError
-        If a sum is below 0, or a first reading is after the last, with the driver.
+        If a sum is below 0 or not there, or a first reading is after the last, with the driver.
     """
-    wrong = {f"{name} is below 0": pl.col(name) < 0 for name in SUMS if name in periods.columns}
+    sums = [name for name in SUMS if name in periods.columns]
+    wrong = {f"{name} is below 0": pl.col(name) < 0 for name in sums}
+    wrong |= {f"{name} is null": pl.col(name).is_null() for name in (*sums, "first_start_ms")}
     for first, last in ((f"{name}_first_ms", f"{name}_last_ms") for name in COUNTERS):
         if first in periods.columns:
             wrong[f"{first} is after {last}"] = pl.col(first) > pl.col(last)

@@ -62,7 +62,7 @@ def measure(lake: Lake, root: Path, url: str) -> list[Row]:
             whole(lake, root / "cluster", engine)
             cold.append(time.perf_counter() - began_s)
             warm.append(seconds(partial(whole, lake, root / "cluster", engine)))
-        same = [(root / where / "driver_periods.parquet").read_bytes() for where in ("local", "cluster")]
+        same = [(root / where / "driver_measures.parquet").read_bytes() for where in ("local", "cluster")]
         if same[0] != same[1]:
             raise RuntimeError("the cluster wrote other bytes")
     return [

@@ -77,7 +77,13 @@ def test_shuffled_and_doubled_messages_give_the_same_factors_byte_for_byte(messa
     random.Random(20261122).shuffle(shuffled)
     received(rough / "lake", shuffled, Limits(messages=37), step_ms=700_000)  # small segments, over days
     expected, got = priced(straight), priced(rough)
-    for name in ("driver_periods.parquet", "trips.parquet", "events.parquet", "model/model.txt"):
+    for name in (
+        "driver_periods.parquet",
+        "driver_measures.parquet",
+        "trips.parquet",
+        "events.parquet",
+        "model/model.txt",
+    ):
         assert (rough / name).read_bytes() == (straight / name).read_bytes(), name
     for name in ("factors.parquet", "factors.csv", "receipts.parquet"):
         assert (got / name).read_bytes() == (expected / name).read_bytes(), name

@@ -60,6 +60,8 @@ def test_a_feature_that_is_not_there_is_named():
 def test_driver_periods_that_no_build_can_have_made_are_refused():
     with pytest.raises(ContractError, match=r"distance_mm is below 0 for driver car-.; run 'ubi features build'"):
         rating_features(PERIODS.with_columns(distance_mm=-pl.col("distance_mm")), ASKED)
+    with pytest.raises(ContractError, match="trips is null for driver car-"):
+        rating_features(PERIODS.with_columns(trips=pl.lit(None, pl.Int64)), ASKED)
     backwards = PERIODS.with_columns(odometer_first_ms=pl.lit(2, pl.Int64), odometer_last_ms=pl.lit(1, pl.Int64))
     with pytest.raises(ContractError, match="odometer_first_ms is after odometer_last_ms"):
         rating_features(backwards, ASKED)
