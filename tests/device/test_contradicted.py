@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.agent import Agent
-from device.contract import bodies
+from device.contract import bodies, topics
 from device.contract import wire_pb2 as pb
+from device.contract.broker import BrokerAddress
 from device.outbox import Outbox
+from device.uplink import Uplink
+from device.uplink_connection import Heard
 from tests.device.agents import FULL, MONDAY_MS, SIGNER, STREAM, decoded, drive, of_kind, payloads
+from tests.device.queued import event, queue
 
 HOUR_MS = 3_600_000
 SHORT = replace(FULL, batch_ms=20_000)
@@ -112,3 +116,41 @@ def without_hours(told):
         replace(body, summary=replace(body.summary, distance_by_hour_mm={})) if hasattr(body, "summary") else body
         for body in told
     ]
+
+
+def unconnected(folder):
+    """An uplink with nobody to talk to, its outbox, and the times that it tells."""
+    told = []
+    outbox = Outbox(folder / "outbox", STREAM)
+    uplink = Uplink("car", BrokerAddress("127.0.0.1", 1, tls=False), on_time=lambda *times: told.append(times))
+    uplink.add(outbox)
+    return uplink, outbox, told
+
+
+def test_the_time_in_an_ack_is_told_with_a_time_that_is_surely_after_it_came(tmp_path):
+    """A step that was held up for minutes finds acks that came long after it began."""
+    uplink, outbox, told = unconnected(tmp_path)
+    queue(outbox, event(), event())
+    (lane,) = uplink._lanes.values()
+    for now_ms in (1_000, 3_000):
+        lane.sent(lane.due(now_ms)[0], now_ms)
+    ack = pb.Ack(stream_id=outbox.stream_id, stored=[pb.Range(first=1, last=2)], acked_at_ms=1_767_225_600_000)
+    uplink._heard(Heard(topics.ack("car"), ack.SerializeToString()), 4_000)
+    assert told == []
+    uplink._tell_time(240_000)
+    uplink._heard(Heard(topics.ack("car"), ack.SerializeToString()), 241_000)  # the same again: sent when?
+    uplink._tell_time(242_000)
+    assert told == [(1_767_225_600_000, 3_000, 240_000)]
+    outbox.close()
+
+
+def test_an_ack_without_a_time_tells_none(tmp_path):
+    uplink, outbox, told = unconnected(tmp_path)
+    queue(outbox, event())
+    (lane,) = uplink._lanes.values()
+    lane.sent(1, 1_000)
+    ack = pb.Ack(stream_id=outbox.stream_id, stored=[pb.Range(first=1, last=1)])
+    uplink._heard(Heard(topics.ack("car"), ack.SerializeToString()), 2_000)
+    uplink._tell_time(2_100)
+    assert (told, outbox.waiting()) == ([], 0)
+    outbox.close()

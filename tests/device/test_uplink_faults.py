@@ -337,37 +337,6 @@ def suffer_acks(outbox: Outbox, seed: int, count: int) -> None:
     assert outbox.stored + outbox.rejected == outbox.next_seq - 1 - outbox.waiting() > 0
 
 
-def test_the_time_in_an_ack_is_told_with_a_time_that_is_surely_after_it_came(outbox):
-    """A step that was held up for minutes finds acks that came long after it began."""
-    told: list[tuple[int, int, int]] = []
-    uplink = Uplink("car", BrokerAddress("127.0.0.1", 1, tls=False), on_time=lambda *times: told.append(times))
-    uplink.add(outbox)
-    queue(outbox, event(), event())
-    (lane,) = uplink._lanes.values()
-    for now_ms in (1_000, 3_000):
-        lane.sent(lane.due(now_ms)[0], now_ms)
-    ack = pb.Ack(stream_id=outbox.stream_id, stored=[pb.Range(first=1, last=2)], acked_at_ms=1_767_225_600_000)
-    uplink._heard(Heard(topics.ack("car"), ack.SerializeToString()), 4_000)
-    assert told == []
-    uplink._tell_time(240_000)
-    uplink._heard(Heard(topics.ack("car"), ack.SerializeToString()), 241_000)  # the same again: sent when?
-    uplink._tell_time(242_000)
-    assert told == [(1_767_225_600_000, 3_000, 240_000)]
-
-
-def test_an_ack_without_a_time_tells_none(outbox):
-    told: list[tuple[int, int, int]] = []
-    uplink = Uplink("car", BrokerAddress("127.0.0.1", 1, tls=False), on_time=lambda *times: told.append(times))
-    uplink.add(outbox)
-    queue(outbox, event())
-    (lane,) = uplink._lanes.values()
-    lane.sent(1, 1_000)
-    ack = pb.Ack(stream_id=outbox.stream_id, stored=[pb.Range(first=1, last=1)])
-    uplink._heard(Heard(topics.ack("car"), ack.SerializeToString()), 2_000)
-    uplink._tell_time(2_100)
-    assert (told, outbox.waiting()) == ([], 0)
-
-
 def test_hostile_acks_delete_what_they_name_or_nothing(outbox):
     suffer_acks(outbox, seed=1, count=5_000)
 
