@@ -3,7 +3,7 @@
     out of fold: score -> calibration and credibility -> relativity -> tiers, validation
     all rows:    trees -> rating tables -> certificate
 
-Rows below the plan's `rateable` limits are not trained on: no factor will rest on so little driving. How rows are cut
+Rows below the plan's `rateable` limits are not trained on: no factor will rest on so little. How rows are cut
 into folds, and what is chosen on them, stands in `crossfit.py`; what severity adds, in `severity.py`.
 """
 

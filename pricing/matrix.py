@@ -79,12 +79,13 @@ def read_inputs(rows: pl.DataFrame, catalogue: Catalogue) -> Inputs:
 
 
 def rateable(rows: pl.DataFrame, limits: Rateable) -> Bools:
-    """Tell which rows hold enough driving for a factor to rest on. Shape (n_rows,)."""
+    """Tell which rows hold enough driving, and see enough of it, for a factor to rest on. Shape (n_rows,)."""
     known = rows.select(
         (
             (pl.col("exposure_km") >= limits.min_km)
             & (pl.col("trips") >= limits.min_trips)
             & (pl.col("exposure_days") >= limits.min_days)
+            & (pl.col("accel_km") >= limits.min_seen_share * pl.col("exposure_km"))
         ).fill_null(value=False)
     )
     return known.to_series().to_numpy()

@@ -39,11 +39,19 @@ class TariffPlan:
 
 @dataclass(frozen=True, slots=True)
 class Rateable:
-    """Least driving that a factor may rest on."""
+    """Least driving that a factor may rest on.
+
+    Attributes
+    ----------
+    min_seen_share : float
+        Of the distance, with known acceleration (`accel_km`): a car whose speeds are too coarse to tell
+        how it is driven is no calm one, and no average one either.
+    """
 
     min_km: float
     min_trips: int
     min_days: float
+    min_seen_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +280,7 @@ def _model_laws(plan: Plan) -> dict[str, bool]:
         "window: months have to be at least 1": min(plan.window.feature_months, plan.window.label_months) >= 1,
         "tariff.source has to be frequency, premium, glm or auto": t.source in {"frequency", "premium", "glm", "auto"},
         "tariff.min_level_claims has to be at least 0": t.min_level_claims >= 0,
+        "rateable.min_seen_share has to be in [0, 1]": 0 <= plan.rateable.min_seen_share <= 1,
         "model.folds has to be at least 2": m.folds >= 2,
         "model.rounds have to rise from 0": len(m.rounds) > 1 and m.rounds[0] == 0 and _rise(m.rounds),
         "model.leaves has to be 2 or 3: a tree has at most two features": {m.leaves, *m.search.leaves} <= {2, 3},

@@ -54,8 +54,9 @@ def rating_features(
     pl.DataFrame
         The rating rows in their order, plus
 
-        exposure_km Float64, exposure_days Float64, trips Int64
-            Distance, days from the first trip in the window to the window's end (null without a trip), trips.
+        exposure_km Float64, accel_km Float64, exposure_days Float64, trips Int64
+            Distance, that with known longitudinal acceleration, days from the first trip in the window to the window's
+            end (null without a trip), trips.
         contents Int64
             Sum of the contents of all trips in the window, 0 without trips: any change of one of them changes it.
         each feature's name Float64
@@ -173,6 +174,7 @@ def _features(windows: pl.DataFrame, totals: dict[str, Integers], features: tupl
     km = totals["distance_mm"] / MM_PER_KM
     columns = {
         "exposure_km": km,
+        "accel_km": totals["accel_mm"] / MM_PER_KM,
         "exposure_days": _or_nan(totals[EXPOSURE] / MS_PER_DAY, totals[EXPOSURE] > 0),
         "trips": totals["trips"],
         "contents": totals["contents"],

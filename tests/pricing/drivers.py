@@ -69,6 +69,7 @@ def rating_rows(n: int, seed: int = 1, frequency: float = 0.15) -> pl.DataFrame:
             "expected_claims": tariff * years,
             "exposure_km": km,
             "exposure_days": np.full(n, 365.0),
+            "accel_km": km,
             "trips": np.maximum(1, (km / 12).astype(np.int64)),
             "km_per_day": km / 365,
             "brake_rate": brakes / km * 100,

@@ -164,6 +164,16 @@ def test_an_event_more_or_a_level_higher_never_lowers_the_relativity(book, model
     assert (after["indicated_relativity"] > scored.factors["indicated_relativity"]).mean() > 0.1
 
 
+def test_a_driver_whose_speeds_are_too_coarse_to_see_keeps_the_previous_factor(book, model, scored):
+    coarse = pl.col("driver_id").is_in(book.drivers[:2])
+    seen = pl.when(coarse).then(pl.col("distance_mm") * 2 // 5).otherwise(pl.col("accel_mm"))
+    previous = pl.DataFrame({"policy_id": ["p00000"], "driver_id": ["d00000"], "factor": [1.25]})
+    rows = score(book, model, periods=book.periods.with_columns(accel_mm=seen), previous=previous).factors
+    assert rows["rateable"].head(2).to_list() == [False] * 2
+    assert rows["factor"].head(2).to_list() == [1.25, 1.0]
+    assert rows["rateable"].to_list()[2:] == scored.factors["rateable"].to_list()[2:]
+
+
 def test_a_driver_with_little_driving_keeps_the_previous_factor(book, model):
     silent = book.drivers[:3]
     periods = book.periods.filter(~pl.col("driver_id").is_in(silent))
