@@ -22,7 +22,8 @@ from features.contract.periods import BINS, DRIVER_PERIODS, KEY, SUMS
 ROWS_AT_ONCE: Final = 512  # their bins stay in the cache
 ACCEL_MS: Final = tuple(f"accel_{bin_:02d}_ms" for bin_ in range(ACCEL_BINS))  # time at 10 km/h and more
 FIRST_START: Final = "first_start_ms"
-ALWAYS: Final = ("driver_id", "month", FIRST_START, "trips", "contents", "distance_mm", "accel_mm")  # read for whatever feature
+# Read for whatever feature.
+ALWAYS: Final = ("driver_id", "month", FIRST_START, "trips", "contents", "distance_mm", "accel_mm")
 Integers = npt.NDArray[np.int64]
 
 # A row a row of DRIVER_PERIODS, in the same order.

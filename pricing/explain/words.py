@@ -110,7 +110,7 @@ ENGLISH: Final = Words(
     "{told}{many}  ({trip_id})",
     stands_for=", stands for {represents}",
     change="What would change it",
-    too_little="too little driving, or too little of it seen, in the window: the factor stays what it was, whatever the driving",
+    too_little="too little driving, or too little of it seen, in the window: whatever the driving, the factor stays",
     nothing="nothing in the table of changes would lower the factor by 0.01",
     held_fixed="B held fixed, same distance:",
     lowered="{text}: {before} to {after}",

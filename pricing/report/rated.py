@@ -114,8 +114,8 @@ def dislocation(pack: Pack) -> Section:
     )
     limits = paragraph(
         f"{totals['capped']:,} policies stand at the band, {totals['limited']:,} at the renewal limit,"
-        f" {totals['policies'] - totals['rateable']:,} of {totals['policies']:,} had too little driving, or too little of it"
-        f" seen, and keep their factor.{premium}"
+        f" {totals['policies'] - totals['rateable']:,} of {totals['policies']:,} had too little driving, or too little"
+        f" of it seen, and keep their factor.{premium}"
     )
     return Section(
         "dislocation",
