@@ -175,7 +175,8 @@ def _frames(path: str) -> Iterator[pb.RecordingFrame]:
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
     if not is_recording(file.read(len(MAGIC))):
-        raise RecordingError(str(file.name), "does not begin with UBIREC1; 'ubi replay import' makes one of other formats")
+        fault = "does not begin with UBIREC1; 'ubi replay import' makes recordings of other formats"
+        raise RecordingError(str(file.name), fault)
     unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
     is_part = str(file.name).endswith(PART_SUFFIX)
     stream: _Stream = _Whole(unpacker, file) if is_part else unpacker.stream_reader(file, read_across_frames=True)
