@@ -23,7 +23,7 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from pricing import plan as plans
-from pricing.arrays import Floats
+from pricing.arrays import Floats, Ints
 from pricing.certificate import Certificate, certify
 from pricing.component import Component, prefix
 from pricing.credibility import Calibration, credibility
@@ -33,7 +33,7 @@ from pricing.model_folder import DIAGNOSTICS, MANIFEST_FILE, put_model
 from pricing.own_claims import OwnClaims
 from pricing.plan import Plan
 from pricing.shrink import GammaPrior
-from pricing.tables import RatingTables
+from pricing.tables import RatingTables, in_logs
 from pricing.tariff import Tariff
 from pricing.tiers import Tiers
 
@@ -51,6 +51,7 @@ class Rated:
     score: Floats  # centred: log of the boosted relativity of frequency
     credibility: Floats  # of frequency
     relativity: Floats  # of frequency, times severity's where the plan includes it
+    contributions: tuple[Ints, ...]  # `RatingTables.exact_contributions` of each component
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,13 @@ class RiskModel:
         if inputs.names != self.tables.features:
             raise ModelError("the catalogue names other features than the model was trained on; train again")
         matrix, km = inputs.matrix(self.priors), inputs.exposure_km
-        score = self.tables.score(matrix) - self.s_bar
+        contributions = tuple(part.tables.exact_contributions(matrix) for part in self.components)
+        scores = [
+            in_logs(own.sum(axis=1)) - part.s_bar for part, own in zip(self.components, contributions, strict=True)
+        ]
+        logs = [part.strength(km) * score for part, score in zip(self.components, scores, strict=True)]
         z = credibility(km, self.calibration.kappa_km)
-        log_relativity = self.calibration.b * z * score
-        if self.severity is not None:
-            log_relativity = log_relativity + self.severity.log_relativity(matrix, km)
-        return Rated(matrix, km, score, z, np.exp(log_relativity))
+        return Rated(matrix, km, scores[0], z, np.exp(np.sum(logs, axis=0)), contributions)
 
     def log_effects(self, rated: Rated) -> Floats:
         """Log of what each feature does to the relativity; the last column is the mean driver's. A row sums to log R.
@@ -146,8 +148,8 @@ class RiskModel:
         numpy.ndarray, shape (n_rows, n_features + 1)
         """
         total = np.zeros((len(rated.matrix), len(self.tables.features) + 1))
-        for part in self.components:
-            contributions = part.tables.contributions(rated.matrix)
+        for part, exact in zip(self.components, rated.contributions, strict=True):
+            contributions = in_logs(exact)
             contributions[:, -1] -= part.s_bar
             total += part.strength(rated.exposure_km)[:, None] * contributions
         return total

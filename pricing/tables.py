@@ -125,7 +125,7 @@ class RatingTables:
 
     def score(self, x: Floats) -> Floats:
         """Raw score, the log of claims over the offset. Shape (n_rows, n_features) to (n_rows,)."""
-        return self.exact_score(x).astype(np.float64) * EXACT_UNIT
+        return in_logs(self.exact_score(x))
 
     def exact_score(self, x: Floats) -> Ints:
         """Raw score as a whole number of EXACT_UNIT, shape (n_rows,)."""
@@ -145,7 +145,7 @@ class RatingTables:
         numpy.ndarray, shape (n_rows, n_features + 1)
             The last column is the intercept; a row sums to the score.
         """
-        return self.exact_contributions(x).astype(np.float64) * EXACT_UNIT
+        return in_logs(self.exact_contributions(x))
 
     def exact_contributions(self, x: Floats) -> Ints:
         """`contributions` as whole numbers of EXACT_UNIT; a row sums to `exact_score`."""
@@ -202,6 +202,11 @@ class RatingTables:
             MAIN_FILE: _csv(MAIN_COLUMNS, self.main_rows()),
             PAIR_FILE: _csv(PAIR_COLUMNS, self.pair_rows()),
         }
+
+
+def in_logs(exact: Ints) -> Floats:
+    """Scores or contributions in whole EXACT_UNIT, as logarithms."""
+    return exact.astype(np.float64) * EXACT_UNIT
 
 
 def _on_bins_of(every: Mapping[str, Floats], pair: Pair) -> Ints:

@@ -17,6 +17,7 @@ from pricing.model import load_model
 from pricing.plan import load_plan
 from pricing.reasons import effects
 from pricing.sample import Goal, Sample
+from pricing.tables import RatingTables
 from pricing.tariff import Tariff
 from pricing.validation import VALIDATION
 from tests.pricing.drivers import CATALOGUE, rating_rows, with_amounts
@@ -57,6 +58,27 @@ def test_the_relativity_is_frequency_times_severity(model):
     parts = [part.log_relativity(rated.matrix, rated.exposure_km) for part in model.components]
     assert len(parts) == 2
     assert rated.relativity == pytest.approx(np.exp(parts[0] + parts[1]), rel=1e-12)
+
+
+def test_a_driver_is_looked_up_once_for_score_and_effects_and_both_are_those_of_the_tables(model, monkeypatch):
+    inputs, looked_up, whole = read_inputs(rating_rows(200, seed=3), CATALOGUE), [], RatingTables.exact_contributions
+
+    def counting(tables, x):
+        looked_up.append(len(x))
+        return whole(tables, x)
+
+    monkeypatch.setattr(RatingTables, "exact_contributions", counting)
+    monkeypatch.setattr(RatingTables, "exact_score", None)
+    rated = model.rate(inputs)
+    split = effects(model, rated)
+    assert looked_up == [200] * 2
+    monkeypatch.undo()
+    assert rated.score.tolist() == (model.tables.score(rated.matrix) - model.s_bar).tolist()
+    parts = [
+        part.strength(rated.exposure_km)[:, None] * part.tables.contributions(rated.matrix)[:, :-1]
+        for part in model.components
+    ]
+    assert split.logs.tolist() == (parts[0] + parts[1]).tolist()
 
 
 def test_effects_multiply_to_the_product(model):
