@@ -107,16 +107,15 @@ class RatingTables:
         """Refuse tables that do not fit together, or whose sums no int64 could hold."""
         ends = {main.feature: main.ends for main in self.mains}
         for main in self.mains:
-            if len(main.points) and (len(main.points) != len(main.ends) + 1 or (np.diff(main.points) <= 0).any()):
+            if len(main.points) and not _rise(main.points, len(main.ends) + 1):
                 raise ModelError(f"{main.feature}: the points do not rise from bin to bin; train again")
         for pair in self.pairs:
             for name, own in ((pair.first, pair.first_ends), (pair.second, pair.second_ends)):
                 if name not in ends or not np.isin(own, ends[name]).all():
                     raise ModelError(f"{pair.first}, {pair.second}: the borders of {name} are not its own; train again")
         effects = [*(main.effect for main in self.mains), *(pair.effect for pair in self.pairs)]
-        if (abs(self.intercept) + sum(int(np.abs(effect).max()) for effect in effects)) * PARTS**2 > np.iinfo(
-            np.int64
-        ).max:
+        largest = abs(self.intercept) + sum(max(int(effect.max()), -int(effect.min())) for effect in effects)
+        if largest * PARTS**2 > np.iinfo(np.int64).max:
             raise ModelError("the effects are too large to be those of driving; raise model.l2 and train again")
 
     def steps(self) -> RatingTables:
@@ -202,6 +201,10 @@ class RatingTables:
             MAIN_FILE: _csv(MAIN_COLUMNS, self.main_rows()),
             PAIR_FILE: _csv(PAIR_COLUMNS, self.pair_rows()),
         }
+
+
+def _rise(points: Floats, count: int) -> bool:
+    return len(points) == count and bool(np.isfinite(points).all() and (np.diff(points) > 0).all())
 
 
 def in_logs(exact: Ints) -> Floats:

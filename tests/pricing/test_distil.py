@@ -11,7 +11,7 @@ from pricing.between import LINE, PARTS, STEP, bins, place
 from pricing.boosting import Boosted
 from pricing.distil import distil, parse
 from pricing.errors import ModelError
-from pricing.tables import MAIN_FILE, PAIR_FILE, UNIT, Main, RatingTables, read_tables
+from pricing.tables import MAIN_FILE, PAIR_FILE, UNIT, Main, Pair, RatingTables, read_tables
 from tests.pricing.test_boosting import NAMES, rows, train
 
 
@@ -151,14 +151,28 @@ def test_points_that_do_not_rise_and_borders_of_no_feature_are_refused(lines):
         replace(lines, mains=(replace(main, points=main.points[::-1]),), pairs=())
     with pytest.raises(ModelError, match="points do not rise"):
         replace(lines, mains=(replace(main, points=main.points[1:]),), pairs=())
+    for nowhere in (np.inf, np.nan):
+        with pytest.raises(ModelError, match="points do not rise"):
+            replace(lines, mains=(replace(main, points=np.append(main.points[:-1], nowhere)),), pairs=())
     pair = lines.pairs[0]
     with pytest.raises(ModelError, match=r"the borders of .* are not its own"):
         replace(lines, pairs=(replace(pair, first_ends=pair.first_ends + 0.1),))
 
 
-def test_effects_that_no_integer_could_sum_are_refused():
+@pytest.mark.parametrize("effect", [37 * 10**12, -37 * 10**12, np.iinfo(np.int64).min])
+def test_effects_that_no_integer_could_sum_are_refused(effect):
     with pytest.raises(ModelError, match="too large"):
-        RatingTables(0, (Main("a", np.array([1.0]), np.array([0, 37 * 10**12, 0]), np.ones(3) / 3),), ())
+        RatingTables(0, (Main("a", np.array([1.0]), np.array([0, effect, 0]), np.ones(3) / 3),), ())
+
+
+def test_the_largest_effects_that_are_taken_sum_without_overflow():
+    quarter, axis = np.iinfo(np.int64).max // PARTS**2 // 4, np.array([1.0])
+    a = Main("a", axis, np.array([-quarter, quarter, 0]), np.ones(3) / 3, np.array([0.0, 2.0]))
+    b = replace(a, feature="b")
+    tables = RatingTables(quarter, (a, b), (Pair("a", "b", axis, axis, np.full((3, 3), quarter)),))
+    x = np.array([[-9.0, -9.0], [9.0, 9.0], [1.0, 9.0], [np.nan, 1.0]])
+    assert tables.exact_score(x).tolist() == [quarter * PARTS**2 * k for k in (0, 4, 3, 2)]
+    assert tables.exact_contributions(x).sum(axis=1).tolist() == tables.exact_score(x).tolist()
 
 
 def test_contributions_sum_to_the_score_in_integers(sample, tables):
