@@ -7,6 +7,7 @@ Judgements, numbered:
 3. A recording that is played is a stream of its own, so streams of recordings tell nothing about a box.
 4. A counter that rises faster within a trip than any car drives was misread: the trip has no reading.
 5. Night events have their onset in the local night by the offset of their trip's start, as the distance at night has.
+6. A trip whose clock is suspect has no known local time, whatever it told: its hours, night and holiday are not known.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _DHZ_MS: Final = 10_000  # 0.1 readings a second, in milliseconds
 _WEIGHT: Final = pl.col("represents").fill_null(1).cast(pl.Int64)
+_OF_LOCAL_TIME: Final = ("utc_offset_min", "distance_by_hour_mm")
 _UNTOLD: Final = pl.Schema(dict(TRIPS) | {"region": pl.String, "content": pl.String})
 
 
@@ -63,6 +65,8 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     trips = trips.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in _UNTOLD.items() if name not in trips.columns
     )
+    believed = ~pl.col("clock_suspect").fill_null(value=False)
+    trips = trips.with_columns(pl.when(believed).then(pl.col(_OF_LOCAL_TIME)))
     distance = pl.col("distance_mm").fill_null(0)
     grade = pl.col("sensor_grade")
     samples = pl.col("samples")

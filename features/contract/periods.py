@@ -72,7 +72,7 @@ DRIVER_PERIODS: Final = pl.Schema(
         "contents": pl.Int64,  # sum of a number made of all that each trip holds: it changes if one of them does
         "incomplete_trips": pl.Int64,  # some of their messages never came
         "short_trips": pl.Int64,  # below SHORT_TRIP_MM
-        "local_unknown_mm": pl.Int64,  # distance of trips without known local time
+        "local_unknown_mm": pl.Int64,  # distance of trips without known local time, or with a suspect clock
         "accel_mm": pl.Int64,  # distance with known longitudinal acceleration: the exposure of braking and acceleration
         "lateral_mm": pl.Int64,  # distance with known lateral acceleration: the exposure of turn rates
         # ---- kinds of trips
@@ -89,7 +89,7 @@ DRIVER_PERIODS: Final = pl.Schema(
         # ---- how well it was seen
         "unsummed_trips": pl.Int64,  # their summary never came: their distance is in no sum
         "gap_trips": pl.Int64,  # with time in which the car was not seen
-        "clock_suspect_trips": pl.Int64,
+        "clock_suspect_trips": pl.Int64,  # their hours count as not known
         "chain_broken_trips": pl.Int64,  # a prev_hash of theirs does not fit
         "bad_signature_trips": pl.Int64,
         "conflict_trips": pl.Int64,  # a seq of theirs came with two contents

@@ -44,7 +44,7 @@ TRIPS: Final = pl.Schema(_TRIPS)
 QUALITY_FLAGS: Final[dict[str, str]] = {
     "incomplete": "messages of the trip never came",
     "chain": "the chain of hashes does not fit, or a seq came with two contents",
-    "clock": "the device's clock was wrong: by when its messages came, by its own word, or as it was set in the trip",
+    "clock": "the clock was wrong, by when messages came, its own word or how it was set: its hours count as unknown",
     "gaps": "the car was not seen for longer than distance is bridged",
     "jumps": "acceleration withheld where steps of speed imply more than a tyre can do, or a frozen value before them",
     "coarse": "acceleration withheld for more than 1 % of the samples: readings too far apart for a slope",

@@ -18,6 +18,8 @@ SELECT policy_id, driver_id, month, sum(weight)::BIGINT AS trips,
     coalesce(sum(weight) FILTER (WHERE NOT complete), 0)::BIGINT AS incomplete_trips,
     coalesce(sum(weight * distance_mm), 0)::BIGINT AS distance_mm,
     coalesce(sum(weight * (distance_mm * greatest(samples - accel_null_samples, 0) // samples)), 0)::BIGINT AS accel_mm,
+    coalesce(sum(weight * distance_mm) FILTER (WHERE utc_offset_min IS NULL OR clock_suspect), 0)::BIGINT
+        AS local_unknown_mm,
     coalesce(sum(weight * moving_ms), 0)::BIGINT AS moving_ms,
     min(start_ms) AS first_start_ms, max(start_ms + coalesce(duration_ms, 0)) AS last_end_ms,
     coalesce(sum(weight * harsh_brakings), 0)::BIGINT AS harsh_brakings,

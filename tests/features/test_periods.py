@@ -107,6 +107,23 @@ def test_unknown_local_time_is_distance_set_aside_never_utc():
     assert period["distance_by_hour_mm"] == []
 
 
+def test_hours_told_by_a_suspect_clock_count_as_not_known_and_nothing_else_does():
+    doubted = ASSIGNED.with_columns(clock_suspect=pl.col("start_ms") < utc_ms(2025, 2, 1))
+    without = doubted.with_columns(
+        pl.when(~pl.col("clock_suspect")).then("utc_offset_min"),
+        pl.when(~pl.col("clock_suspect")).then("distance_by_hour_mm"),
+    )
+    period, same, sure = (sum_trips(trips, EVENTS) for trips in (doubted, without, ASSIGNED))
+    assert period.equals(same)
+    january = pl.col("month") == date(2025, 1, 1)
+    assert period.filter(~january).equals(sure.filter(~january))
+    told = period.filter(january)
+    assert told["local_unknown_mm"].equals(told["distance_mm"], check_names=False)
+    assert told["distance_by_hour_mm"].list.len().sum() == told["night_accel_mm"].sum() == 0
+    hours = ["local_unknown_mm", "distance_by_hour_mm", "night_accel_mm", "night_harsh_events", "clock_suspect_trips"]
+    assert told.drop(hours).equals(sure.filter(january).drop(hours))
+
+
 def test_no_trips_give_an_empty_table_of_the_schema():
     assert sum_trips(ASSIGNED.clear(), EVENTS).schema == DRIVER_PERIODS
     assert merge([]).schema == DRIVER_PERIODS

@@ -77,7 +77,8 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
     weight = trip["represents"] or 1
     known = trip["distance_mm"] is not None
     mm = trip["distance_mm"] or 0
-    offset = trip["utc_offset_min"]
+    offset = None if trip["clock_suspect"] else trip["utc_offset_min"]
+    hours = [] if trip["clock_suspect"] else trip["distance_by_hour_mm"] or []
     local = lambda ms: datetime.fromtimestamp(ms / 1_000, UTC) + timedelta(minutes=offset)  # noqa: E731
     placed = offset is not None and region is not None
     holiday = placed and local(trip["start_ms"]).date() in holidays_of(region, local(trip["start_ms"]).year)
@@ -86,7 +87,7 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
         for kind, onset in events
         if kind in ALONG and offset is not None and not 5 <= local(trip["start_ms"] + onset).hour < 22
     ]
-    night_mm = sum(bin_["value"] for bin_ in trip["distance_by_hour_mm"] or [] if not 5 <= bin_["key"] % 24 < 22)
+    night_mm = sum(bin_["value"] for bin_ in hours if not 5 <= bin_["key"] % 24 < 22)
     row = {
         "trips": 1,
         "incomplete_trips": not trip["complete"],
