@@ -7,7 +7,8 @@ It composes all stages, so it belongs to none. Nothing is written but to a folde
 Judgements, numbered:
 
 1. The trip counts as driven in the last month of the window, on the same day of the week; with `monthly`, once in each
-   month of it. Local hours are those of the recording.
+   month of it from the driver's first trip on, and not before that trip: distance per day is counted from there, so an
+   earlier one would spread what was driven over more days. Local hours are those of the recording.
 2. Odometer, VIN and device are those of the recording's car, not of the driver's: they are left out.
 3. What the trip does to other drivers through the balance is left out: B is held fixed.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -44,6 +45,7 @@ from replay_data.recording import read_recording
 MM_PER_KM: Final = 1_000_000
 DAY_MS: Final = 86_400_000
 FEATURES_TOLD: Final = 8
+PARTNERS_TOLD: Final = 3
 DAYS_PER_WEEK: Final = 7
 EPOCH: Final = date(1970, 1, 1)
 _OF_ANOTHER_CAR: Final = (
@@ -131,9 +133,10 @@ def _why(change: Change, case: Case, name: str, language: str) -> str:
         return words.slightly.format(told=told[1])
     if name in change.moved:
         return words.surer.format(told=told[1])
-    partners = [catalogue[one] for one in sorted(case.partners(name) & change.moved)]
+    moved = [*change.by_feature, *sorted(change.moved - change.by_feature.keys())]
+    partners = [one for one in moved if one in case.partners(name) & change.moved]
     if partners:
-        beside = words.comma.join(change.after.told(one, language) for one in partners)
+        beside = words.comma.join(change.after.told(catalogue[one], language) for one in partners[:PARTNERS_TOLD])
         return words.by_partner.format(told=told[1], partners=beside)
     return words.weightier.format(told=told[1])
 
@@ -152,7 +155,7 @@ def price_with_trip(
     factors, features, model : Path
         Output folders of `ubi pricing score`, `ubi features build` and `ubi pricing train`.
     monthly : bool
-        Once in each month of the window instead of once.
+        Once in each month of the window from the driver's first trip on, instead of once.
 
     Raises
     ------
@@ -167,8 +170,9 @@ def price_with_trip(
 
 def with_drive(case: Case, own: pl.DataFrame, driven: Drive, *, monthly: bool = False) -> Change:
     """Rate a case again with a drive added to its driver periods `own`."""
-    months = case.months if monthly else case.months[-1:]
-    more = [sum_trips(_moved(driven.trips, month, case), driven.events) for month in months]
+    since = _first_day(case, own)
+    months = [month for month in case.months if month >= since.replace(day=1)] if monthly else case.months[-1:]
+    more = [sum_trips(_moved(driven.trips, max(month, since), case), driven.events) for month in months]
     return Change(case.rate(own), case.rate(merge([own, *more])), driven, len(months))
 
 
@@ -199,10 +203,16 @@ def drive(recording: Path) -> Drive:
     return found
 
 
-def _moved(trips: pl.DataFrame, month: date, case: Case) -> pl.DataFrame:
-    """Trips as the driver's own, in the first week of a month, by whole weeks."""
+def _first_day(case: Case, own: pl.DataFrame) -> date:
+    """Day of the driver's first trip in the window, at latest a week before its end."""
+    first = own.select(pl.from_epoch(pl.col("first_start_ms").min(), time_unit="ms").dt.date()).item()
+    return min(first or case.months[0], case.rating_date.replace(day=1) - timedelta(days=DAYS_PER_WEEK))
+
+
+def _moved(trips: pl.DataFrame, day: date, case: Case) -> pl.DataFrame:
+    """Trips as the driver's own, in the week that begins with a day, moved by whole weeks."""
     first = int(trips["start_ms"].to_numpy().min()) // DAY_MS
-    days = (month - EPOCH).days - first
+    days = (day - EPOCH).days - first
     return trips.with_columns(
         pl.col("start_ms") + (days + -days % DAYS_PER_WEEK) * DAY_MS,
         *(pl.lit(None, trips.schema[name]).alias(name) for name in _OF_ANOTHER_CAR),

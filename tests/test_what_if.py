@@ -77,18 +77,29 @@ def test_it_counts_in_the_month_it_is_moved_to_on_the_same_weekday(case, drive):
         assert day.weekday().to_list() == before.to_list()
 
 
-def test_once_a_month_is_twelve_times_and_moves_more(case, own, drive):
+def test_once_a_month_counts_from_the_first_trip_on_and_moves_more(case, own, drive):
+    """The driver's first trip is on 2 March: ten months of the window, and not one day more of them."""
     once, monthly = (what_if.with_drive(case, own, drive, monthly=many) for many in (False, True))
-    assert (once.times, monthly.times) == (1, 12)
+    assert (once.times, monthly.times) == (1, 10)
     km = [float(change.after.inputs.exposure_km[0] - once.before.inputs.exposure_km[0]) for change in (once, monthly)]
-    assert km[1] == pytest.approx(12 * km[0])
+    assert km[1] == pytest.approx(10 * km[0])
+    days = [float(rated.inputs.exposure_km[0]) / rated.value("km_per_day") for rated in (monthly.before, monthly.after)]
+    assert days[1] == pytest.approx(days[0])
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_first_trip_at_the_end_of_the_window_puts_no_trip_beyond_it(case, own, drive, last):
+    late = own.tail(1).with_columns(month=pl.lit(case.months[-1]), first_start_ms=pl.lit(1735603200000))  # 31 December
+    change = what_if.with_drive(case, late, drive, monthly=last)
+    assert change.times == 1
+    assert float(change.after.inputs.exposure_km[0] - change.before.inputs.exposure_km[0]) == pytest.approx(drive.km)
 
 
 def test_the_command_prints_the_change(folders, capsys):
     assert ubi.main(arguments(folders, "--with-trip", str(TRIP), "--monthly")) == 0
     out = capsys.readouterr().out
     assert "factor with, B held fixed" in out
-    assert "driven once in each of 12 months" in out
+    assert "driven once in each of 10 months" in out
     assert ubi.main(arguments(folders, "--with-trip", str(TRIP), "--lang", "zh")) == 0
     assert "计入观察期最后一个月" in capsys.readouterr().out
 

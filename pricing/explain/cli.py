@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a recording in any format of ubi replay: what the factor would be with that trip added",
     )
     parser.add_argument(
-        "--monthly", action="store_true", help="with --with-trip: the trip once in each month of the window"
+        "--monthly",
+        action="store_true",
+        help="with --with-trip: the trip once a month, from the driver's first trip on",
     )
     parser.add_argument("--json", action="store_true", help="result for machines")
 
