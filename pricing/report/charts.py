@@ -155,7 +155,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - raw))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(k * step, 10) for k in range(first, last + 1)]
+    return [round(k * step, max(0, 1 - math.floor(math.log10(step)))) for k in range(first, last + 1)]
 
 
 def by_name(

@@ -12,6 +12,8 @@ from pricing.report.parts import figure, folded, grid, paragraph
 from pricing.tables import UNIT, Main
 
 MARGIN: Final = 0.08  # of the width beside the outermost points, where the effect stays
+LEAST_WIDTH: Final = 1e-3  # of the values: below, they lie at one place and the labels of an axis would be all the same
+LEAST_ROOM: Final = 0.005  # above and below the effects
 SAMPLES: Final = 16  # of a line between two points: it is straight in logs
 
 
@@ -39,11 +41,9 @@ def effect_chart(main: Main, unit: str) -> str:
     """One main effect: a line through its points, or a step at each border."""
     known = np.exp(main.effect[:-1] * UNIT)
     inner = main.points if len(main.points) else main.ends
-    low, high = float(inner[0]), float(inner[-1])
-    margin = MARGIN * (high - low) or 1.0
-    low, high = low - margin, high + margin
+    low, high = _axis(float(inner[0]), float(inner[-1]))
     bottom, top = float(known.min()), float(known.max())
-    room = 0.1 * (top - bottom) or 0.1
+    room = max(0.1 * (top - bottom), LEAST_ROOM)
     frame = Frame((low, high), (min(bottom, 1.0) - room, max(top, 1.0) + room), top=10)
     if len(main.points):
         x = np.concatenate([np.linspace(a, b, SAMPLES) for a, b in zip(main.points[:-1], main.points[1:], strict=True)])
@@ -57,6 +57,13 @@ def effect_chart(main: Main, unit: str) -> str:
     at_one = line(frame.left, frame.py(1.0), frame.width - frame.right, frame.py(1.0), MUTED, 1, "2 3")
     axes = [*frame.y_axis(ticks(*frame.y, 5)), *frame.x_axis(ticks(low, high, 6), unit)]
     return frame.picture(f"Filed effect of {main.feature}", [*axes, *borders, at_one, curve, *dots])
+
+
+def _axis(low: float, high: float) -> tuple[float, float]:
+    """Range of an axis with room beside these values; values at one place stand in the middle of it."""
+    size = max(abs(low), abs(high))
+    margin = MARGIN * (high - low) if high - low > LEAST_WIDTH * size else size / 2
+    return low - (margin or 1.0), high + (margin or 1.0)
 
 
 def _told(main: Main) -> str:

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from pricing.report.filed import SAMPLES, effect_chart
 from pricing.tables import Main
@@ -41,3 +42,17 @@ def test_a_flat_effect_and_one_border_can_be_drawn():
     points, _ = curve(effect_chart(flat, "share"))
     assert len(points) == 4
     assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("points", [[40.0, 40.0000001, 40.0000002], [-3e-9, 0.0, 2e-9], [0.2, 0.2, 0.2 + 1e-17]])
+def test_no_label_of_an_axis_is_there_twice_however_near_the_points_are(points):
+    near = replace(LINES, points=np.array(points), effect=np.array([-1, 0, 1, 0]) * 10**3)
+    chart = effect_chart(near, "km")
+    across, up = (re.findall(rf'text-anchor="{anchor}"[^>]*>([^<]+)<', chart) for anchor in ("middle", "end"))
+    assert across.pop() == "km"
+    for labels in (across, up):
+        assert len(labels) > 2
+        assert len(set(labels)) == len(labels)
+        assert labels == sorted(labels, key=float)
+    drawn, _ = curve(chart)
+    assert np.isfinite(drawn).all()
