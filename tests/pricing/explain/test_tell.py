@@ -46,7 +46,7 @@ def test_the_trips_with_the_most_events_of_the_window_are_told(case, tmp_path):
     lines = tell.trips(case, tmp_path).splitlines()
     assert lines == [
         "2 trips stored in the window, 1 without any event; most events:",
-        "  2024-06-01 07:30 UTC    12.3 km, up to 88 km/h: 3 harsh braking, 1 speeding, stands for 40  (wild)",
+        "  2024-06-01 07:30 UTC    12.3 km, up to 88 km/h: 3 x harsh braking, 1 x speeding, stands for 40  (wild)",
     ]
 
 
