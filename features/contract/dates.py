@@ -15,11 +15,12 @@ import polars as pl
 
 NO_DAY: Final = "is not a date (YYYY-MM-DD)"
 NO_PLACE: Final = "is a time in UTC, which tells no local day; write the day, or the local time with its offset"
-UTC: Final = ("UTC", "UCT", "Zulu", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal", "Universal", "Etc/GMT", "+00:00")
-_OFFSET: Final = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-_TEXT: Final = (
-    rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)? ?{_OFFSET}?)?$"
-)
+_UTC_NAMES: Final = ("UTC", "UCT", "Zulu", "Universal", "Greenwich", "GMT", "GMT0", "GMT+0", "GMT-0")  # of IANA
+UTC: Final = (*_UTC_NAMES, *(f"Etc/{name}" for name in _UTC_NAMES), "+00:00")
+_HOUR, _SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
+_OFFSET: Final = rf"(?:Z|[+-]{_HOUR}(?::?{_SIXTY})?)"
+_TIME: Final = rf"{_HOUR}:{_SIXTY}(?::{_SIXTY}(?:\.[0-9]+)?)?"
+_TEXT: Final = rf"^[1-9][0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_TIME} ?{_OFFSET}?)?$"
 _TEXT_UTC: Final = r"(?:Z|[+-]00(?::?00)?)$"
 _TEXT_MIDNIGHT: Final = r"[T ]00:00(?::00(?:\.0+)?)? ?(?:Z|[+-])"
 _DAY_CHARACTERS: Final = 10
@@ -44,6 +45,8 @@ def local_days(raw: pl.Series) -> Days:
         return Days(raw, pl.Series(raw.name, [None] * len(raw), pl.String))
     if isinstance(raw.dtype, pl.Datetime):
         return _of_times(raw, raw.dtype.time_zone)
+    if raw.dtype in (pl.Categorical, pl.Enum):
+        raw = raw.cast(pl.String)
     text = raw.str.strip_chars().replace("", None) if raw.dtype == pl.String else raw.clear(len(raw)).cast(pl.String)
     given = raw.is_not_null() if raw.dtype != pl.String else text.is_not_null()
     days = text.str.slice(0, _DAY_CHARACTERS).str.to_date("%Y-%m-%d", strict=False)

@@ -12,7 +12,7 @@ WITH typed AS (
     FROM (FROM policies_file UNION ALL BY NAME SELECT NULL::VARCHAR AS cancelled_on WHERE false)
 ), begun AS (
     SELECT * REPLACE (least("end", cancelled_on) AS "end") FROM typed
-    WHERE coalesce("start" < least("end", cancelled_on), true)
+    WHERE policy_id IS NOT NULL AND coalesce("start" < least("end", cancelled_on), true)  -- null: a blank row at the end
 ), replaced AS (
     -- Of rows that start on one day, which are the same row repeated, one is left with days.
     SELECT * REPLACE (least("end", lead("start") OVER (PARTITION BY policy_id ORDER BY "start")) AS "end") FROM begun

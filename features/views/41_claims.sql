@@ -8,4 +8,6 @@ FROM (
         nullif(trim(occurred_on::VARCHAR), '')::DATE AS occurred_on,
         nullif(trim(amount::VARCHAR), '')::DOUBLE AS amount)
     FROM (FROM claims_file UNION ALL BY NAME SELECT NULL::VARCHAR AS driver_id WHERE false)) c  -- one of its own is not read
-ASOF LEFT JOIN policies p ON c.policy_id = p.policy_id AND c.occurred_on >= p."start";
+ASOF LEFT JOIN policies p ON c.policy_id = p.policy_id AND c.occurred_on >= p."start"
+-- null: a blank row at the end
+WHERE c.policy_id IS NOT NULL;
