@@ -13,7 +13,7 @@ Judgements, of what no car does; each withholds the acceleration around and leav
    harder than `HARD_MPS2` and steady driving follows at once: a value that was frozen, and is told again.
 4. Speeds that are all multiples of 3 km/h or more are too coarse for a slope.
 5. A speed that is told again in the midst of a change, and then makes up for it in one step, was frozen: the step tells
-   the change of a longer time.
+   the change of a longer time. Unless what follows goes on as hard: then a pedal was pressed.
 
 A hard step behind two seconds of one speed, and nothing like it behind it, a pedal could make. It is not withheld, but
 counted as the end of a frozen value (`device.speed_watch`): no healthy source was seen to tell one.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from device.contract.motion import BRIDGE_MS, LAG_MS, QUALITY_COARSE, QUALITY_JUMP
 from device.speed_watch import SpeedWatch
@@ -64,10 +64,25 @@ MADE_UP_KMH: Final = 2.5
 # Only counted: behind so long of one speed a step of at least this, of which the next one has less than half.
 STUCK_MS: Final = 2_000
 STUCK_MPS2: Final = 2.5
+# What follows so soon can take a judgement back: no acceleration that rests on it is final.
+SOON_MS: Final = LAG_MS - CORE_HALF_MS - AGE_MS
 COARSE_KMH: Final = 3.0
 COARSE_CHANGES: Final = 12  # in a row; by chance whole km/h are multiples of 3 so often once in half a million
 # The rate of a source is told from this much of what it said last.
 RATE_OVER_MS: Final = 10_000
+
+
+class _Late(NamedTuple):
+    """A step that seems to be the end of a frozen value: `before_ms` is the reading before it.
+
+    `withheld`: by this judgement alone.
+    """
+
+    t_ms: int
+    speed_kmh: float
+    step_mps2: float
+    before_ms: int
+    withheld: bool
 
 
 class SpeedTrack:
@@ -86,37 +101,38 @@ class SpeedTrack:
         self._changed: list[float] = []  # the last speeds that were other than the one before
         self._same_since_ms = 0  # since when the last speed has been told
         self._out_of_frozen = False  # whether the last step was hard and behind a second of one speed
-        self._late_mps2 = 0.0  # what the last step tells of, if it seems to be the end of a frozen value
+        self._late: _Late | None = None  # a step that seems to be the end of a frozen value
         self.watch = SpeedWatch()
 
     def add(self, t_ms: int, speed_kmh: float) -> None:
         """Take the next reading, at the time it was read."""
         t_ms -= AGE_MS
-        if self._times:
-            gap_ms = t_ms - self._times[-1]
-            if gap_ms == 0:
-                return  # two answers in one millisecond carry no slope; the first stands
-            self.watch.step(gap_ms, self._speeds[-1], speed_kmh)
-        fault = self._step_fault(t_ms, speed_kmh)
-        step_mps2 = self._step_mps2(t_ms, speed_kmh)
-        makes_up = self._makes_up(t_ms, speed_kmh)
-        is_late = makes_up or (self._is_stuck() and abs(step_mps2) > STUCK_MPS2)
+        if not self._times:
+            self._append(t_ms, speed_kmh, QUALITY_COARSE)
+            return
+        gap_ms, step_kmh = t_ms - self._times[-1], speed_kmh - self._speeds[-1]
+        if gap_ms == 0:
+            return  # two answers in one millisecond carry no slope; the first stands
+        self.watch.step(gap_ms, self._speeds[-1], speed_kmh)
+        fault = self._step_fault(gap_ms, step_kmh)
+        step_mps2 = _beyond_mps2(step_kmh, gap_ms) if gap_ms <= SLOPE_GAP_MS else 0.0
+        makes_up = step_mps2 != 0.0 and self._makes_up(gap_ms, step_kmh)
+        is_late = makes_up or (abs(step_mps2) > STUCK_MPS2 and self._is_stuck())
+        withheld = makes_up and not fault
         if makes_up:
             fault |= QUALITY_JUMP
-        if self._times and self._last_stands_out(t_ms, speed_kmh):
+        if self._last_stands_out(t_ms, speed_kmh):
             fault = QUALITY_JUMP | self._faults[-1]
             del self._times[-1], self._speeds[-1], self._faults[-1]
-        else:
-            self.watch.frozen += abs(step_mps2) < abs(self._late_mps2) / 2
-        self._late_mps2 = step_mps2 if is_late else 0.0
+            self._late = None
+        elif self._late is not None:
+            self._judge_late(self._late, t_ms, speed_kmh)
+        if is_late:
+            self._late = _Late(t_ms, speed_kmh, step_mps2, t_ms - gap_ms, withheld)
         if self._out_of_frozen and abs(speed_kmh - self._speeds[-1]) <= ROUNDING_KMH:
             self._faults[-1] |= QUALITY_JUMP
         self._out_of_frozen = self._is_out_of_frozen(t_ms, speed_kmh)
-        self._faults.append(fault | self._resolution_fault(t_ms, speed_kmh))
-        self._times.append(t_ms)
-        self._speeds.append(speed_kmh)
-        if self._times[0] < t_ms - 2 * RATE_OVER_MS:
-            self._forget(t_ms - RATE_OVER_MS - LAG_MS)
+        self._append(t_ms, speed_kmh, fault)
 
     def speed_at(self, t_ms: int) -> float | None:
         """Speed by linear interpolation, km/h; None where the readings around are further apart than BRIDGE_MS."""
@@ -164,13 +180,13 @@ class SpeedTrack:
         """JSON form of what the track remembers."""
         watch = self.watch
         told = [list(self._times), list(self._speeds), list(self._faults), watch.steps, watch.stepped_ms]
-        return [*told, list(self._changed), self._same_since_ms, self._out_of_frozen, watch.to_state(), self._late_mps2]
+        return [*told, list(self._changed), self._same_since_ms, self._out_of_frozen, watch.to_state(), self._late]
 
     def restore(self, state: list[Any]) -> None:
         """Go on where `to_state` was taken."""
         self._times, self._speeds, self._faults = list(state[0]), list(state[1]), list(state[2])
         self.watch.restore(state[3], state[4], state[8] if len(state) > 8 else None)
-        self._late_mps2 = state[9] if len(state) > 9 else 0.0
+        self._late = _Late(*state[9]) if len(state) > 9 and state[9] else None
         if len(state) > 5:  # an older release did not know these
             self._changed, self._same_since_ms, self._out_of_frozen = list(state[5]), state[6], state[7]
 
@@ -197,37 +213,48 @@ class SpeedTrack:
             fault |= bits
         return (None, fault) if fault else ((after - before) / 3.6 / (to_ms - from_ms) * 1_000, 0)
 
-    def _step_fault(self, t_ms: int, speed_kmh: float) -> int:
-        if not self._times:
-            return QUALITY_COARSE
-        gap_ms = t_ms - self._times[-1]
+    def _append(self, t_ms: int, speed_kmh: float, fault: int) -> None:
+        self._faults.append(fault | self._resolution_fault(t_ms, speed_kmh))
+        self._times.append(t_ms)
+        self._speeds.append(speed_kmh)
+        if self._times[0] < t_ms - 2 * RATE_OVER_MS:
+            self._forget(t_ms - RATE_OVER_MS - LAG_MS)
+
+    def _step_fault(self, gap_ms: int, step_kmh: float) -> int:
         if gap_ms > SLOPE_GAP_MS:
             return QUALITY_COARSE
         during_s = (gap_ms + RENEWAL_MS) / 1_000
         most_mps = TYRE_LIMIT_MPS2 * during_s
         if self._is_frozen():
             most_mps = min(most_mps, BEGUN_MPS2 * during_s + PEDAL_MPS3 * during_s**2 / 2)
-        return QUALITY_JUMP if abs(speed_kmh - self._speeds[-1]) - ROUNDING_KMH > most_mps * 3.6 else 0
+        return QUALITY_JUMP if abs(step_kmh) - ROUNDING_KMH > most_mps * 3.6 else 0
+
+    def _judge_late(self, late: _Late, t_ms: int, speed_kmh: float) -> None:
+        """Whether the value was frozen before that step: what follows is nothing like it."""
+        after_ms = t_ms - late.t_ms
+        if speed_kmh == late.speed_kmh and after_ms < 2 * RENEWAL_MS:
+            return  # it was not renewed yet
+        self._late = None
+        if after_ms > SLOPE_GAP_MS:
+            return
+        if _beyond_mps2(speed_kmh - late.speed_kmh, after_ms) / late.step_mps2 < 1 / 2:
+            self.watch.frozen += 1
+        elif late.withheld and t_ms - late.before_ms <= SOON_MS:
+            self._faults[bisect_left(self._times, late.t_ms)] &= ~QUALITY_JUMP
 
     def _is_frozen(self) -> bool:
-        return bool(self._times) and self._times[-1] - self._same_since_ms >= FROZEN_MS
+        return self._times[-1] - self._same_since_ms >= FROZEN_MS
 
     def _is_out_of_frozen(self, t_ms: int, speed_kmh: float) -> bool:
         return self._is_frozen() and abs(_beyond_mps2(speed_kmh - self._speeds[-1], t_ms - self._times[-1])) > HARD_MPS2
 
     def _is_stuck(self) -> bool:
-        return bool(self._times) and self._speeds[-1] > 0 and self._times[-1] - self._same_since_ms >= STUCK_MS
+        return self._speeds[-1] > 0 and self._times[-1] - self._same_since_ms >= STUCK_MS
 
-    def _step_mps2(self, t_ms: int, speed_kmh: float) -> float:
-        """Least acceleration of a step; 0 where the readings are too far apart to tell."""
-        if not self._times or t_ms - self._times[-1] > SLOPE_GAP_MS:
-            return 0.0
-        return _beyond_mps2(speed_kmh - self._speeds[-1], t_ms - self._times[-1])
-
-    def _makes_up(self, t_ms: int, speed_kmh: float) -> bool:
+    def _makes_up(self, gap_ms: int, step_kmh: float) -> bool:
         """Whether this step makes up for a change that went on while the last speed was repeated."""
         since_ms = self._same_since_ms
-        if not self._times or self._times[-1] <= since_ms or t_ms - self._times[-1] > SLOPE_GAP_MS:
+        if self._times[-1] <= since_ms:
             return False
         if self._faults[-1] & QUALITY_COARSE:  # what comes in large steps always repeats itself
             return False
@@ -236,11 +263,10 @@ class SpeedTrack:
         if before < 0 or self._times[before] < since_ms - SLOPE_GAP_MS:
             return False
         per_ms = (self._speeds[-1] - self._speeds[before]) / (since_ms - self._times[before])
-        step_kmh = speed_kmh - self._speeds[-1]
         if per_ms * step_kmh <= 0 or abs(per_ms) < CHANGING_MPS2 * 3.6 / 1_000:
             return False
         untold_kmh = abs(per_ms) * (self._times[-1] - since_ms - RENEWAL_MS)
-        made_up_kmh = abs(step_kmh) - abs(per_ms) * (t_ms - self._times[-1])
+        made_up_kmh = abs(step_kmh) - abs(per_ms) * gap_ms
         return untold_kmh >= UNTOLD_KMH and made_up_kmh >= max(MADE_UP_KMH, untold_kmh / 2)
 
     def _last_stands_out(self, t_ms: int, speed_kmh: float) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from device.contract.motion import BRIDGE_MS, LAG_MS, PERIOD_MS, QUALITY_COARSE, QUALITY_JUMP, MotionSample
 from device.contract.signals import Reading
 from device.motion import Cell, MotionBuilder
-from device.speed_track import AGE_MS
+from device.speed_track import AGE_MS, SpeedTrack
 
 
 def due(builder: MotionBuilder, now_ms: int) -> list[Cell]:
@@ -131,6 +131,25 @@ def test_a_value_told_again_in_the_midst_of_a_braking_is_no_harder_braking():
 def test_what_a_driver_does_with_the_pedals_is_no_frozen_value(profile):
     samples = cells(speeds(*[(1_000 * second, float(kmh)) for second, kmh in enumerate(profile)]))
     assert not any(s.quality & QUALITY_JUMP for s in samples)
+
+
+@pytest.mark.parametrize("period_ms", [50, 100, 200])
+def test_a_hard_braking_out_of_coasting_is_no_frozen_value_though_the_car_renews_its_speed_rarely(period_ms):
+    """Off the brake for a second the speed repeats itself; the pedal then takes 0.4 s to 7 m/s2."""
+    for phase_ms in range(0, 200, 20):
+        told, truth_kmh = [], 60.0
+        for t in range(0, 9_000, 10):
+            since_ms = t - 6_000
+            mps2 = 1.0 if t < 5_000 else 0.3 if since_ms < 0 else min(0.02 * since_ms, 7.0) if since_ms < 1_600 else 0.0
+            truth_kmh -= mps2 * 0.036
+            if (t + phase_ms) % 200 == 0:
+                renewed = float(round(truth_kmh))
+                told += [(t + after_ms, renewed) for after_ms in range(0, 200, period_ms)]
+        track = SpeedTrack()
+        for t_ms, kmh in told:
+            track.add(t_ms, kmh)
+        assert track.watch.frozen == 0
+        assert not any(s.quality & QUALITY_JUMP for s in cells(speeds(*told)))
 
 
 def test_speeds_in_large_steps_tell_no_acceleration_and_say_so():
