@@ -36,7 +36,7 @@ from pricing.receipt import CODE_VERSION, receipts_and_csv, row_hashes
 
 log = logging.getLogger(__name__)
 
-EXPOSURE = ("exposure_km", "exposure_days", "trips")
+EXPOSURE = ("exposure_km", "accel_km", "exposure_days", "trips")
 _LATER: Final = ("factor", "capped", "limited", "own_claims", "features_id", "receipt")
 # What is known of a row before B: FACTORS without `_LATER`, and what the factor and the receipt are made of.
 PART: Final = pl.Schema(

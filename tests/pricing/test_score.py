@@ -12,14 +12,17 @@ import pytest
 from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import LEVELS
 from features.contract.catalogue import load_catalogue
+from features.contract.window import rating_features
 from pricing.contract.factors import FACTORS
 from pricing.errors import ModelError
 from pricing.explain.tell import product
 from pricing.exposure import DAYS_PER_YEAR
+from pricing.matrix import read_inputs
 from pricing.model import load_model
 from pricing.plan import load_plan
 from pricing.rebuild import rebuild
-from pricing.score import score_book
+from pricing.receipt import row_hashes
+from pricing.score import model_features, score_book
 from pricing.train import train
 from tests.pricing.book import RATING_DATE, SmallBook, entries
 
@@ -172,6 +175,15 @@ def test_a_driver_whose_speeds_are_too_coarse_to_see_keeps_the_previous_factor(b
     assert rows["rateable"].head(2).to_list() == [False] * 2
     assert rows["factor"].head(2).to_list() == [1.25, 1.0]
     assert rows["rateable"].to_list()[2:] == scored.factors["rateable"].to_list()[2:]
+
+
+def test_the_receipt_hashes_what_decides_whether_a_driver_is_rated(book):
+    keys = book.policies.head(3).select("driver_id", rating_date=pl.lit(RATING_DATE))
+    rows = rating_features(book.periods, keys, 12, CATALOGUE)
+    hashes = row_hashes(model_features(rows, read_inputs(rows, CATALOGUE)))
+    for name in ("exposure_km", "accel_km", "exposure_days", "trips"):
+        changed = rows.with_columns(pl.col(name) - 1)
+        assert not set(hashes) & set(row_hashes(model_features(changed, read_inputs(changed, CATALOGUE)))), name
 
 
 def test_a_driver_with_little_driving_keeps_the_previous_factor(book, model):
