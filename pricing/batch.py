@@ -93,7 +93,7 @@ def score_to(
     Raises
     ------
     TryAgainError
-        If another process is writing to the folder.
+        If another process is writing to the folder, or the measures were built again meanwhile.
     """
     day = rating_date or score.default_rating_date(measures.last_month())
     score.check(model, catalogue, day)
@@ -210,7 +210,7 @@ def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "lz4"]
 
 
 def _key(book: pl.DataFrame, measures: Measures, model: RiskModel, day: date, language: str) -> str:
-    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, book.columns, *measures.stamp()]
+    made_of = [model.model_id, CODE_VERSION, str(day), language, DRIVERS_AT_ONCE, book.columns, *measures.stamp]
     digest = hashlib.sha256(json.dumps(made_of).encode())
     digest.update(book.hash_rows().to_numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -3,46 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
+from device.contract.errors import TryAgainError
 from features.contract.driver_measures import DRIVER_MEASURES
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.whole import check_whole
-from ingest.contract import durable
 from pricing.errors import PortfolioError
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """driver_measures.parquet, which scoring reads."""
+    """driver_measures.parquet, which scoring reads, piece by piece and always of the same build.
+
+    Attributes
+    ----------
+    file : pathlib.Path
+    stamp : tuple of int
+        What tells this file from another: size and time of writing.
+
+    Raises
+    ------
+    TryAgainError
+        By every piece that is read, if the file is another by now.
+    """
 
     file: Path
+    stamp: tuple[int, int]
 
     @classmethod
     def of(cls, folder: Path) -> Measures:
         """Check the file's columns; errors as of `periods_file`."""
-        return cls(_table(folder, "driver_measures.parquet", DRIVER_MEASURES))
+        file = _table(folder, "driver_measures.parquet", DRIVER_MEASURES)
+        return cls(file, _stamp(file))
 
     def last_month(self) -> object:
         """Last month with trips, None without any."""
-        return pl.scan_parquet(self.file).select(pl.col("month").max()).collect().item()
+        return self._read(pl.scan_parquet(self.file).select(pl.col("month").max())).item()
 
     def drivers(self) -> pl.DataFrame:
         """Who drove: one column, driver_id."""
-        return pl.scan_parquet(self.file).select(pl.col("driver_id").unique()).collect()
+        return self._read(pl.scan_parquet(self.file).select(pl.col("driver_id").unique()))
 
     def of_drivers(self, first: str, last: str, since: date, until: date, columns: Iterable[str]) -> pl.DataFrame:
         """Columns of drivers from `first` to `last`, of months from `since` to before `until`."""
         wanted = pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)) & (pl.col("month") >= since)
-        return pl.scan_parquet(self.file).filter(wanted & (pl.col("month") < until)).select(*columns).collect()
+        return self._read(pl.scan_parquet(self.file).filter(wanted & (pl.col("month") < until)).select(*columns))
 
-    def stamp(self) -> list[int]:
-        """What tells this file from another: size and time of writing."""
-        return [durable.size_bytes(self.file), self.file.stat().st_mtime_ns]
+    def _read(self, piece: pl.LazyFrame) -> pl.DataFrame:
+        with suppress(FileNotFoundError):
+            found = piece.collect()
+            if _stamp(self.file) == self.stamp:
+                return found
+        raise TryAgainError(f"{self.file}: was built again while it was read; run again")
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    there = file.stat()
+    return there.st_size, there.st_mtime_ns
 
 
 def periods_file(folder: Path) -> Path:

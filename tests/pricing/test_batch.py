@@ -114,6 +114,25 @@ def test_parts_of_other_inputs_are_not_taken_over(policies, measures, model, tmp
     assert contents(tmp_path / "out")["factors.csv"] == contents(tmp_path / "plain")["factors.csv"]
 
 
+@pytest.mark.usefixtures("small")
+def test_measures_that_are_built_again_meanwhile_are_not_mixed(policies, measures, model, tmp_path, monkeypatch):
+    file, rate, rated = tmp_path / "driver_measures.parquet", score.rate, []
+    file.write_bytes(measures.file.read_bytes())
+
+    def built_again(*given):
+        if len(rated) == 1:
+            pl.read_parquet(file).with_columns(pl.col("distance_mm") * 2).write_parquet(file)
+        rated.append(given)
+        return rate(*given)
+
+    monkeypatch.setattr(batch.score, "rate", built_again)
+    with pytest.raises(TryAgainError, match="was built again while it was read"):
+        run(tmp_path / "out", policies, Measures.of(tmp_path), model)
+    run(tmp_path / "out", policies, Measures.of(tmp_path), model)
+    run(tmp_path / "afresh", policies, Measures.of(tmp_path), model)
+    assert contents(tmp_path / "out") == contents(tmp_path / "afresh")
+
+
 def test_a_second_run_into_the_same_folder_is_told_to_wait(policies, measures, model, tmp_path):
     with (
         batch.durable.locked(tmp_path / batch.PARTS / "lock"),
