@@ -52,6 +52,7 @@ class Lane:
         self.outbox = outbox
         self.silences = 0
         self._resend_ms = resend_ms
+        self._own_seq = outbox.next_seq  # rows before it may have been sent by another process, nobody knows when
         self._window = WINDOW_ROWS
         self._sent: dict[int, Sent] = {}  # and not acked
         self._road: set[int] = set()  # of these, what has not timed out: it fills the window
@@ -92,13 +93,14 @@ class Lane:
         -------
         int or None
             A time before this ack was made: the latest at which one of these rows was sent for the first time. None
-            where none of them was on the road.
+            where that is not known: none of them was on the road, or all are of an earlier start.
         """
         sent_ms: int | None = None
         for seq in [seq for first, last in spans for seq in self._sent_within(first, last)]:
             sent = self._forget(seq)
             if sent is not None:
-                sent_ms = max(sent_ms or sent.first_ms, sent.first_ms)
+                if seq >= self._own_seq:
+                    sent_ms = max(sent_ms or sent.first_ms, sent.first_ms)
                 self._window = min(WINDOW_ROWS, self._window + 1)
                 self.silences, self._heard_ms, self._heard_here = 0, now_ms, True
         return sent_ms

@@ -184,3 +184,13 @@ def test_an_ack_is_younger_than_the_first_sending_of_any_of_its_rows(outbox, lan
     assert lane.acked([(1, 2)], 9_500) == 1_000
     assert lane.acked([(1, 4)], 9_600) == 5_000
     assert lane.acked([(1, 4)], 9_700) is None  # an old ack again: when it was made is not known
+
+
+def test_when_a_row_of_an_earlier_start_was_first_sent_is_not_known(outbox):
+    """An ack of its first sending may have been held up until after the restart."""
+    queue(outbox, event(), event())
+    restarted = Lane(outbox, RESEND_MS)
+    queue(outbox, event())
+    assert send(restarted, 1_000) == [1, 2, 3]
+    assert restarted.acked([(1, 2)], 1_500) is None
+    assert restarted.acked([(3, 3)], 1_500) == 1_000
