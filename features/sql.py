@@ -29,7 +29,7 @@ from ingest.contract.lake import Lake
 from ingest.contract.sql_types import sql_type
 from ingest.contract.tables import SEALED
 
-FEATURES: Final = ("trips", "events", "driver_periods")
+FEATURES: Final = ("trips", "events", "driver_periods", "driver_measures")
 _CLAIMS: Final = ("policy_id", "occurred_on")
 
 

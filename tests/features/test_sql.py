@@ -125,6 +125,25 @@ def test_histograms_add_up_alike(given, histogram):
     assert [(row["key"], row["value"]) for row in rows(given, query)] == ours
 
 
+@pytest.mark.parametrize(
+    ("measure", "histogram", "counted"),
+    [
+        ("night_mm", "distance_by_hour_mm", "h.key % 24 >= 22 OR h.key % 24 < 5"),
+        ("severe_brakings", "event_counts", "h.key // 8 = 1 AND h.key % 8 >= 2"),
+        ("accel_27_ms", "va_ms", "h.key >= 61 AND h.key % 61 = 27"),
+    ],
+)
+def test_driver_measures_are_bins_of_the_driver_periods_added_up(given, measure, histogram, counted):
+    key = "month, driver_id, policy_id"
+    ours = rows(
+        given,
+        f"SELECT {key}, coalesce(sum(h.value) FILTER ({counted}), 0)::BIGINT AS {measure} "
+        f"FROM (SELECT {key}, unnest({histogram}) AS h FROM driver_periods) GROUP BY ALL ORDER BY ALL",
+    )
+    assert sum(row[measure] for row in ours) > 0
+    assert ours == rows(given, f"SELECT {key}, {measure} FROM driver_measures ORDER BY ALL")
+
+
 def test_windows_are_those_of_the_features(given):
     ours = rows(given, "SELECT * FROM driver_windows ORDER BY rating_date, driver_id")
     asked = pl.DataFrame(
