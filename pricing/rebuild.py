@@ -32,6 +32,8 @@ class Rebuilt:
     ----------
     published, receipt_row, book : dict
         As they were written: row of factors.parquet, row of receipts.parquet, book.json.
+    seen_share : float
+        Of the distance in the window, with known acceleration; 0 without driving.
     factor, relativity : float
         Made again.
     adjustments : dict of str to float
@@ -48,6 +50,7 @@ class Rebuilt:
     receipt_row: dict[str, Any]
     book: dict[str, Any]
     inputs: Inputs
+    seen_share: float
     split: Effects
     relativity: float
     factor: float
@@ -111,6 +114,7 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         receipt_row=written,
         book=book,
         inputs=inputs,
+        seen_share=rows["accel_km"][0] / (rows["exposure_km"][0] or 1.0),
         split=reasons.effects(model, rated),
         relativity=relativity,
         factor=factor,

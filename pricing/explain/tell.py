@@ -37,7 +37,7 @@ def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
     acting = ((words.capped, row["capped"]), (words.limited, row["limited"]))
     lines = [
         words.head.format_map(row),
-        words.window.format_map(row),
+        words.window.format_map(row | {"seen": rebuilt.seen_share}),
         words.comma.join([rated, *(told for told, acts in acting if acts)]),
         "",
         f"{rebuilt.factor:.6f}  {words.factor}",

@@ -69,7 +69,8 @@ class Words:
 ENGLISH: Final = Words(
     head="policy {policy_id}, driver {driver_id}, {period_start} to {period_end}",
     policy="policy {policy_id}, driver {driver_id}",
-    window="{exposure_km:,.0f} km, {trips:,} trips, {exposure_days:.0f} days in the window",
+    window="{exposure_km:,.0f} km, {trips:,} trips, {exposure_days:.0f} days in the window; acceleration known on "
+    "{seen:.1%} of the distance",
     rated="credibility {credibility:.3f}, score {score:.1f}, tier {tier}",
     not_rated="too little driving, or too little of it seen, in the window for a factor of its own",
     capped="capped by the band",
@@ -136,7 +137,7 @@ ENGLISH: Final = Words(
 CHINESE: Final = Words(
     head="保单 {policy_id}，驾驶人 {driver_id}，{period_start} 至 {period_end}",
     policy="保单 {policy_id}，驾驶人 {driver_id}",
-    window="观察期内 {exposure_km:,.0f} 公里，{trips:,} 次行程，{exposure_days:.0f} 天",
+    window="观察期内 {exposure_km:,.0f} 公里，{trips:,} 次行程，{exposure_days:.0f} 天；加速度已知的里程占 {seen:.1%}",
     rated="可信度 {credibility:.3f}，评分 {score:.1f}，等级 {tier}",
     not_rated="观察期内驾驶数据不足，不单独定系数",
     capped="受费率区间限制",

@@ -167,14 +167,23 @@ def test_an_event_more_or_a_level_higher_never_lowers_the_relativity(book, model
     assert (after["indicated_relativity"] > scored.factors["indicated_relativity"]).mean() > 0.1
 
 
-def test_a_driver_whose_speeds_are_too_coarse_to_see_keeps_the_previous_factor(book, model, scored):
+def test_a_driver_whose_speeds_are_too_coarse_to_see_keeps_the_previous_factor(book, model, scored, tmp_path):
     coarse = pl.col("driver_id").is_in(book.drivers[:2])
     seen = pl.when(coarse).then(pl.col("distance_mm") * 2 // 5).otherwise(pl.col("accel_mm"))
     previous = pl.DataFrame({"policy_id": ["p00000"], "driver_id": ["d00000"], "factor": [1.25]})
-    rows = score(book, model, periods=book.periods.with_columns(accel_mm=seen), previous=previous).factors
+    periods = book.periods.with_columns(accel_mm=seen)
+    again = score(book, model, periods=periods, previous=previous)
+    rows = again.factors
     assert rows["rateable"].head(2).to_list() == [False] * 2
     assert rows["factor"].head(2).to_list() == [1.25, 1.0]
     assert rows["rateable"].to_list()[2:] == scored.factors["rateable"].to_list()[2:]
+    again.save(tmp_path)
+    rebuilt = rebuild(tmp_path, "p00000", periods, CATALOGUE, model)
+    assert (rebuilt.factor, rebuilt.receipt) == (1.25, rebuilt.published["receipt"])
+    assert "acceleration known on 40.0% of the distance\ntoo little driving, or too little of it seen" in product(
+        rebuilt, CATALOGUE
+    )
+    assert "加速度已知的里程占 40.0%\n观察期内驾驶数据不足" in product(rebuilt, CATALOGUE, "zh")
 
 
 def test_the_receipt_hashes_what_decides_whether_a_driver_is_rated(book):
