@@ -12,6 +12,7 @@ import polars as pl
 from features.contract.catalogue import Catalogue
 from features.contract.window import rating_features
 from pricing import reasons
+from pricing.arrays import Floats
 from pricing.contract.factors import FACTORS, MICRO, RECEIPTS
 from pricing.errors import PortfolioError
 from pricing.factor import factors
@@ -32,6 +33,8 @@ class Rebuilt:
     ----------
     published, receipt_row, book : dict
         As they were written: row of factors.parquet, row of receipts.parquet, book.json.
+    matrix : numpy.ndarray, shape (1, n_features)
+        What the model sees of the inputs: event rates as shrunk.
     seen_share : float
         Of the distance in the window, with known acceleration; 0 without driving.
     factor, relativity : float
@@ -50,6 +53,7 @@ class Rebuilt:
     receipt_row: dict[str, Any]
     book: dict[str, Any]
     inputs: Inputs
+    matrix: Floats
     seen_share: float
     split: Effects
     relativity: float
@@ -114,6 +118,7 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         receipt_row=written,
         book=book,
         inputs=inputs,
+        matrix=rated.matrix,
         seen_share=rows["accel_km"][0] / (rows["exposure_km"][0] or 1.0),
         split=reasons.effects(model, rated),
         relativity=relativity,

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,6 +16,7 @@ from features.contract.tables import EVENTS, TRIPS
 from features.periods import merge
 from pricing.explain.counterfactual import _half_night
 from pricing.explain.rerate import Case
+from pricing.explain.tell import product
 from pricing.model import load_model
 from pricing.rebuild import rebuild
 from pricing.score import score_book
@@ -142,6 +145,20 @@ def test_the_same_rates_over_more_distance_are_told_as_surer(case, own, drive):
     told = what_if.tell(what_if.Change(case.rate(own), case.rate(twice), drive, 1), case)
     assert re.search("brakings per 100 km: unchanged, and surer with more distance", told)
     assert not re.search(r"x \S+  (.*) -> \1$", told, re.MULTILINE)
+
+
+def test_a_rate_of_too_little_driving_is_told_as_the_model_takes_it(folders):
+    """It is shrunk to the book's, and has an effect: 'not known' would not say of what."""
+    model, catalogue = load_model(folders / "model"), load_catalogue()
+    periods = pl.read_parquet(folders / "features" / "driver_periods.parquet")
+    rebuilt = rebuild(folders / "factors", POLICY, periods, catalogue, model)
+    nothing = np.full_like(rebuilt.inputs.values, np.nan)
+    told = product(replace(rebuilt, inputs=replace(rebuilt.inputs, values=nothing)), catalogue)
+    assert "too little driving for a rate of its own" in told
+    assert "?" not in told
+    told = product(replace(rebuilt, inputs=replace(rebuilt.inputs, values=nothing), matrix=nothing), catalogue)
+    assert "(not known)" in told
+    assert "too little driving for a rate of its own" not in told
 
 
 def test_a_driver_is_found_by_name_too(folders, capsys):

@@ -32,7 +32,8 @@ def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
     """Tell one factor as the product of all its parts, strongest effects first."""
     row, book, words = rebuilt.published, rebuilt.book, WORDS[language]
     by_name = {feature.name: feature for feature in catalogue.features}
-    values, effects, logs = rebuilt.inputs.values[0], rebuilt.split.effects[0], rebuilt.split.logs[0]
+    values, seen = rebuilt.inputs.values[0], rebuilt.matrix[0]
+    effects, logs = rebuilt.split.effects[0], rebuilt.split.logs[0]
     rated = words.rated.format_map(row | {"tier": row["tier"] or "-"}) if row["rateable"] else words.not_rated
     acting = ((words.capped, row["capped"]), (words.limited, row["limited"]))
     lines = [
@@ -48,7 +49,9 @@ def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
     moving = [column for column in order if logs[column]]
     for column in moving:
         feature = by_name[rebuilt.split.names[column]]
-        lines.append(f"{effects[column]:.6f}  {tell_all(feature, values[[column]], language)[0]}")
+        shrunk = bool(np.isnan(values[column]) and not np.isnan(seen[column]))
+        told = tell_all(feature, (seen if shrunk else values)[[column]], language)[0]
+        lines.append(f"{effects[column]:.6f}  {words.shrunk.format(told=told) if shrunk else told}")
     still = len(order) - len(moving)
     if still:
         lines.append(f"1.000000  {words.still.format(count=still)}")

@@ -25,6 +25,7 @@ class Words:
     factor: str
     base: str
     mean_driver: str
+    shrunk: str  # an event rate of too little driving to be told: what the model takes
     still: str
     adjustments: dict[str, str]  # by the names of `rebuild.Rebuilt.adjustments`
     other_policies: str
@@ -79,6 +80,7 @@ ENGLISH: Final = Words(
     factor="factor, the product of:",
     base="base factor of the book (off-balance)",
     mean_driver="mean driver of the reference book",
+    shrunk="{told} (too little driving for a rate of its own: drawn to the book's)",
     still="{count} more features of the model that have no effect here",
     adjustments={
         "step of the tier": "step of the tier",
@@ -146,6 +148,7 @@ CHINESE: Final = Words(
     factor="系数，等于以下各项之积：",
     base="全部保单的基础系数（总平衡）",
     mean_driver="参照保单的平均驾驶人",
+    shrunk="{told}（里程太少，向全部保单的水平靠拢）",
     still="模型的其余 {count} 项特征在此没有影响",
     adjustments={
         "step of the tier": "等级调整",
