@@ -154,11 +154,11 @@ def test_a_rate_of_too_little_driving_is_told_as_the_model_takes_it(folders):
     rebuilt = rebuild(folders / "factors", POLICY, periods, catalogue, model)
     nothing = np.full_like(rebuilt.inputs.values, np.nan)
     told = product(replace(rebuilt, inputs=replace(rebuilt.inputs, values=nothing)), catalogue)
-    assert "too little driving for a rate of its own" in told
+    assert "of little driving, drawn to the book's rate" in told
     assert "?" not in told
     told = product(replace(rebuilt, inputs=replace(rebuilt.inputs, values=nothing), matrix=nothing), catalogue)
     assert "(not known)" in told
-    assert "too little driving for a rate of its own" not in told
+    assert "of little driving, drawn to the book's rate" not in told
 
 
 def test_a_driver_is_found_by_name_too(folders, capsys):

@@ -80,7 +80,7 @@ ENGLISH: Final = Words(
     factor="factor, the product of:",
     base="base factor of the book (off-balance)",
     mean_driver="mean driver of the reference book",
-    shrunk="{told} (too little driving for a rate of its own: drawn to the book's)",
+    shrunk="{told} (of little driving, drawn to the book's rate)",
     still="{count} more features of the model that have no effect here",
     adjustments={
         "step of the tier": "step of the tier",
