@@ -55,8 +55,7 @@ def advance(state: State, new: pl.DataFrame, archive: Archive, now_ms: int, *, g
     fresh = _not_pure_duplicates(state, new, archive)
     coming = pl.concat([state.waiting, fresh.with_columns(conflict=False, typed=False).select(state.waiting.columns)])
     doubted = doubts.merge(pl.concat([state.doubts, doubts.of_rows(new)]))
-    news = doubted.join(state.doubts, on=doubted.columns, how="anti")
-    cuts, reopened = _reopen(state.settled, fresh, coming, news, archive)
+    cuts, reopened = _reopen(state, fresh, coming, doubted, archive)
     back = _settled_rows(state, cuts, archive).select(coming.columns)
     settled = spans.without(state.settled, cuts)
     ledger = judge(pl.concat([coming, back]), now_ms, doubted, give_up=give_up)
@@ -94,13 +93,14 @@ def _not_pure_duplicates(state: State, new: pl.DataFrame, archive: Archive) -> p
 
 
 def _reopen(
-    settled: pl.DataFrame, fresh: pl.DataFrame, coming: pl.DataFrame, news: pl.DataFrame, archive: Archive
+    state: State, fresh: pl.DataFrame, coming: pl.DataFrame, doubted: pl.DataFrame, archive: Archive
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Spans of settled seqs that what comes touches, and the sealed trips in them.
 
     Touched are: a seq that is settled; what lies within a trip that has messages coming; a trip around a message that
     fills a hole; and the trips of a boot whose clock is newly doubted.
     """
+    settled, news = state.settled, doubted.join(state.doubts, on=doubted.columns, how="anti")
     extents = (
         coming.filter(pl.col("seq") >= pl.col("trip_seq"))
         .group_by(TRIP)
@@ -113,7 +113,7 @@ def _reopen(
     needed = pl.concat([spans.meet(settled, extents).select(NO_CUTS.columns), points])
     sealed = archive.trips_of(pl.concat([needed["device_id"], news["device_id"]]).unique())
     lying = sealed.rename({"seq": "first", "last_seq": "last"})
-    cuts = spans.merge(pl.concat([needed, doubts.touched(news, lying).select(NO_CUTS.columns)]))
+    cuts = spans.merge(pl.concat([needed, doubts.touched(doubted, state.doubts, lying).select(NO_CUTS.columns)]))
     if cuts.is_empty():
         return NO_CUTS, sealed.clear()
     while True:

@@ -114,8 +114,9 @@ def _beginnings(of_trips: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
     """When each trip began, by its first message that came: as the device believed, and corrected.
 
     Its clock is judged by the messages of the boot in which it began. It is wrong where it is too far from ours, where
-    messages came before they were queued, where the device says, then or later in that boot, that the insurer's acks
-    contradict it, and where it was set in mid-trip though it had claimed to be right.
+    messages came before they were queued, where the device says in the trip that the insurer's acks contradict it, and
+    where it was set in mid-trip though it had claimed to be right. Also where the device says so later in that boot,
+    unless one of the trip's messages came as soon as it was queued: then it agreed with our clock.
 
     A clock that cannot have been where it says is corrected by the monotonic one: no message came before it was queued,
     so the promptest of a boot tells best when that boot's clock stood at zero. The other wrong ones are flagged alone:
@@ -144,7 +145,9 @@ def _beginnings(of_trips: pl.DataFrame, doubted: pl.DataFrame) -> pl.DataFrame:
             "far",
             "early",
             pl.col("most_ms") - pl.col("least_ms") > CLOCK_TOLERANCE_MS,  # it was set
-            reaches(pl.col("least_ms"), pl.col("most_ms")),
+            "contradicted",
+            reaches(pl.col("trip_seq"), pl.col("least_ms"), pl.col("most_ms"))
+            & (pl.col("promptest_ms") > CLOCK_TOLERANCE_MS),
         )
         .fill_null(value=False)
         .alias("clock_wrong"),
@@ -160,6 +163,8 @@ def _clock() -> list[pl.Expr]:
     return [
         (pl.col("received_at_ms") - pl.col("mono_ms")).min().alias("epoch"),
         ((told & (lag < -CLOCK_TOLERANCE_MS)).sum() >= pl.min_horizontal(pl.len(), 2)).alias("early"),
+        lag.min().alias("promptest_ms"),
+        (pl.col("clock_quality") == pb.CLOCK_CONTRADICTED).any().alias("contradicted"),
         claimed.min().alias("least_ms"),
         claimed.max().alias("most_ms"),
     ]

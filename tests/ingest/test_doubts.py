@@ -129,3 +129,37 @@ def test_a_doubt_that_is_told_again_and_again_reopens_nothing(tmp_path, monkeypa
         store(lake, number, part, START_MS + DAY_MS + number)
         seal(lake, START_MS + DAY_MS + number)
     assert [step.reopened.height for step in steps] == [0, 1, 0, 0]
+
+
+def three_trips(contradicted):
+    """Trips of one boot with health after each, and what is said in some of their messages."""
+    drive = Drive("car")
+    for _ in range(3):
+        drive.trip(batches=1)
+        drive.health()
+    each = len(drive.messages) // 3
+    qualities = {True: pb.CLOCK_CONTRADICTED, False: pb.CLOCK_NTP}
+    sent = told(drive, lambda seq: (b"one", 0, qualities[contradicted(seq, each)]))
+    return [sent[first : first + each] for first in range(0, 3 * each, each)]
+
+
+def test_an_hour_in_which_our_own_clock_is_wrong_does_not_flag_what_a_long_boot_drove_before_and_after(tmp_path):
+    before, during, after = three_trips(lambda seq, each: each < seq <= 2 * each)
+    lake = Lake(tmp_path)
+    store(lake, 0, before, START_MS + 60_000)  # at once
+    store(lake, 1, during, START_MS + HOUR_MS)
+    store(lake, 2, after, START_MS + DAY_MS)  # out of a dead zone, by a clock that acks agree with again
+    seal(lake, START_MS + DAY_MS)
+    assert trips(lake)["clock_suspect"].to_list() == [False, True, False]
+
+
+def test_a_doubt_that_is_told_later_reaches_what_was_driven_in_between_and_reopens_only_that(tmp_path, monkeypatch):
+    steps, real = [], sealing.advance
+    monkeypatch.setattr(sealing, "advance", lambda *known, **how: steps.append(real(*known, **how)) or steps[-1])
+    first, second, third = three_trips(lambda seq, each: seq in (each, 3 * each))
+    lake = Lake(tmp_path)
+    for number, part in enumerate((first, second, third[:-1], third[-1:])):
+        store(lake, number, part, START_MS + DAY_MS + number)
+        seal(lake, START_MS + DAY_MS + number)
+    assert [step.reopened.height for step in steps] == [0, 0, 0, 2]
+    assert trips(lake)["clock_suspect"].to_list() == [True, True, True]
