@@ -147,7 +147,7 @@ def _nothing(lake: Lake, out: Path, parts: Parts) -> str:
 def make_parts(task: UnitTask) -> Made:
     """Make the parts of one unit: files in, files out."""
     parts, unit = Parts(task.out), task.unit
-    return {name: parts.put(name, unit.place, unit.key, content) for name, content in make(unit).items()}
+    return {name: parts.put(name, unit.place, unit.key, [content]) for name, content in make(unit).items()}
 
 
 def merge_month(task: MonthTask) -> Made:
@@ -160,8 +160,8 @@ def measure_month(task: MonthTask) -> Made:
     return {MEASURES: Parts(task.out).put(MEASURES, task.month, task.key, measured(*task.periods))}
 
 
-def merged(parts: Sequence[Path]) -> bytes:
-    """Driver periods of a month as Parquet, merged from those of its units, a range of drivers at a time."""
+def merged(parts: Sequence[Path]) -> Iterator[bytes]:
+    """Driver periods of a month as pieces of Parquet, merged from those of its units, a range of drivers at a time."""
     scans = [scan_files([path], DRIVER_PERIODS) for path in parts]
     drivers = pl.concat(scan.select("driver_id") for scan in scans).collect().to_series().sort()
     cuts = drivers.gather_every(RANGE_PERIODS).unique().sort()[1:]
@@ -172,16 +172,16 @@ def merged(parts: Sequence[Path]) -> bytes:
         for low, high in pairwise([None, *cuts, None])
     ]
     files = (to_parquet(merge([scan.filter(one).collect() for scan in scans]).rechunk()) for one in ranges)
-    return b"".join(joined(to_parquet(DRIVER_PERIODS.to_frame()), files))
+    return joined(to_parquet(DRIVER_PERIODS.to_frame()), files)
 
 
-def measured(periods: Path) -> bytes:
-    """Driver measures of a month as Parquet, some driver periods at a time."""
+def measured(periods: Path) -> Iterator[bytes]:
+    """Driver measures of a month as pieces of Parquet, some driver periods at a time."""
     scan = scan_files([periods], DRIVER_PERIODS)
     rows = scan.select(pl.len()).collect().item()
     slices = (scan.slice(first, RANGE_PERIODS).collect() for first in range(0, rows, RANGE_PERIODS))
     files = (measures_parquet(driver_measures(some)) for some in slices)
-    return b"".join(joined(measures_parquet(DRIVER_MEASURES.to_frame()), files))
+    return joined(measures_parquet(DRIVER_MEASURES.to_frame()), files)
 
 
 def measures_parquet(measures: pl.DataFrame) -> bytes:
@@ -227,7 +227,7 @@ def _commit(out: Path, made: Sequence[Made], months: Sequence[tuple[Path, Path]]
     }
     durable.commit(
         {
-            out / f"{name}.parquet": joined(to_parquet(schema.to_frame()), (path.read_bytes() for path in paths))
+            out / f"{name}.parquet": joined(to_parquet(schema.to_frame()), paths)
             for name, (schema, paths) in tables.items()
         },
         meanwhile=(out / UNFINISHED, TOLD.encode()),

@@ -2,19 +2,24 @@
 
     PAR1 | row groups of a | row groups of b | ... | footer: schema of a, row groups of all, moved | length | PAR1
 
-What a file costs to add is what it costs to copy, and memory holds one file at a time. Footers are Thrift structs in
-the compact protocol, read and written here as far as Parquet uses it.
+What a file costs to add is what it costs to copy, and memory holds a piece of one file at a time. Footers are Thrift
+structs in the compact protocol, read and written here as far as Parquet uses it.
 Source: parquet-format, parquet.thrift and the "Compact protocol" of Apache Thrift.
 """
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 from device.contract.errors import ContractError
 
 MAGIC: Final = b"PAR1"
+PIECE_BYTES: Final = 2**23  # copied at once
+_TAIL_BYTES: Final = 8  # length of the footer, magic number
 # Thrift's types in the compact protocol.
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
 # Field numbers of parquet.thrift.
@@ -27,15 +32,15 @@ _PAGE_OFFSETS: Final = (9, 10, 11, 14)  # ColumnMetaData: data, index and dictio
 Struct = dict[int, tuple[int, Any]]
 
 
-def joined(empty: bytes, files: Iterable[bytes]) -> Iterator[bytes]:
-    """Bytes of one Parquet file with the rows of all.
+def joined(empty: bytes, files: Iterable[bytes | Path]) -> Iterator[bytes]:
+    """Bytes of one Parquet file with the rows of all, in pieces.
 
     Parameters
     ----------
     empty : bytes
         A Parquet file of the schema without rows.
-    files : iterable of bytes
-        Parquet files of that schema.
+    files : iterable of bytes or pathlib.Path
+        Parquet files of that schema; by their path where they may be large.
 
     Raises
     ------
@@ -43,32 +48,39 @@ def joined(empty: bytes, files: Iterable[bytes]) -> Iterator[bytes]:
         If a file has another schema, or is not whole.
     """
     yield MAGIC
-    _, footer = split(empty)
+    _, footer = split(io.BytesIO(empty))
     rows, groups, position = 0, [], len(MAGIC)
-    for file in files:
-        body, own = split(file)
-        if own[_SCHEMA] != footer[_SCHEMA]:
-            raise ContractError("Parquet files of different schemas cannot be joined")
-        if not own[_ROWS][1]:
-            continue
-        groups += [_moved(group, position - len(MAGIC)) for group in own[_ROW_GROUPS][1][1]]
-        rows += own[_ROWS][1]
-        yield body
-        position += len(body)
+    for content in files:
+        with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as file:
+            size, own = split(file)
+            if own[_SCHEMA] != footer[_SCHEMA]:
+                raise ContractError("Parquet files of different schemas cannot be joined")
+            if not own[_ROWS][1]:
+                continue
+            groups += [_moved(group, position - len(MAGIC)) for group in own[_ROW_GROUPS][1][1]]
+            rows += own[_ROWS][1]
+            file.seek(len(MAGIC))
+            for at in range(0, size, PIECE_BYTES):
+                yield file.read(min(PIECE_BYTES, size - at))
+            position += size
     changed = footer | {_ROWS: (_I64, rows), _ROW_GROUPS: (_LIST, (_STRUCT, groups))}
     end = bytearray()
     _write_struct(end, changed)
     yield bytes(end) + len(end).to_bytes(4, "little") + MAGIC
 
 
-def split(file: bytes) -> tuple[bytes, Struct]:
-    """Body of a Parquet file, between the magic number and the footer, and its footer."""
-    length = int.from_bytes(file[-8:-4], "little")
-    start = len(file) - 8 - length
-    if file[: len(MAGIC)] != MAGIC or file[-len(MAGIC) :] != MAGIC or start < len(MAGIC):
+def split(file: BinaryIO) -> tuple[int, Struct]:
+    """Length of the body of a Parquet file, between the magic number and the footer, and its footer."""
+    head = file.read(len(MAGIC))
+    file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+    tail = file.read()
+    length = int.from_bytes(tail[: -len(MAGIC)], "little")
+    start = file.tell() - _TAIL_BYTES - length
+    if head != MAGIC or tail[-len(MAGIC) :] != MAGIC or start < len(MAGIC):
         raise ContractError("not a whole Parquet file")
-    footer, _ = _read_struct(file, start)
-    return file[len(MAGIC) : start], footer
+    file.seek(start)
+    footer, _ = _read_struct(file.read(length), 0)
+    return start - len(MAGIC), footer
 
 
 def _moved(group: Struct, by: int) -> Struct:

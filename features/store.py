@@ -24,6 +24,7 @@ from device.contract.errors import TryAgainError
 from ingest.contract import durable
 from ingest.contract.erasure import PARTS
 
+HASH_DIGITS: Final = 32
 _NAME: Final = re.compile(r"(?P<place>[\d-]+)-(?P<key>[0-9a-f]{32})-(?P<content>[0-9a-f]{32})\.parquet")
 
 
@@ -55,16 +56,21 @@ class Parts:
         found = {}
         for path in durable.listed(self.folder / table, "*.parquet"):
             match = _NAME.fullmatch(path.name)
-            if match and content_hash(path.read_bytes()) == match["content"]:
+            if match and _hash_of(path) == match["content"]:
                 found[match["key"]] = path
         return found
 
-    def put(self, table: str, place: str, key: str, content: bytes) -> Path:
-        """Keep a part."""
-        path = self.folder / table / f"{place}-{key}-{content_hash(content)}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = durable.temporary(path.with_name(f"{path.name}-{os.urandom(4).hex()}"))  # others may write the same
-        part.write_bytes(content)
+    def put(self, table: str, place: str, key: str, content: Iterable[bytes]) -> Path:
+        """Keep a part, given in pieces."""
+        folder = self.folder / table
+        folder.mkdir(parents=True, exist_ok=True)
+        part = durable.temporary(folder / f"{place}-{key}-{os.urandom(4).hex()}")  # others may write the same
+        digest = hashlib.sha256()
+        with part.open("wb") as file:
+            for piece in content:
+                digest.update(piece)
+                file.write(piece)
+        path = folder / f"{place}-{key}-{digest.hexdigest()[:HASH_DIGITS]}.parquet"
         part.replace(path)
         return path
 
@@ -76,6 +82,6 @@ class Parts:
                 durable.delete(path)
 
 
-def content_hash(content: bytes) -> str:
-    """Name of some bytes, 32 hex digits."""
-    return hashlib.sha256(content).hexdigest()[:32]
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.contract.errors import ContractError
+from features import row_groups
 from features.contract.periods import DRIVER_PERIODS
 from features.row_groups import joined, split
 from ingest.contract.publish import to_parquet
@@ -61,6 +62,17 @@ def test_a_join_of_joins_is_the_join_of_all():
     assert b"".join(joined(EMPTY, [ab])) == ab
 
 
+def test_a_file_is_copied_in_pieces_whether_it_lies_on_disk_or_in_memory(tmp_path, monkeypatch):
+    frames = [frame(300, seed) for seed in range(3)]
+    whole, paths = join(*frames), [tmp_path / f"{seed}.parquet" for seed in range(3)]
+    for path, content in zip(paths, frames, strict=True):
+        path.write_bytes(to_parquet(content))
+    monkeypatch.setattr(row_groups, "PIECE_BYTES", 100)
+    pieces = [*joined(EMPTY, paths)]
+    assert b"".join(pieces) == whole == join(*frames)
+    assert max(map(len, pieces[:-1])) == 100  # all but the footer
+
+
 def test_readers_that_skip_row_groups_find_what_they_look_for(tmp_path):
     frames = [frame(50, seed) for seed in range(20)]  # more than a short list of Thrift holds
     path = tmp_path / "x.parquet"
@@ -83,4 +95,4 @@ def test_other_schemas_and_torn_files_are_refused():
     whole = to_parquet(frame(9))
     for torn in (whole[:-1], whole[:40], b"", whole[1:]):
         with pytest.raises(ContractError, match="not a whole Parquet file"):
-            split(torn)
+            split(io.BytesIO(torn))
