@@ -116,8 +116,8 @@ def excluded(pack: Pack) -> Section:
     limits = pack.model.plan.rateable
     rule = paragraph(
         f"Drivers below {limits.min_km:g} km, {limits.min_trips} trips or {limits.min_days:g} days in the window, or"
-        f" with acceleration known on less than {100 * limits.min_seen_share:g} % of their distance, are neither trained"
-        " on nor rated: they keep their previous factor, 1 if there is none."
+        f" with acceleration known on less than {100 * limits.min_seen_share:g} % of their distance, are neither"
+        " trained on nor rated: they keep their previous factor, 1 if there is none."
     )
     return Section(
         "excluded",
