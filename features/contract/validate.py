@@ -15,7 +15,8 @@ import polars as pl
 
 from device.contract.errors import ContractError
 from features.contract.catalogue import Catalogue, Feature
-from features.contract.periods import COUNTERS, SUMS
+from features.contract.driver_measures import DRIVER_MEASURES, FIRST_START
+from features.contract.periods import COUNTERS, KEY
 
 _REBUILD: Final = "run 'ubi features build' with this release"
 log = logging.getLogger(__name__)
@@ -59,16 +60,16 @@ def validated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
 
 
 def check_periods(periods: pl.DataFrame) -> None:
-    """Hold the driver periods of some windows against what a build can have made, as far as their columns are there.
+    """Hold driver periods or measures of some windows against what a build can have made, as far as columns are there.
 
     Raises
     ------
     ContractError
         If a sum is below 0 or not there, or a first reading is after the last, with the driver.
     """
-    sums = [name for name in SUMS if name in periods.columns]
+    sums = [name for name in DRIVER_MEASURES if name not in (*KEY, FIRST_START) and name in periods.columns]
     wrong = {f"{name} is below 0": pl.col(name) < 0 for name in sums}
-    wrong |= {f"{name} is null": pl.col(name).is_null() for name in (*sums, "first_start_ms")}
+    wrong |= {f"{name} is null": pl.col(name).is_null() for name in (*sums, FIRST_START)}
     for first, last in ((f"{name}_first_ms", f"{name}_last_ms") for name in COUNTERS):
         if first in periods.columns:
             wrong[f"{first} is after {last}"] = pl.col(first) > pl.col(last)

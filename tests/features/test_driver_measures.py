@@ -107,6 +107,15 @@ def test_measures_of_another_release_are_refused():
         priced_features(driver_measures(PERIODS).drop("night_mm"), RATING_ROWS, 12, CATALOGUE)
 
 
+@pytest.mark.parametrize(("damage", "told"), [(None, "is null"), (-1, "is below 0")])
+@pytest.mark.parametrize("name", ["night_mm", "accel_30_ms", "distance_mm"])
+def test_measures_that_no_build_can_have_made_are_refused(name, damage, told):
+    measures = driver_measures(PERIODS).select(priced_columns(CATALOGUE))
+    hurt = measures.with_columns(pl.when(pl.int_range(pl.len()) == 3).then(damage).otherwise(name).alias(name))
+    with pytest.raises(ContractError, match=f"{name} {told} for driver {measures['driver_id'][3]}"):
+        priced_features(hurt, RATING_ROWS, 12, CATALOGUE)
+
+
 def test_quantiles_are_made_of_the_times_by_acceleration():
     with_quantile = [feature for feature in CATALOGUE.features if feature.quantile is not None]
     assert {*ACCEL_MS} <= {*columns_of(with_quantile)}
