@@ -131,7 +131,8 @@ def revoke(device_id: str, authority: Authority | None, registry: Path, now: dat
     def change(devices: Registry) -> None:
         device = devices.get(device_id)
         if device is None:
-            raise UsageError(f"{registry}: no device '{device_id}'")
+            no_file = "" if registry.exists() else "; there is no such file"
+            raise UsageError(f"{registry}: no device '{device_id}'{no_file}")
         found.append(device)
         devices.devices[device_id] = replace(device, status=REVOKED)
 

@@ -10,8 +10,8 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPILOG = """\
-'--show' draws speed, acceleration and events of recordings here and now, '--html FILE' writes them as a page; neither
-needs a broker. 'ubi replay serve FILE' is the car of a recording on serial ports, for any program that reads cars.
+'--show' draws speed, acceleration and events of recordings, '--html FILE' makes a page of them; neither needs a broker.
+'ubi replay serve FILE' is the car of a recording on serial ports, for any program that reads cars.
 An outbox keeps what the insurer has not acknowledged: a replay that was cut off goes on where it was, and replaying
 twice sends the same messages again, which add nothing. 'ubi replay import FILES... --out DIR' writes recordings of the
 project's own format (.ubirec) instead. A file called import is ./import.

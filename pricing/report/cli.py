@@ -51,6 +51,8 @@ def _write(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFram
 
     if options.factors is None:
         raise UsageError("--out writes the pack of a rated book: give --factors DIR as well")
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"--out {options.out}: is no folder; name another")
     model = load_model(options.model)
     policies = read_policies(options.policies) if options.policies else None
     sources = Sources(

@@ -130,7 +130,7 @@ def test_retention_tells_what_went(capsys, lake, tmp_path):
         ),
         (("enrol", "c", "--ca", "no", "--registry", "r", "--out", "o", *CAR, "--purpose", "pricing"), 2, "no/cars.pem"),
         (("devices", "--registry", "no"), 2, "no: No such file or directory; name the file that 'ubi ingest enrol'"),
-        (("revoke", "c", "--ca", "ca", "--registry", "r"), 2, "r: no device 'c'"),
+        (("revoke", "c", "--ca", "ca", "--registry", "r"), 2, "r: no device 'c'; there is no such file"),
         (("ca", "--out", "ca2", "--host", "a b"), 2, "host 'a b'"),
         (("forget", "c", "--lake", "no"), 2, "no: no lake here"),
         (("forget", "c", "--lake", "lake", "--ca", "ca"), 2, "say --registry too"),

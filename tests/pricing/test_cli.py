@@ -154,6 +154,10 @@ def test_a_report_names_what_it_needs(inputs, capsys, tmp_path):
     assert "give --factors" in capsys.readouterr().err
     assert ubi.main(["pricing", "report", "--model", str(inputs / "model"), "--factors", str(inputs / "out")]) == 2
     assert "--out is not" in capsys.readouterr().err
+    (tmp_path / "page").write_text("a file")
+    book = ["--model", str(inputs / "model"), "--factors", str(inputs / "out")]
+    assert ubi.main(["pricing", "report", *book, "--out", str(tmp_path / "page")]) == 2
+    assert "page: is no folder; name another" in capsys.readouterr().err
 
 
 def test_a_book_that_no_base_balances_is_refused_with_what_is_missing(inputs, capsys, tmp_path):
