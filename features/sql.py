@@ -31,6 +31,10 @@ from ingest.contract.tables import SEALED
 
 FEATURES: Final = ("trips", "events", "driver_periods", "driver_measures")
 _CLAIMS: Final = ("policy_id", "occurred_on")
+# As Polars reads it: nothing is guessed of a file, and a row may leave its last values out.
+_CSV: Final = (
+    "all_varchar = true, header = true, delim = ',', quote = '\"', escape = '\"', null_padding = true, parallel = false"
+)
 
 
 class Given(NamedTuple):
@@ -209,7 +213,7 @@ def _file(path: Path, more: str = "") -> str:
     """Rows of an insurer's file. DuckDB forgets the zone of a column, so that times are made local ones here."""
     name = _quoted(path.resolve())
     if path.suffix == ".csv":
-        return f"FROM read_csv({name}, all_varchar = true, header = true) SELECT *{more}"
+        return f"FROM read_csv({name}, {_CSV}) SELECT *{more}"
     zones = {
         '"' + column.replace('"', '""') + '"': kind.time_zone
         for column, kind in pl.read_parquet_schema(path).items()

@@ -48,7 +48,8 @@ def read_typed(
     frame = frame.with_row_index(ROW, offset=1)
     for name, kind in wanted.items():
         there = frame.schema[name]
-        if there.is_nested() or there in (pl.Binary, pl.Object):
+        no_number = kind == pl.Float64() and (there.is_temporal() or there == pl.Boolean)
+        if no_number or there.is_nested() or there in (pl.Binary, pl.Object):
             raise PortfolioError(path, f"is {there}, not {_TYPE_NAMES[kind]}", column=name)
         raw = frame[name].str.strip_chars().replace("", None) if frame[name].dtype == pl.String else frame[name]
         typed, reasons = _typed(raw, kind)

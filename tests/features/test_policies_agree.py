@@ -147,6 +147,17 @@ def test_blank_rows_at_the_end_of_a_spreadsheet_are_no_policies_and_no_claims(tm
     assert told == [{"policy_id": "P", "driver_id": "ann", "amount": 5.0}]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    ["P,ann,box,2025-01-01,\nQ,bob,other,2025-01-01,,told\n", 'P,"a ""b"", c",box,2025-01-01,,"two\nlines"\n'],
+    ids=["a first row that leaves its last value out", "quotes and a line break"],
+)
+def test_a_csv_is_read_in_sql_as_everywhere(tmp_path, rows):
+    file = tmp_path / "policies.csv"
+    file.write_text("policy_id,driver_id,device_id,start,end,note\n" + rows)
+    assert days_of_features(file) == days_of_pricing(file) == days_of_views(file) != []
+
+
 LOCAL = {  # what stands in the file for the first of May
     "a date": pl.lit(date(2025, 5, 1)),
     "a time without a zone": pl.lit("2025-05-01 12:00").str.to_datetime(),

@@ -59,6 +59,14 @@ def test_a_column_of_lists_is_named(tmp_path):
         read_policies(parquet)
 
 
+@pytest.mark.parametrize("value", [True, date(2025, 1, 1)])
+def test_a_column_of_dates_or_truths_is_no_column_of_numbers(tmp_path, value):
+    path = tmp_path / "previous.parquet"
+    pl.DataFrame({"policy_id": ["P"], "driver_id": ["a"], "factor": [value]}).write_parquet(path)
+    with pytest.raises(PortfolioError, match=r"column factor: is (Boolean|Date), not a number"):
+        read_previous(path)
+
+
 def test_blanks_around_a_value_do_not_matter(tmp_path):
     assert read_policies(written(tmp_path, POLICIES.replace("p1,d1,", " p1,d1 , ")))["driver_id"].to_list() == [
         "d1",
