@@ -57,7 +57,7 @@ class ImuTrack:
     Parameters
     ----------
     blow_cmps2 : int
-        Magnitude from which a sample is a blow.
+        Magnitude from which a sample is a blow: it is told, and left out of the means.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class ImuTrack:
         found = [
             block[_PEAK]
             for block in map(self._blocks.get, range(centre - half, centre + half + 1))
-            if block is not None and block[_N]
+            if block is not None and (block[_N] or block[_PEAK])
         ]
         return max(found) if found and not self._is_stuck(centre) else None
 
@@ -152,12 +152,14 @@ class ImuTrack:
     def _sample(self, t_ms: int, first: int, x: int, y: int, z: int) -> None:
         number = (t_ms + BLOCK_MS // 2) // BLOCK_MS
         block = self._blocks.get(number) or self._begin(number)
-        block[first] += 1
-        block[first + 1] += x
-        block[first + 2] += y
-        block[first + 3] += z
-        if first:
-            return
+        if first or not self._is_blow(t_ms, block, x, y, z):
+            block[first] += 1
+            block[first + 1] += x
+            block[first + 2] += y
+            block[first + 3] += z
+
+    def _is_blow(self, t_ms: int, block: list[int], x: int, y: int, z: int) -> bool:
+        """Take what an accelerometer's sample tells beside sums. A blow is nothing a driver does: no mean has it."""
         if self._last != [x, y, z]:
             self._last = [x, y, z]
             block[_LIVE] = 1
@@ -170,6 +172,7 @@ class ImuTrack:
             block[_PEAK] = peak
             if peak >= self._blow_cmps2:
                 self.blows.append(Blow(t_ms, peak))
+        return peak >= self._blow_cmps2
 
     def _begin(self, number: int) -> list[int]:
         block = self._blocks[number] = [0] * 10

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from device.contract.motion import IMU_PERIOD_MS
 from device.contract.rules import KIND_NUMBERS
 from device.contract.signals import Reading
@@ -87,6 +89,21 @@ def test_the_event_of_the_grid_stands_beside_it_and_counts_in_the_summary():
     assert abs(event.peak_ms - report.t_ms) <= IMU_PERIOD_MS
     ((_, end),) = of(TripEnded, outputs)
     assert end.summary.event_counts[KIND_NUMBERS["impact"] * 8 + 1] == 1
+
+
+@pytest.mark.parametrize("imu_hz", [10, 20, 100])
+@pytest.mark.parametrize("size_mps2", [-90.0, 90.0])
+@pytest.mark.parametrize("axis", ["accel_x_mps2", "accel_y_mps2"])
+def test_a_blow_is_an_impact_and_no_braking_acceleration_or_turn(imu_hz, size_mps2, axis):
+    """One sample of it in a mean of 0.5 s was an acceleration of 11.9 m/s2 and a turn of 9.9, beside the impact."""
+    calm = readings(SECONDS, imu_hz=imu_hz)
+    struck = [r._replace(value=size_mps2) if (r.t_ms, r.signal) == (20_000, axis) else r for r in calm]
+    told = []
+    for found in (calm, struck):
+        pipeline = calibrated()
+        outputs = [o for _, o in play(pipeline, found)] + pipeline.finish()
+        told.append([o.kind for o in outputs if isinstance(o, DetectedEvent)])
+    assert sorted(told[1]) == sorted([*told[0], KIND_NUMBERS["impact"]])
 
 
 def stopped(found: list[Reading], stop_ms: int) -> list[Reading]:
