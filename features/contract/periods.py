@@ -1,7 +1,8 @@
 """Driver periods: the sums of all trips of a policy, driver and calendar month. What pricing reads.
 
-They are a function of trip summaries, of what a trip's start and end tell of the car, and of events, so that sending
-motion or location or not never changes a price, and they merge: the sums of two parts are the sums of the whole.
+They are a function of trip summaries, of what a trip's start and end tell of the car, of events, and of what sealing
+judged of its messages and clock, so that sending motion or location or not never changes a price, and they merge: the
+sums of two parts are the sums of the whole.
 """
 
 from __future__ import annotations
