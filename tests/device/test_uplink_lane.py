@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -194,3 +195,30 @@ def test_when_a_row_of_an_earlier_start_was_first_sent_is_not_known(outbox):
     assert send(restarted, 1_000) == [1, 2, 3]
     assert restarted.acked([(1, 2)], 1_500) is None
     assert restarted.acked([(3, 3)], 1_500) == 1_000
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_ack_was_made_before_the_time_told_for_it_whatever_is_held_up_doubled_or_restarted(outbox, seed):
+    chance, now_ms, told = random.Random(seed), 0, 0
+    lane, road, acks = Lane(outbox, RESEND_MS), [], []
+    for _ in range(300):
+        now_ms += chance.choice([100, 1_000, 5_000, 60_000])
+        if chance.random() < 0.2:
+            queue(outbox, event())
+        if chance.random() < 0.03:
+            lane = Lane(outbox, RESEND_MS)  # another process
+        if chance.random() < 0.05:
+            lane.reconnected()
+        for due_ms, made_ms, seqs in [ack for ack in acks if ack[0] <= now_ms]:
+            acks.remove((due_ms, made_ms, seqs))
+            outbox.release(outbox.stream_id, [(seq, seq) for seq in seqs])
+            sent_ms = lane.acked([(seq, seq) for seq in seqs], now_ms)
+            assert sent_ms is None or sent_ms <= made_ms
+            told += sent_ms is not None
+            if chance.random() < 0.2:
+                acks.append((now_ms + chance.randrange(600_000), made_ms, seqs))
+        road += [(now_ms + chance.choice([10, 300_000]), seq) for seq in send(lane, now_ms) if chance.random() < 0.7]
+        if come := [seq for due_ms, seq in road if due_ms <= now_ms]:
+            road = [sent for sent in road if sent[0] > now_ms]
+            acks.append((now_ms + chance.choice([10, 2_000, 90_000, 900_000]), now_ms, come))
+    assert told > 10
