@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,7 +101,7 @@ def make_pack(
     if sources.policies is not None:
         tables |= _fairness(factors, steps, sources.policies, model)
     if sources.claims is not None:
-        tables["experience"] = book.experience(factors, sources.claims)
+        tables["experience"] = book.experience(factors, sources.claims, _known_until(sources.claims))
     pack = Pack(
         title,
         banner,
@@ -117,6 +117,12 @@ def make_pack(
     tables["variables"] = variables.variables_table(pack)
     tables["versions"] = pl.DataFrame({"what": list(pack.versions), "version": list(pack.versions.values())})
     return pack
+
+
+def _known_until(claims: pl.DataFrame) -> date:
+    """Day after the last claim of the file: what is earned later has no claims yet, and would flatter the factors."""
+    last = claims["occurred_on"].max()
+    return last + timedelta(days=1) if isinstance(last, date) else date.min
 
 
 def write_report(pack: Pack, folder: Path) -> Path:

@@ -291,9 +291,9 @@ def _tiers(pack: Pack) -> str:
 
 
 def _experience(pack: Pack) -> str:
-    rows = pack.table("experience")
+    heading, rows = '<h3 class="sub">Claims since the rating date</h3>', pack.table("experience")
     if rows is None:
-        return ""
+        return heading + paragraph("None is in the claims file yet.") if "experience" in pack.tables else ""
     columns = [
         Column("tier", "d"),
         Column("policies", ",d"),
@@ -314,11 +314,11 @@ def _experience(pack: Pack) -> str:
         for r in rows.iter_rows(named=True)
     ]
     return (
-        '<h3 class="sub">Claims since the rating date</h3>'
+        heading
         + table(columns, body)
         + source_line(
-            "Claims that are known so far, out of time: none of them was learned from. A dash for the tier: not"
-            " rateable.",
+            "Claims that are known so far, out of time: none of them was learned from. Policy years and expectation"
+            " until the day of the last one. A dash for the tier: not rateable.",
             "experience",
         )
     )

@@ -147,6 +147,23 @@ def test_the_report_is_a_page_and_its_tables(inputs, capsys, tmp_path):
     for table in re.findall(r'href="(tables/[^"]+)"', page):
         assert (tmp_path / table).is_file()
     assert "observed/expected" in capsys.readouterr().out
+    claims = pl.read_csv(inputs / "claims.csv", try_parse_dates=True)["occurred_on"]
+    rated = pl.read_parquet(inputs / "out" / "factors.parquet")
+    known_days = (claims.max() - rated["period_start"].min()).days + 1
+    earned = pl.read_csv(tmp_path / "tables" / "experience.csv")
+    assert earned["years"].sum() <= earned["policies"].sum() * max(known_days, 0) / 365
+
+
+def test_claims_that_end_before_the_rating_date_are_told_as_none(inputs, tmp_path):
+    """Not as drivers without a claim over years that are yet to come."""
+    rated_on = pl.read_parquet(inputs / "out" / "factors.parquet")["period_start"].min()
+    past = pl.read_csv(inputs / "claims.csv", try_parse_dates=True).filter(pl.col("occurred_on") < pl.lit(rated_on))
+    past = past if past.height else past.clear()
+    past.write_csv(tmp_path / "past.csv")
+    book = ["--model", str(inputs / "model"), "--factors", str(inputs / "out"), "--claims", str(tmp_path / "past.csv")]
+    book += ["--policies", str(inputs / "policies.csv")]
+    assert ubi.main(["pricing", "report", *book, "--out", str(tmp_path)]) == 0
+    assert "None is in the claims file yet." in (tmp_path / "report.html").read_text()
 
 
 def test_a_report_names_what_it_needs(inputs, capsys, tmp_path):
