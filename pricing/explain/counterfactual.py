@@ -28,8 +28,8 @@ from pricing.explain.words import WORDS
 
 LEAST: Final = 0.01  # a smaller change of the factor is not told
 EPSILON: Final = 1e-9
-STEPS: Final = (2.0, 5.0, 10.0)  # events per 100 km that somebody could leave out; the first that shows is told
-FIRM_STEPS: Final = (5.0, 10.0, 20.0)
+STEPS: Final = (2.0, 5.0, 10.0, 20.0, 30.0, 40.0)  # events per 100 km to leave out; the first that shows is told
+FIRM_STEPS: Final = (5.0, 10.0, 20.0, 40.0, 80.0)
 SMALL_STEPS: Final = (1.0, 0.5, 0.2, 0.1)  # of who has fewer than the first of STEPS
 MM_PER_100_KM: Final = 100_000_000
 FIRM_CMPS2: Final = 200  # as the features of moderate swings have it

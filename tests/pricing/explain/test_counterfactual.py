@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import LEVELS, excursion_key
 from features.contract.catalogue import load_catalogue
-from pricing.explain.counterfactual import HABITS, _fewer, _half_night, _half_speeding, counterfactuals
+from pricing.explain.counterfactual import HABITS, _changes, _fewer, _half_night, _half_speeding, counterfactuals
 from pricing.explain.rerate import Case
 from pricing.rebuild import rebuild
 from pricing.score import score_book
@@ -60,6 +60,17 @@ def test_unchanged_driving_gives_the_published_factor(scored, folder, book, mode
         again = case.rate(own)
         assert (again.factor, again.rateable) == (case.published["factor"], case.published["rateable"])
         assert again.capped == case.published["capped"]
+
+
+def test_who_brakes_very_much_is_asked_for_more(scored, folder, book, model):
+    """Beyond the last point of a table a few brakings fewer change nothing."""
+    _, own = case_of(worst(scored, 1)[0], folder, book, model)
+    rows = own.to_dicts()
+    for row in rows:
+        row["event_counts"] = [{"key": BRAKING * LEVELS + 1, "value": 35 * row["accel_mm"] // 100_000_000 + 1}]
+    texts = [en for ways in _changes(pl.DataFrame(rows, schema=own.schema)) for en, _, _ in ways]
+    steps = [text for text in texts if text.endswith("fewer harsh brakings per 100 km")]
+    assert [int(text.split()[0]) for text in steps] == [2, 5, 10, 20, 30]
 
 
 def test_fewer_brakings_lower_the_factor_of_who_brakes_much(scored, folder, book, model):
