@@ -64,11 +64,15 @@ def driven(url: str, folder: Path, off_ms: int) -> tuple[dict[str, object], list
         agent = Agent(OFF, outbox, SIGNER.sign, Computer(off_ms), start_ms)
         uplink = Uplink("car", parse_broker(url), on_time=agent.hear_insurer)
         uplink.add(outbox)
-        sent = []
+        sent: list[bytes] = []
+
+        def all_acked() -> bool:
+            uplink.step(mono_ms(), 0.02)
+            return outbox.waiting() == 0
 
         def deliver() -> None:
             sent.extend(row.payload for row in outbox.unacked(1_000_000))
-            wait_for(lambda: uplink.step(mono_ms(), 0.02) or outbox.waiting() == 0)
+            wait_for(all_acked)
             uplink.step(mono_ms())
 
         half = len(readings) // 2

@@ -79,7 +79,7 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
     mm = trip["distance_mm"] or 0
     offset = None if trip["clock_suspect"] else trip["utc_offset_min"]
     hours = [] if trip["clock_suspect"] else trip["distance_by_hour_mm"] or []
-    local = lambda ms: datetime.fromtimestamp(ms / 1_000, UTC) + timedelta(minutes=offset)  # noqa: E731
+    local = lambda ms: datetime.fromtimestamp(ms / 1_000, UTC) + timedelta(minutes=offset or 0)  # noqa: E731
     placed = offset is not None and region is not None
     holiday = placed and local(trip["start_ms"]).date() in holidays_of(region, local(trip["start_ms"]).year)
     night = [
