@@ -39,19 +39,25 @@ def drive(seconds=3_600):
 
 
 def listen(sources, until_ms):
-    """Take from whichever speaks, one thread for all, as the agent does."""
-    readings = []
-    while since_boot_ms() < until_ms and not enough(readings):
+    """Take from whichever speaks, one thread for all, as the agent does.
+
+    Each reading comes with the time by which it was read: a machine that stalls in between reads more than had come.
+    """
+    taken = []
+    while since_boot_ms() < until_ms and not enough(r for r, _ in taken):
         now_ms = since_boot_ms()
         for source in sources:
-            readings += source.take(now_ms)
+            readings = source.take(now_ms)
+            read_ms = since_boot_ms()
+            taken += [(reading, read_ms) for reading in readings]
         wake_ms = min(source.wake_ms(now_ms) for source in sources)
         files = [fileno for source in sources if (fileno := source.fileno()) is not None]
         select.select(files, [], [], max(0.0, (wake_ms - now_ms) / 1_000))
-    return readings
+    return taken
 
 
 def enough(readings):
+    readings = list(readings)
     return {"speed_kmh", "latitude_deg"} <= {r.signal for r in readings} and sum(
         r.signal == "accel_x_mps2" and r.value > 0.5 for r in readings
     ) >= 20
@@ -70,7 +76,7 @@ def test_three_ports_are_played_on_one_clock_and_read_by_one_thread():
     ):
         sources = [obd, receiver, box]
         taken = listen(sources, since_boot_ms() + 40_000)
-        assert enough(taken), [source.counters for source in sources]
+        assert enough(r for r, _ in taken), [source.counters for source in sources]
         assert clock.started
         begun_ns = since_boot_ms() * 1_000_000
         assert {name: n for source in sources for name, n in source.counters.items()} == {
@@ -79,18 +85,15 @@ def test_three_ports_are_played_on_one_clock_and_read_by_one_thread():
             "imu_connected": 1,
         }
 
-        def played(reading):
-            return clock.play_ms(reading.t_ms * 1_000_000)
-
-        driven = [r for r in taken if played(r) > 0]
+        played = [(reading, clock.play_ms(read_ms * 1_000_000)) for reading, read_ms in taken]
         assert clock.play_ms(begun_ns) > 0
     # A machine may stall, so what was read may be old; it is never from the future.
-    for reading in driven:
-        if reading.signal in {"speed_kmh", "gnss_speed_kmh"}:
-            assert reading.value <= 20 + played(reading) / 1_000 + 0.01
-        elif reading.signal == "gnss_utc_s":
-            assert reading.value <= (STARTED_AT_MS + played(reading)) / 1_000 + 0.01
+    for reading, by_ms in played:
+        if by_ms > 0 and reading.signal in {"speed_kmh", "gnss_speed_kmh"}:
+            assert reading.value <= 20 + by_ms / 1_000 + 0.01
+        elif by_ms > 0 and reading.signal == "gnss_utc_s":
+            assert reading.value <= (STARTED_AT_MS + by_ms) / 1_000 + 0.01
     # Until the drive begins the receiver has no fix and the box lies still.
-    standing = [r for r in taken if played(r) <= 0]
+    standing = [reading for reading, by_ms in played if by_ms <= 0]
     assert {r.value for r in standing if r.signal == "gnss_fix"} == {0.0}
     assert {r.value for r in standing if r.signal == "accel_x_mps2"} == {0.0}
