@@ -129,7 +129,7 @@ def _road(name: str, drive: Drive) -> list[Row]:
 
 
 def _simulated() -> list[Row]:
-    """Own trips with an adapter: true acceleration as 1 s mean, peaks of true hard brakings; beside differences over 2 s."""
+    """Own trips with an adapter: acceleration as 1 s mean and peaks of hard brakings, against differences over 2 s."""
     errors: dict[str, list[float]] = {"ours": [], "over 2 s": []}
     kept: dict[str, list[float]] = {"ours": [], "over 2 s": []}
     for trip in (trip for trip in TRIPS if not trip.rate):
