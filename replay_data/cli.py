@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device.contract.errors import TryAgainError, UbiError, UsageError
+from device.contract.errors import UbiError, UsageError
 from replay_data import arguments
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _replay(task: Task, options: argparse.Namespace) -> int:
     from replay_data.jobs import replay
     from replay_data.player import Played
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TryAgainError.exit_code))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was queued is in the outbox, the rest can be replayed
     played: dict[Path, Played] = {}
     try:
         with _bar(len(options.files)) as watch:
