@@ -96,5 +96,5 @@ def test_the_whole_matrix(tmp_path, reference, capsys):
         sys.stdout.write(f"\n{table(cells)}\n")
     exact = {fault.name for fault in FAULTS if fault.exact}
     assert [cell for cell in cells if cell.fault in exact and cell.verdict != "unmoved"] == []
-    # What no rule can tell from driving is named in docs/chaos.md; more than that is a new hole.
+    # What stays, and why, is in docs/chaos.md; more than that is a new hole.
     assert sum(cell.verdict == "moved" for cell in cells) <= 0.004 * len(cells)
