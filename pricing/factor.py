@@ -2,8 +2,8 @@
 
 R is what the driving indicates; its tier's where the plan says `factor_from = "tier"`; times theta of own claims where
 the plan counts them. F(B) = clip(clip(B R, L, U), 0.85 F_prev, 1.15 F_prev); a driver who is not rateable keeps F_prev
-(1 if none). Where the two bands do not meet, the renewal limit wins: it is the outer clip. F(B) never falls as B grows,
-so B is found by bisection.
+(1 if none), of a discount the share that the plan says, whatever B. Where the two bands do not meet, the renewal limit
+wins: it is the outer clip. F(B) never falls as B grows, so B is found by bisection.
 
 The limits are moved inward to the published grid of 1e-6 first: so a rounded factor never leaves its band, and since
 rounding moves each factor by at most 5e-7, the book balances to 1e-6 as written.
@@ -56,13 +56,26 @@ class Steps:
     """The factor of each row, step by step; all of shape (n_rows,)."""
 
     based: Floats  # B R
-    banded: Floats  # within the profile's band
+    banded: Floats  # within the profile's band; of who is not rateable what is left of the previous factor
     factor: Floats  # within the renewal limit; not rounded
+    rateable: Bools
 
     @property
     def published(self) -> Floats:
         """The factor, rounded as it is written."""
         return np.round(self.factor, MICRO)
+
+    @property
+    def capped(self) -> Bools:
+        """The profile's band changed the factor."""
+        changed: Bools = self.rateable & (self.banded != self.based)
+        return changed
+
+    @property
+    def limited(self) -> Bools:
+        """The renewal limit changed the factor."""
+        changed: Bools = self.factor != self.banded
+        return changed
 
 
 def combined(relativity: Floats, model: RiskModel, past: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
@@ -94,9 +107,25 @@ def factors(book: Book, base: float, plan: FactorPlan) -> Steps:
     first = np.isnan(book.previous)
     low = np.where(first, 0.0, np.ceil(_grid(book.previous * plan.renewal_lower)) / GRID)
     high = np.where(first, np.inf, np.floor(_grid(book.previous * plan.renewal_upper)) / GRID)
-    limited = np.clip(banded, low, high)
-    kept = np.where(first, 1.0, book.previous)
-    return Steps(based, banded, np.where(book.rateable, limited, kept))
+    left = kept(book.previous, plan)
+    held = np.maximum(np.minimum(left, high), np.where(first, 1.0, book.previous))
+    return Steps(
+        based,
+        np.where(book.rateable, banded, left),
+        np.where(book.rateable, np.clip(banded, low, high), held),
+        book.rateable,
+    )
+
+
+def kept(previous: Floats, plan: FactorPlan) -> Floats:
+    """What is left of previous factors (NaN: none) where no driving is rated, before the renewal limit; 1 of none.
+
+    A surcharge stays whole, or unplugging would launder it. A discount that nothing confirms any more keeps the plan's
+    share at each rating, or a good driver would best unplug.
+    """
+    before = np.where(np.isnan(previous), 1.0, previous)
+    faded: Floats = before + (1.0 - plan.kept_discount_share) * np.maximum(1.0 - before, 0.0)
+    return faded
 
 
 def balanced_base(book: Book, plan: FactorPlan) -> float:

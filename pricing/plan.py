@@ -12,7 +12,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, cast, get_type_hints
 
-from pricing.between import LINE, STEP
+from pricing import plan_laws
+from pricing.between import LINE
 from pricing.errors import PlanError
 
 FOLDER: Final = Path(__file__).parent / "plans"
@@ -95,7 +96,14 @@ class CredibilityPlan:
 
 @dataclass(frozen=True, slots=True)
 class FactorPlan:
-    """Band of the profile, renewal limit, and what is balanced."""
+    """Band of the profile, renewal limit, and what is balanced.
+
+    Attributes
+    ----------
+    kept_discount_share : float
+        Of the discount of who is not rateable, at each rating: 1 keeps it for ever, 0 ends it at once. The renewal
+        limit holds here too; a surcharge is always kept.
+    """
 
     lower: float
     upper: float
@@ -103,6 +111,7 @@ class FactorPlan:
     renewal_upper: float
     balance: str
     factor_from: str = "factor"
+    kept_discount_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +182,12 @@ class Plan:
         return cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(self))))
 
     def content_hash(self) -> str:
-        """Hex SHA-256 of the parameters, whatever the file's comments and order."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        """Hex SHA-256 of the parameters, whatever the file's comments and order.
+
+        A key with a default counts only where it differs from it: such keys came later, and what was rated before
+        they came is verified against the same hash after.
+        """
+        return hashlib.sha256(json.dumps(_without_defaults(self), sort_keys=True).encode()).hexdigest()
 
 
 def load_plan(name_or_path: str = "default") -> Plan:
@@ -197,8 +210,21 @@ def load_plan(name_or_path: str = "default") -> Plan:
 def from_dict(content: dict[str, Any], where: str) -> Plan:
     """Check a plan's content; `where` names it in errors."""
     plan = cast("Plan", _build(Plan, content, where, ""))
-    _check(plan, where)
+    for law, holds in plan_laws.laws(plan).items():
+        if not holds:
+            raise PlanError(f"{where}: {law}")
     return plan
+
+
+def _without_defaults(table: Any) -> dict[str, Any]:
+    """Keys of a table that have no default, or another value than it."""
+    told = {}
+    for own in fields(table):
+        value = getattr(table, own.name)
+        default = own.default_factory() if own.default_factory is not MISSING else own.default
+        if value != default:
+            told[own.name] = _without_defaults(value) if is_dataclass(value) else value
+    return told
 
 
 def _merged(path: Path) -> dict[str, Any]:
@@ -265,70 +291,3 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
     if type(value) is not hint:
         raise PlanError(f"{where}: {key} = {value!r} has to be of type {hint.__name__}")
     return value
-
-
-def _check(plan: Plan, where: str) -> None:
-    for law, holds in (_model_laws(plan) | _factor_laws(plan) | _later_laws(plan)).items():
-        if not holds:
-            raise PlanError(f"{where}: {law}")
-
-
-def _model_laws(plan: Plan) -> dict[str, bool]:
-    m, c, t = plan.model, plan.credibility, plan.tariff
-    return {
-        "plan_version has to name the version": plan.plan_version != "",
-        "window: months have to be at least 1": min(plan.window.feature_months, plan.window.label_months) >= 1,
-        "tariff.source has to be frequency, premium, glm or auto": t.source in {"frequency", "premium", "glm", "auto"},
-        "tariff.min_level_claims has to be at least 0": t.min_level_claims >= 0,
-        "rateable.min_seen_share has to be in [0, 1]": 0 <= plan.rateable.min_seen_share <= 1,
-        "model.folds has to be at least 2": m.folds >= 2,
-        "model.rounds have to rise from 0": len(m.rounds) > 1 and m.rounds[0] == 0 and _rise(m.rounds),
-        "model.leaves has to be 2 or 3: a tree has at most two features": {m.leaves, *m.search.leaves} <= {2, 3},
-        "model.learning_rate has to be in (0, 1]": all(0 < x <= 1 for x in (m.learning_rate, *m.search.learning_rate)),
-        "model.max_bin has to be in 2..255": 2 <= m.max_bin <= 255,
-        "model.min_leaf_claims has to be above 0 and model.l2 at least 0": all(
-            x > 0 for x in (m.min_leaf_claims, *m.search.min_leaf_claims)
-        )
-        and all(x >= 0 for x in (m.l2, *m.search.l2)),
-        "model.large_claim_cap has to be at least 0": m.large_claim_cap >= 0,
-        "model.between has to be line or step": m.between in {LINE, STEP},
-        "credibility.kappa_km has to rise from at least 0": len(c.kappa_km) > 0
-        and c.kappa_km[0] >= 0
-        and _rise(c.kappa_km),
-        "credibility.slope_band has to be [low, high] around 1": len(c.slope_band) == 2
-        and c.slope_band[0] < 1 < c.slope_band[1],
-        "credibility.own_claims_months has to be at least 1": c.own_claims_months >= 1,
-        "credibility.own_claims needs tariff.bonus_malus = false: the tariff counts these claims already": not (
-            c.own_claims and t.bonus_malus
-        ),
-    }
-
-
-def _factor_laws(plan: Plan) -> dict[str, bool]:
-    f = plan.factor
-    return {
-        "factor: 0 < lower <= 1 <= upper": 0 < f.lower <= 1 <= f.upper,
-        "factor: 0 < renewal_lower <= 1 <= renewal_upper": 0 < f.renewal_lower <= 1 <= f.renewal_upper,
-        "factor.balance has to be claims, premium or none": f.balance in {"claims", "premium", "none"},
-        "factor.factor_from has to be factor or tier": f.factor_from in {"factor", "tier"},
-        "tiers: at least 1, of at least 1 claim": plan.tiers.max_tiers >= 1 and plan.tiers.min_claims >= 1,
-    }
-
-
-def _later_laws(plan: Plan) -> dict[str, bool]:
-    c, m = plan.customers, plan.monitor
-    return {
-        "customers.years and customers.gap_months have to be at least 1": min(c.years, c.gap_months) >= 1,
-        "customers.retention has to hold at least one coefficient, none below 0": len(c.retention) > 0
-        and min(c.retention) >= 0,
-        "customers.stars has to fall, and name five values": len(c.stars) == 5 and _rise(c.stars[::-1]),
-        "monitor: 0 < psi_watch < psi_act": 0 < m.psi_watch < m.psi_act,
-        "monitor: 0 < confidence < confidence_act < 1": 0 < m.confidence < m.confidence_act < 1,
-        "monitor: 0 < quality_watch < quality_act": 0 < m.quality_watch < m.quality_act,
-        "fairness.protected must not name what tariff.factors prices with": not set(plan.fairness.protected)
-        & set(plan.tariff.factors),
-    }
-
-
-def _rise(values: tuple[float, ...]) -> bool:
-    return list(values) == sorted(set(values))

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from features.contract.catalogue import Catalogue
@@ -41,6 +42,8 @@ class Rebuilt:
         Made again.
     adjustments : dict of str to float
         Named multipliers between B x relativity and the factor; their product with B, base and effects is the factor.
+    kept_discount_share : float
+        Of the plan: what one of the adjustments is told with.
     contents : int
         Sum of the contents of all trips in the window, as the features have them now.
     features_sha256, receipt : str
@@ -59,6 +62,7 @@ class Rebuilt:
     relativity: float
     factor: float
     adjustments: dict[str, float]
+    kept_discount_share: float
     model_id: str
     contents: int
     features_sha256: str
@@ -101,8 +105,10 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         adjustments = {name: value for name, value in named.items() if value != 1.0}
         adjustments |= {"band of the plan": banded / based, "renewal limit": final / banded}
     else:
-        without = based / (tier_step * float(theta[0]))
-        adjustments = {"not rateable, previous factor kept": final / without}
+        before = float(np.where(np.isnan(one.previous), 1.0, one.previous)[0])
+        adjustments = {"not rateable, previous factor kept": before / based * (tier_step * float(theta[0]))}
+        named = {"fading of a kept discount": banded / before, "renewal limit": final / banded}
+        adjustments |= {name: value for name, value in named.items() if value != 1.0}
     features_sha256 = row_hashes(model_features(rows, inputs))[0]
     factor, relativity = float(steps.published[0]), round(float(rated.relativity[0]), MICRO)
     table = pl.DataFrame([published], schema=FACTORS)
@@ -124,6 +130,7 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         relativity=relativity,
         factor=factor,
         adjustments=adjustments,
+        kept_discount_share=model.plan.factor.kept_discount_share,
         model_id=model.model_id,
         contents=contents,
         features_sha256=features_sha256,

@@ -252,8 +252,8 @@ def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> Finished:
     steps = factors(book, totals.base, model.plan.factor)
     table = part.with_columns(
         pl.Series("factor", steps.published),
-        pl.Series("capped", book.rateable & (steps.banded != steps.based)),
-        pl.Series("limited", book.rateable & (steps.factor != steps.banded)),
+        pl.Series("capped", steps.capped),
+        pl.Series("limited", steps.limited),
         pl.Series("own_claims", np.round(theta, MICRO)),
         pl.lit(totals.features_id).alias("features_id"),
         pl.lit("").alias("receipt"),
@@ -282,6 +282,6 @@ def _sums(parts: pl.DataFrame, book: Book, steps: Steps, model: RiskModel) -> di
         "claims_ratio": ratio(claims, published),
         "premium_ratio": None if premium is None else ratio(premium, published),
         "base_rate_load": 1.0 / ratio(book.weight, published),
-        "capped": int((book.rateable & (steps.banded != steps.based)).sum()),
-        "limited": int((book.rateable & (steps.factor != steps.banded)).sum()),
+        "capped": int((steps.capped).sum()),
+        "limited": int((steps.limited).sum()),
     }

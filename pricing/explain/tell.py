@@ -55,7 +55,10 @@ def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
     still = len(order) - len(moving)
     if still:
         lines.append(f"1.000000  {words.still.format(count=still)}")
-    lines.extend(f"{value:.6f}  {words.adjustments[name]}" for name, value in rebuilt.adjustments.items())
+    share = rebuilt.kept_discount_share
+    lines.extend(
+        f"{value:.6f}  {words.adjustments[name].format(share=share)}" for name, value in rebuilt.adjustments.items()
+    )
     return "\n".join(lines)
 
 

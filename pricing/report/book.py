@@ -18,6 +18,7 @@ from pricing.arrays import Bools, Floats
 from pricing.contract.factors import MICRO, REASONS
 from pricing.diagnostics.intervals import actual_over_expected
 from pricing.diagnostics.validated import LEAST_DRIVERS
+from pricing.factor import kept
 from pricing.plan import FactorPlan
 
 HISTOGRAM_BINS: Final = 40
@@ -59,13 +60,14 @@ class Rated:
         before = receipts["previous_factor"].cast(pl.Float64).fill_null(1.0).to_numpy()
         weight = receipts["weight"].to_numpy()
         base = float(book["constants"]["base_factor"])
-        based = np.where(rateable, base * relativity, before)
-        banded = np.where(rateable, np.clip(based, plan.lower, plan.upper), before)
-        kept = math.fsum(weight[~rateable] * before[~rateable])
+        left = kept(before, plan)
+        based = np.where(rateable, base * relativity, left)
+        banded = np.where(rateable, np.clip(based, plan.lower, plan.upper), left)
+        fixed = math.fsum(weight[~rateable] * left[~rateable])
         asked = math.fsum(weight[rateable] * relativity[rateable])
-        free = 1.0 if plan.balance == "none" or asked == 0 else (math.fsum(weight) - kept) / asked
-        uncapped = np.where(rateable, free * relativity, before)
-        return cls(before, np.where(rateable, relativity, before), based, banded, factor, uncapped, weight, rateable)
+        free = 1.0 if plan.balance == "none" or asked == 0 else (math.fsum(weight) - fixed) / asked
+        uncapped = np.where(rateable, free * relativity, left)
+        return cls(before, np.where(rateable, relativity, left), based, banded, factor, uncapped, weight, rateable)
 
 
 def histogram(rated: Rated, plan: FactorPlan) -> pl.DataFrame:

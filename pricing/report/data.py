@@ -117,12 +117,23 @@ def excluded(pack: Pack) -> Section:
     rule = paragraph(
         f"Drivers below {limits.min_km:g} km, {limits.min_trips} trips or {limits.min_days:g} days in the window, or"
         f" with acceleration known on less than {100 * limits.min_seen_share:g} % of their distance, are neither"
-        " trained on nor rated: they keep their previous factor, 1 if there is none."
+        f" trained on nor rated: they keep their previous factor, 1 if there is none. {_fading(pack)}"
     )
     return Section(
         "excluded",
         "What was left out",
         told + of_frame(rows, columns) + source_line("Zero is told too.", "judgements") + rule,
+    )
+
+
+def _fading(pack: Pack) -> str:
+    """What becomes of a discount that is kept."""
+    share = pack.model.plan.factor.kept_discount_share
+    if share == 1:
+        return "Nothing of it fades (factor.kept_discount_share = 1)."
+    return (
+        f"At each rating {100 * share:g} % of a kept discount stays (factor.kept_discount_share), within the renewal"
+        " limit; a surcharge stays whole."
     )
 
 

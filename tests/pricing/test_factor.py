@@ -17,6 +17,7 @@ from pricing.tiers import Tiers
 
 PLANS = [load_plan(name).factor for name in ("default", "china", "china_nev")]
 DEFAULT = PLANS[0]
+FADING = dataclasses.replace(DEFAULT, kept_discount_share=0.6)
 
 
 @st.composite
@@ -36,7 +37,7 @@ def first_book(relativity, weight=None):
     return Book(r, np.full(len(r), np.nan), np.ones(len(r), bool), np.ones(len(r)) if weight is None else weight)
 
 
-@given(book=books(), plan=st.sampled_from(PLANS))
+@given(book=books(), plan=st.sampled_from([*PLANS, FADING]))
 def test_the_book_gets_its_total_back_or_says_what_is_missing(book, plan):
     total = math.fsum(book.weight)
     ends = [math.fsum(book.weight * factors(book, base, plan).factor) / total - 1 for base in (1e-9, 1e9)]
@@ -127,6 +128,31 @@ def test_the_unit_of_the_weight_does_not_matter(book, unit):
 def test_who_cannot_be_rated_keeps_the_factor_whatever_b(book, base, plan):
     found = factors(book, base, plan).factor[~book.rateable]
     assert found.tolist() == np.where(np.isnan(book.previous), 1.0, book.previous)[~book.rateable].tolist()
+
+
+@given(book=books(), base=st.floats(0.05, 20.0), share=st.floats(0.0, 1.0))
+def test_a_kept_discount_fades_within_the_renewal_limit_and_a_surcharge_stays(book, base, share):
+    plan = dataclasses.replace(DEFAULT, kept_discount_share=share)
+    steps = factors(book, base, plan)
+    before = np.where(np.isnan(book.previous), 1.0, book.previous)
+    asleep = ~book.rateable
+    for old, new, limited in zip(before[asleep], steps.published[asleep], steps.limited[asleep], strict=True):
+        if old < 1:
+            wanted = 1 - share * (1 - old)
+            assert new == pytest.approx(min(wanted, 1.15 * old), abs=2e-6)
+            assert limited == (wanted > 1.15 * old) or wanted == pytest.approx(1.15 * old, abs=2e-6)
+            assert old <= new <= 1.15 * old + 1e-12
+        else:
+            assert (new, limited) == (old, False)
+
+
+def test_a_discount_that_nothing_confirms_ends_after_some_ratings():
+    factor, told = 0.7, []
+    for _ in range(4):
+        book = Book(np.ones(1), np.array([factor]), np.array([False]), np.ones(1))
+        factor = float(factors(book, 1.0, FADING).published[0])
+        told.append(factor)
+    assert told == [0.805, 0.883, 0.9298, 0.95788]  # 15 % at first, then 0.6 of what is left of the discount
 
 
 @given(previous=st.floats(0.2, 0.6) | st.floats(1.54, 5.0), r=st.floats(0.05, 20.0), plan=st.sampled_from(PLANS))

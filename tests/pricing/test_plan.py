@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 
 import pytest
@@ -44,6 +45,15 @@ def test_the_hash_follows_the_parameters_not_the_file(tmp_path):
     assert other.content_hash() != load_plan().content_hash()
 
 
+def test_a_key_that_came_later_changes_no_hash_until_it_is_used():
+    plan = load_plan()
+    content = plan.to_dict()
+    del content["factor"]["kept_discount_share"], content["rateable"]["min_seen_share"], content["customers"]
+    assert from_dict(content, "json").content_hash() == plan.content_hash()
+    used = dataclasses.replace(plan, factor=dataclasses.replace(plan.factor, kept_discount_share=0.5))
+    assert used.content_hash() != plan.content_hash()
+
+
 def test_a_plan_of_before_tables_had_lines_has_them():
     content = load_plan().to_dict()
     del content["model"]["between"]
@@ -70,6 +80,7 @@ def test_a_plan_of_before_tables_had_lines_has_them():
         ("[model]\nrounds = [0, 50, 20]\n", "model.rounds have to rise from 0"),
         ("[factor]\nbalance = 'both'\n", "factor.balance has to be"),
         ("[factor]\nfactor_from = 'tiers'\n", "factor.factor_from has to be factor or tier"),
+        ("[factor]\nkept_discount_share = 1.2\n", "factor.kept_discount_share has to be in [0, 1]"),
         ("[credibility]\nown_claims = true\n", "needs tariff.bonus_malus = false"),
         ("[model.search]\nleaves = [3, 4]\n", "a tree has at most two features"),
         (

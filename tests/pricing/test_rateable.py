@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import polars as pl
 import pytest
 
@@ -49,6 +52,30 @@ def test_a_driver_whose_speeds_are_too_coarse_to_see_keeps_the_previous_factor(b
         rebuilt, CATALOGUE
     )
     assert "加速度已知的里程占 40.0%\n观察期内驾驶数据不足" in product(rebuilt, CATALOGUE, "zh")
+
+
+def test_a_kept_discount_fades_where_the_plan_says_so_and_explain_tells_it(book, model, tmp_path):
+    plan = dataclasses.replace(model.plan, factor=dataclasses.replace(model.plan.factor, kept_discount_share=0.75))
+    fading = dataclasses.replace(model, plan=plan)
+    silent = ["p00000", "p00001", "p00002"]
+    periods = book.periods.filter(~pl.col("driver_id").is_in(book.drivers[:3]))
+    previous = pl.DataFrame({"policy_id": silent, "driver_id": book.drivers[:3], "factor": [0.8, 1.25, 0.4]})
+    scored = score(book, fading, periods=periods, previous=previous)
+    assert scored.factors["factor"].head(3).to_list() == [0.85, 1.25, 0.46]
+    assert scored.factors["limited"].head(3).to_list() == [False, False, True]
+    assert scored.book["totals"]["balance_as_written"] == pytest.approx(1, abs=1e-6)
+    scored.save(tmp_path)
+    told = {}
+    for policy in silent:
+        again = rebuild(tmp_path, policy, periods, CATALOGUE, fading)
+        assert (again.factor, again.receipt) == (again.published["factor"], again.published["receipt"])
+        parts = [scored.book["constants"]["base_factor"], *again.split.base, *again.split.effects[0]]
+        assert math.prod([*parts, *again.adjustments.values()]) == pytest.approx(again.factor, rel=1e-9)
+        told[policy] = product(again, CATALOGUE)
+    assert "1.062500  fading of a kept discount (share kept at each rating: 75%)" in told["p00000"]
+    assert "fading" not in told["p00001"]
+    assert told["p00002"].splitlines()[2].endswith("limited by the renewal limit")
+    assert "沿用的优惠递减（每次定价保留 75%）" in product(again, CATALOGUE, "zh")
 
 
 def test_the_receipt_hashes_what_decides_whether_a_driver_is_rated(book):

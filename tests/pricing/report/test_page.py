@@ -17,6 +17,7 @@ from pricing.fit import fit_validated
 from pricing.plan import load_plan
 from pricing.ranking import held_out_ranking
 from pricing.report import charts
+from pricing.report.data import excluded
 from pricing.report.make import Sources, make_pack, sections, va_matrix, write_report
 from pricing.report.pack import Heatmap
 from pricing.score import score_book
@@ -149,6 +150,15 @@ def test_bands_and_limits_are_those_of_the_profile(rated, tmp_path, profile):
     assert f"Band [{plan.factor.lower:g}, {plan.factor.upper:g}]" in told
     assert plan.profile.title in told
     assert ("load the base rate by" in told) == (profile == "discount_only")
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(1.0, "Nothing of it fades"), (0.8, "At each rating 80 % of a kept discount stays")]
+)
+def test_the_page_tells_what_becomes_of_a_kept_discount(pack, share, told):
+    plan = dataclasses.replace(PLAN, factor=dataclasses.replace(PLAN.factor, kept_discount_share=share))
+    own = dataclasses.replace(pack, model=dataclasses.replace(pack.model, plan=plan))
+    assert told in excluded(own).content
 
 
 def test_factors_of_another_model_are_refused(rated):
