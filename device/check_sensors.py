@@ -11,8 +11,7 @@ from typing import Final
 from device.config import DeviceConfig
 from device.contract.signals import Reading
 from device.finding import Finding
-from device.sources.gnss import gnss_source
-from device.sources.imu import imu_source
+from device.sensors import Sensors
 from device.sources.j1979 import PIDS
 from device.sources.obd import ObdSource
 from device.sources.rates import Rates
@@ -64,18 +63,13 @@ class Listened:
 
 def check_sensors(config: DeviceConfig, mono_ms: Callable[[], int]) -> Iterator[Finding]:
     """Listen to every port of the configuration at once and tell what came."""
-    obd = ObdSource(config.obd_port, baudrate=config.obd_baudrate, protocol=config.obd_protocol)
-    gnss = gnss_source(config.gnss_port, config.gnss_baudrate) if config.gnss_port else None
-    imu = imu_source(config.imu_port, config.imu_baudrate) if config.imu_port else None
-    heard = {source.name: Listened(source) for source in (obd, gnss, imu) if source is not None}
-    try:
+    with Sensors.of(config) as sensors:
+        obd, gnss, imu = sensors.obd, sensors.gnss, sensors.imu
+        heard = {source.name: Listened(source) for source in sensors}
         listen(list(heard.values()), mono_ms, WITHIN_MS)
         yield from _obd(config, obd, heard["obd"])
         yield _gnss(config, gnss, heard["gnss"]) if gnss else _absent("gnss", "gnss_port")
         yield _imu(config, imu, heard["imu"]) if imu else _absent("imu", "imu_port")
-    finally:
-        for one in heard.values():
-            one.source.close()
 
 
 def listen(sources: list[Listened], mono_ms: Callable[[], int], within_ms: int) -> None:

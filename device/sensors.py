@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
 from device.config import DeviceConfig
@@ -11,6 +11,7 @@ from device.sources.gnss import gnss_source
 from device.sources.imu import imu_source
 from device.sources.obd import ObdSource
 from device.sources.schedule import PERIODS_MS
+from device.sources.serial_source import SerialSource
 from device.sources.source import Source
 
 IMU: Final = frozenset(f"{kind}_{axis}_{unit}" for kind, unit in (("accel", "mps2"), ("gyro", "dps")) for axis in "xyz")
@@ -24,12 +25,14 @@ class Sensors:
     Parameters
     ----------
     obd : ObdSource
-    others : iterable of Source
+    gnss, imu : SerialSource or None
     """
 
-    def __init__(self, obd: ObdSource, others: Iterable[Source] = ()) -> None:
+    def __init__(self, obd: ObdSource, gnss: SerialSource | None = None, imu: SerialSource | None = None) -> None:
         self.obd = obd
-        self._sources: tuple[Source, ...] = (obd, *others)
+        self.gnss = gnss
+        self.imu = imu
+        self._sources: tuple[Source, ...] = tuple(source for source in (obd, gnss, imu) if source is not None)
 
     @property
     def names(self) -> list[str]:
@@ -50,12 +53,13 @@ class Sensors:
             protocol=config.obd_protocol,
             paused_voltage_ms=PAUSED_VOLTAGE_MS,
         )
-        others: list[Source] = []
-        if config.gnss_port is not None:
-            others.append(gnss_source(config.gnss_port, config.gnss_baudrate))
-        if config.imu_port is not None:
-            others.append(imu_source(config.imu_port, config.imu_baudrate))
-        return cls(obd, others)
+        gnss = None if config.gnss_port is None else gnss_source(config.gnss_port, config.gnss_baudrate)
+        imu = None if config.imu_port is None else imu_source(config.imu_port, config.imu_baudrate)
+        return cls(obd, gnss, imu)
+
+    def __iter__(self) -> Iterator[Source]:
+        """Each source."""
+        return iter(self._sources)
 
     def take(self, now_ms: int) -> Iterator[Reading]:
         """What has come, source by source."""
