@@ -70,18 +70,39 @@ def fit(past_claims: Floats, past_expected: Floats, claims: Floats, expected: Fl
     ModelError
         If there are no claims in either period.
     """
+    _check(past_claims, past_expected, claims, expected)
+    level = float(np.log(past_claims.sum() / past_expected.sum()))
+    m1, m2 = past_expected * np.exp(level), expected * (claims.sum() / expected.sum())
+    together = float((m1 * m2).sum())
+    variance = float(((past_claims - m1) * (claims - m2)).sum()) / together
+    return OwnClaims(max(variance, 0.0), together**-0.5, level)
+
+
+def check(rows: pl.DataFrame, past: pl.DataFrame) -> None:
+    """Refuse rating rows of which nothing can be learned, before the model is fitted; errors as of `fit`.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        `train.rating_rows`: claims, expected_claims.
+    past : polars.DataFrame
+        `history` of the same rating dates.
+    """
+    both = rows.join(past, on=list(KEYS), how="inner")
+    _check(*(both[name].to_numpy() for name in ("past_claims", "past_expected", "claims", "expected_claims")))
+
+
+def _check(past_claims: Floats, past_expected: Floats, claims: Floats, expected: Floats) -> None:
+    if float((past_expected * expected).sum()) == 0:
+        raise ModelError(
+            "credibility.own_claims of the plan: no driver was insured both before and after the rating date; give the "
+            "policies of earlier terms too, or switch it off"
+        )
     if past_claims.sum() == 0 or claims.sum() == 0:
         raise ModelError(
             "credibility.own_claims of the plan needs claims before the rating date as well as after it; give a longer "
             "claims file, or switch it off"
         )
-    level = float(np.log(past_claims.sum() / past_expected.sum()))
-    m1, m2 = past_expected * np.exp(level), expected * (claims.sum() / expected.sum())
-    together = float((m1 * m2).sum())
-    if together == 0:
-        raise ModelError("credibility.own_claims: no driver was insured both before and after the rating date")
-    variance = float(((past_claims - m1) * (claims - m2)).sum()) / together
-    return OwnClaims(max(variance, 0.0), together**-0.5, level)
 
 
 def learn(judged: pl.DataFrame, past: pl.DataFrame) -> OwnClaims:

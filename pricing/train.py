@@ -62,10 +62,13 @@ def train(
     if any(exposure.add_months(a, plan.window.label_months) > b for a, b in pairwise(sorted(set(dates)))):
         log.warning("label windows overlap: their claims count more than once, and every interval comes out too narrow")
     rows, fitted = rating_rows(policies, claims, periods, catalogue, plan, dates)
-    fit = fit_validated(rows, catalogue, plan, fitted, threads=threads)
-    model = fit.model
+    past = None
     if plan.credibility.own_claims:
         past = own_claims.history(policies, claims, fitted, dates, plan.credibility.own_claims_months)
+        own_claims.check(rows, past)
+    fit = fit_validated(rows, catalogue, plan, fitted, threads=threads)
+    model = fit.model
+    if past is not None:
         model = replace(model, own_claims=canonical(own_claims.learn(fit.validation, past)))
     model.diagnostics["rating_dates"] = [str(day) for day in dates]
     model.diagnostics["label_end"] = str(label_end)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import date, timedelta
 
 import numpy as np
@@ -8,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.contract.catalogue import load_catalogue
 from pricing.errors import ModelError
 from pricing.own_claims import OwnClaims, fit, history
+from pricing.plan import load_plan
 from pricing.tariff import Tariff
+from pricing.train import train
+from tests.pricing.book import RATING_DATE, SmallBook
 
 R = date(2025, 1, 1)
 CLAIMS = st.integers(0, 20).map(float)
@@ -80,6 +85,22 @@ def test_claims_on_or_after_the_rating_date_are_not_history():
     assert past.rows() == [("d", R, 2, pytest.approx(expected))]
     empty = history(policies, claims, Tariff("frequency", 1.0), (date(2022, 1, 1),), 12)
     assert empty.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [(True, "no driver was insured both before and after"), (False, "needs claims before the rating date")],
+)
+def test_what_nothing_can_be_learned_from_is_refused_before_the_fit(monkeypatch, new, told):
+    book, plan = SmallBook(300), load_plan()
+    own = {
+        "tariff": dataclasses.replace(plan.tariff, bonus_malus=False),
+        "credibility": dataclasses.replace(plan.credibility, own_claims=True),
+    }
+    policies = book.policies.with_columns(start=pl.lit(RATING_DATE)) if new else book.policies
+    monkeypatch.setattr("pricing.train.fit_validated", lambda *_a, **_k: pytest.fail("fitted"))
+    with pytest.raises(ModelError, match=told):
+        train(policies, book.claims, book.periods, load_catalogue(), dataclasses.replace(plan, **own), (RATING_DATE,))
 
 
 def test_a_file_without_earlier_claims_is_refused_with_the_key():
