@@ -99,8 +99,10 @@ class OutboxFile:
                 raise
 
     def _open(self, stream_id: bytes | None, counters: Mapping[str, int]) -> None:
-        for setting in ("locking_mode = EXCLUSIVE", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"):
-            self.run(f"PRAGMA {setting}")
+        self.run("PRAGMA locking_mode = EXCLUSIVE")
+        if self.number("PRAGMA page_count") == 0:  # of a new file only: it writes, and a full disk would stop the start
+            self.run("PRAGMA auto_vacuum = INCREMENTAL")
+        self.run("PRAGMA journal_mode = WAL")
         for setting in ("synchronous = FULL", "secure_delete = FAST", f"journal_size_limit = {LOG_PAGES * PAGE_BYTES}"):
             self.run(f"PRAGMA {setting}")
         self.run(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
@@ -114,6 +116,7 @@ class OutboxFile:
         self._is_whole = True
         if self.number("PRAGMA auto_vacuum") == 0:  # made by version 1: it never gave a byte back to the disk
             with suppress(DiskError):  # another time
+                self.run("PRAGMA auto_vacuum = INCREMENTAL")
                 self.run("VACUUM")
 
     def _version(self) -> int:

@@ -208,6 +208,17 @@ def test_a_disk_that_others_fill_costs_motion_and_no_trip(small_disk):
         verify_parts(payloads(outbox))
 
 
+def test_an_agent_that_starts_on_a_full_disk_goes_on_with_its_reserve(small_disk):
+    limits = Limits(keep_free_bytes=512 * KB)
+    with Outbox(small_disk / "a", limits=limits) as outbox:
+        queue(outbox, event(), motion(300), trip_end())
+    fill(small_disk)
+    with Outbox(small_disk / "a", limits=limits) as outbox:
+        queue(outbox, event(), trip_end())
+        verify(payloads(outbox))
+        assert (outbox.waiting(), outbox.next_seq) == (5, 6)
+
+
 def test_a_disk_without_a_byte_for_trips_refuses_and_takes_them_later(small_disk):
     """The agent holds on to what was refused; nothing that was taken is lost."""
     with Outbox(small_disk / "a", limits=Limits(keep_free_bytes=0)) as outbox:
