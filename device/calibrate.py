@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from device.check_sensors import Listened, imu_told, listen
 from device.config import DeviceConfig
-from device.contract.errors import TryAgainError, UbiError
+from device.contract.errors import DiskError, TryAgainError, UbiError
 from device.contract.signals import BY_NAME
 from device.finding import Finding
 from device.mounting import Mounting
@@ -90,6 +90,8 @@ def set_up(config: DeviceConfig, mono_ms: Callable[[], int], pause: Callable[[fl
 
 
 def _mounting(config: DeviceConfig, *, forget: bool) -> Mounting:
+    if not config.outbox.exists():  # made by the agent: by another user it would be nothing for it
+        return Mounting()
     try:
         with Outbox(config.outbox) as outbox:
             state: dict[str, Any] = json.loads(outbox.state) if outbox.state else {}
@@ -98,6 +100,8 @@ def _mounting(config: DeviceConfig, *, forget: bool) -> Mounting:
                 del motion["mounting"]
                 outbox.commit(outbox.next_seq, [], json.dumps(state, separators=(",", ":")).encode())
             return Mounting.from_state(motion["mounting"]) if "mounting" in motion else Mounting()
+    except DiskError:
+        raise
     except TryAgainError as error:
         raise TryAgainError(f"{config.outbox}: an agent is running and learns; stop it for a look") from error
 

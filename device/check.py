@@ -13,7 +13,7 @@ from device.config import DeviceConfig
 from device.contract import wire_pb2 as pb
 from device.contract.broker import tls_context
 from device.contract.certificate import read_certificate
-from device.contract.errors import TryAgainError, UbiError
+from device.contract.errors import DiskError, TryAgainError, UbiError
 from device.contract.signing import Signer
 from device.finding import Finding
 from device.outbox import Outbox
@@ -76,7 +76,7 @@ def _key(config: DeviceConfig) -> str:
 
 
 def _certificate(config: DeviceConfig, now: datetime) -> Finding:
-    fix = "enrol the device again (`ubi ingest enrol`) and copy its certificate and key here"
+    fix = "let this user read both files; else enrol the device again (`ubi ingest enrol`) and copy them here"
     assert config.cert_file is not None
     try:
         tls_context(config.ca_file, config.client)
@@ -91,10 +91,18 @@ def _certificate(config: DeviceConfig, now: datetime) -> Finding:
 
 
 def _outbox(config: DeviceConfig) -> Finding:
+    """Open it as the agent does. What was not there before is taken away: it would be this user's, not the agent's."""
+    is_new = not config.outbox.exists()
     try:
         with Outbox(config.outbox) as outbox:
             told = f"{config.outbox}: {outbox.waiting()} messages wait, stream {outbox.stream_id.hex()}"
-            return Finding("outbox", ok=True, told=told)
+        if is_new:
+            config.outbox.unlink()
+            told = f"{config.outbox}: can be made, by the agent's first start"
+        return Finding("outbox", ok=True, told=told)
+    except DiskError as error:
+        fix = "give folder and file to the agent's user, make room, or mount the disk for writing"
+        return Finding("outbox", ok=False, told=str(error), fix=fix)
     except TryAgainError:
         raise
     except UbiError as error:

@@ -7,7 +7,6 @@ with zeros before anyone can see its length. Calls need not return: python-OBD r
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from obd.elm327 import ELM327
@@ -17,6 +16,7 @@ from obd.utils import OBDStatus
 from device.sources.fingerprint import QUESTIONS, Fingerprint, fingerprint
 from device.sources.j1979 import BITMAPS, REPLY, SERVICE, Refusal, parse_bitmap
 from device.sources.protocol_watched import watch, watched_url
+from device.sources.serial_port import why_closed
 from device.sources.voltage import COMMAND, parse_voltage
 
 # Of python-OBD's search for a baud rate: it waits so long at each of six, all of them in less than `obd.SILENT_MS`.
@@ -41,8 +41,8 @@ class Adapter:
     """An adapter with a car behind it. Raises ConnectionError, with the reason, where there is none."""
 
     def __init__(self, port: str, baudrate: int | None, protocol: str | None) -> None:
-        if port.startswith("/") and not Path(port).exists():
-            raise ConnectionError("there is no such port; is the adapter plugged in?")
+        if why := why_closed(port):
+            raise ConnectionError(why)
         errors = _LastError()
         logging.getLogger("obd").handlers = [errors]  # its own would write to stderr what we tell in one line
         try:
@@ -52,7 +52,7 @@ class Adapter:
         finally:
             logging.getLogger("obd").handlers = [logging.NullHandler()]
         if self._elm.status() != OBDStatus.CAR_CONNECTED:
-            raise ConnectionError(errors.text or self._elm.status())
+            raise ConnectionError(_in_words(errors.text) or self._elm.status())
         self.protocol: str = self._elm.protocol_name()
         self._frames: dict[int, int] = {}
 
@@ -112,6 +112,15 @@ class Adapter:
         if self._elm.status() == OBDStatus.NOT_CONNECTED:
             raise ConnectionError(f"refused to send {watch.refused!r}" if watch.refused else "the port has gone")
         return list(messages or [])
+
+
+def _in_words(error: str) -> str:
+    """What python-OBD logged, for a person."""
+    if error == "Failed to set baudrate":
+        return "no ELM327 answers here, at no usual speed; is this another device's port?"
+    if "lock port" in error:
+        return "another program uses the port; stop it"
+    return error
 
 
 class _LastError(logging.Handler):

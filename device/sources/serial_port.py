@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import serial
 
 READ_BYTES: Final = 4_096
+NOT_A_FILE: Final = re.compile("^[a-z]+://")  # socket://HOST:PORT
 
 
 class Port(Protocol):
@@ -54,12 +59,41 @@ def open_port_or_socket(name: str, baudrate: int) -> Port:
     return _SerialPort(name, baudrate, serial.serial_for_url)
 
 
+def why_closed(name: str, error: OSError | None = None) -> str:
+    """Why a port cannot be opened, for a person; empty where nothing speaks against it, and `error` is None.
+
+    pyserial tells it in its own words, with the name of the port twice and without what to do.
+    """
+    path = Path(name)
+    if name.startswith("/") or not NOT_A_FILE.search(name):
+        if not path.exists():
+            return "there is no such port; is it plugged in?"
+        if not os.access(path, os.R_OK | os.W_OK):
+            return f"this user may not use the port; `sudo usermod -aG {_group(path)} USER` lets USER from then on"
+        if not path.is_char_device():
+            return "this is no serial port"
+    if error is None:
+        return ""
+    if error.errno in {errno.EBUSY, errno.EAGAIN}:
+        return "another program uses the port; stop it"
+    return f"the port does not open ({error.strerror or error})"
+
+
+def _group(path: Path) -> str:
+    try:
+        return path.group()
+    except (OSError, KeyError):  # gone, or a group without a name
+        return "dialout"
+
+
 class _SerialPort:
     def __init__(self, name: str, baudrate: int, opened: Callable[..., serial.Serial]) -> None:
         try:
             self._serial = opened(name, baudrate, timeout=0, write_timeout=1, exclusive=True)
         except ValueError as error:  # a speed this system does not know
             raise OSError(str(error)) from error
+        except OSError as error:
+            raise OSError(why_closed(name, error)) from error
 
     def fileno(self) -> int:
         return int(self._serial.fileno())

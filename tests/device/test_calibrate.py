@@ -111,5 +111,5 @@ def test_set_up_of_a_sensor_that_is_not_there_is_one_line(tmp_path, capsys):
     path = config_file(tmp_path, imu_port=str(tmp_path / "none"))
     assert ubi.main(["device", "calibrate", "--config", str(path), "--set-up-imu"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ubi: error")]
-    assert "No such file" in line
+    assert "no such port" in line
     assert "check the cable" in line

@@ -87,9 +87,22 @@ def test_each_failure_is_told_with_its_fix(tmp_path, free_port, capsys):
     assert failing == ["adapter", "gnss", "imu", "broker"]
     assert [line for line in lines if line.strip().startswith("fix: ")] == lines[5::2][: len(failing)]
     assert "no such port" in rows["adapter"]
-    assert "No such file" in rows["gnss"]
+    assert "no such port" in rows["gnss"]
     assert "MB free" in rows["disk"]
-    assert "0 messages wait" in rows["outbox"]
+    assert "can be made" in rows["outbox"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["device.toml", "ubi.key"]  # it is for the agent to make
+
+
+def test_an_outbox_that_the_disk_refuses_is_no_agent_that_runs(tmp_path, capsys):
+    (tmp_path / "ubi.outbox").mkdir()
+    path = config_file(tmp_path, broker="mqtt://localhost:1", imu_port="/dev/null")
+    assert ubi.main(["device", "check", "--config", str(path)]) == 1
+    rows = capsys.readouterr().out
+    assert f"outbox      FAILS  {tmp_path / 'ubi.outbox'}: " in rows
+    assert "is running" not in rows
+    assert "adapter     FAILS" in rows  # the others are tried all the same
+    assert ubi.main(["device", "calibrate", "--config", str(path)]) == 75
+    assert "is running" not in capsys.readouterr().err
 
 
 @pytest.mark.broker

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import pty
 import random
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from device.sources.gnss import BAUDRATES, gnss_source
 from device.sources.nmea import NmeaParser
+from device.sources.serial_port import open_port, why_closed
 from device.sources.serial_source import SILENT_MS, SerialSource
 from device.sources.source import Source, Waiting
 from replay_data.pseudo_terminal import PlayedSensor
@@ -119,6 +124,21 @@ def test_the_speed_is_found_and_kept(speed):
     drive.run(4)
     assert drive.source.baudrate == speed  # at once: it was tried first
     assert drive.wire.opened == 2
+
+
+def test_why_a_port_does_not_open_is_told_with_what_to_do(tmp_path, monkeypatch):
+    assert why_closed(str(tmp_path / "ttyUSB0")) == "there is no such port; is it plugged in?"
+    assert why_closed(str(tmp_path)) == "this is no serial port"
+    assert why_closed("socket://127.0.0.1:1") == ""
+    master, port = pty.openpty()
+    name = os.ttyname(port)
+    with closing(open_port(name, 9_600)), pytest.raises(OSError, match="another program uses the port; stop it"):
+        open_port(name, 9_600)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    let = f"`sudo usermod -aG {Path(name).group()} USER` lets USER from then on"
+    assert why_closed(name) == f"this user may not use the port; {let}"
+    os.close(master)
+    os.close(port)
 
 
 def test_a_receiver_that_falls_silent_is_noticed_in_five_seconds_and_comes_back(caplog):
