@@ -11,6 +11,7 @@ Relative paths count from the folder of the file.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
@@ -129,7 +130,9 @@ def load_config(path: Path) -> DeviceConfig:
         The file is missing or no TOML, a key is unknown, missing or has a wrong value: one line with file, key and fix.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # an editor of Windows begins it with a mark
+    except PermissionError as error:
+        raise UsageError(f"{path}: {error.strerror}; run this as the user it belongs to: sudo -u USER ...") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name the device's configuration with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -142,7 +145,17 @@ def load_config(path: Path) -> DeviceConfig:
     if ("cert_file" in table) != ("cert_key_file" in table):
         raise UsageError(f"{path}: 'cert_file' and 'cert_key_file' go together; write both, or neither")
     values = {field.name: _value(path, table, field) for field in fields(DeviceConfig)}
+    _refuse_one_file_twice(path, values)
     return DeviceConfig(**values)
+
+
+def _refuse_one_file_twice(path: Path, values: dict[str, Any]) -> None:
+    """Refuse an outbox that is another file's place: what is no outbox is set aside, be it a key."""
+    outbox = values["outbox"].resolve()
+    others = {key: value for key, value in values.items() if key != "outbox" and isinstance(value, Path)}
+    for key, file in {"--config": path, **others}.items():
+        if file.resolve() == outbox:
+            raise UsageError(f"{path}: 'outbox' and '{key}' name one file, {file}; the outbox wants a file of its own")
 
 
 def _value(path: Path, table: dict[str, Any], field: Field[Any]) -> Any:
@@ -207,10 +220,15 @@ def _number(low: int, high: int) -> Parse:
 def _one_of(*choices: str) -> Parse:
     def parse(value: Any) -> str:
         if value not in choices:
-            raise UsageError(f"{value!r} is not one of {', '.join(choices)}")
+            raise UsageError(f"{_toml(value)} is not one of {', '.join(map(_toml, choices))}")
         return str(value)
 
     return parse
+
+
+def _toml(value: Any) -> str:
+    """Write a value as the file has it: "6" is not 6."""
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _volts(value: Any) -> float:

@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from device.contract.errors import UsageError
+from device.contract.errors import DiskError, UsageError
 
 KEY_BYTES: Final = 32
 
@@ -34,11 +34,19 @@ class Signer:
         Raises
         ------
         UsageError
-            If the file does not hold exactly 32 bytes.
+            The file does not hold exactly 32 bytes, or this user may not read or make it.
+        DiskError
+            The disk gives or takes nothing now.
         """
-        if not path.exists():
-            _make_key(path)
-        seed = path.read_bytes()
+        try:
+            if not path.exists():
+                _make_key(path)
+            seed = path.read_bytes()
+        except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            told = f"{path}: {error.strerror}; name a file for the device's key that this user may read, or make"
+            raise UsageError(told) from error
+        except OSError as error:
+            raise DiskError(f"{path}: {error.strerror or error}; check the card and its free space") from error
         if len(seed) != KEY_BYTES:
             raise UsageError(
                 f"{path}: a device key has {KEY_BYTES} bytes, this file has {len(seed)}; enrol the device again"

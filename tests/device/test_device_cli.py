@@ -13,7 +13,7 @@ import pytest
 import ubi
 from device.config import KEYS, DeviceConfig, load_config
 from device.contract import bodies, signing
-from device.contract.errors import UsageError
+from device.contract.errors import DiskError, UsageError
 from device.contract.recording import open_recording
 from device.contract.signals import Reading
 from device.outbox import Outbox
@@ -68,8 +68,12 @@ def test_paths_count_from_the_file_and_absolute_ones_stay(tmp_path):
         ({"zone": 1}, "key 'zone': 1 is not a text"),
         ({"motoin": "full"}, "key 'motoin' is not known; did you mean 'motion'?"),
         ({"qqqq": 1}, "key 'qqqq' is not known; the keys are device_id, zone"),
-        ({"motion": "some"}, "key 'motion': 'some' is not one of off, full"),
-        ({"location": "fine"}, "key 'location': 'fine' is not one of off, coarse, full"),
+        ({"motion": "some"}, 'key \'motion\': "some" is not one of "off", "full"'),
+        ({"location": "fine"}, 'key \'location\': "fine" is not one of "off", "coarse", "full"'),
+        ({"location": True}, "key 'location': true is not one of \"off\""),
+        ({"obd_protocol": 6}, 'key \'obd_protocol\': 6 is not one of "1", "2"'),
+        ({"outbox": "ubi.key"}, "'outbox' and 'key_file' name one file"),
+        ({"outbox": "./device.toml"}, "'outbox' and '--config' name one file"),
         ({"insurer_key": "00" * 31}, "is not a public key of 64 hex digits"),
         ({"insurer_key": "zz" * 32}, "is not a public key of 64 hex digits"),
         ({"device_id": "my car"}, "key 'device_id': device id 'my car': use 1 to 64"),
@@ -109,12 +113,25 @@ def test_a_power_cut_while_the_key_is_made_leaves_a_key_or_none(tmp_path, monkey
 
     path = tmp_path / "ubi.key"
     monkeypatch.setattr(signing.os, "fsync", cut)
-    with pytest.raises(OSError, match="power cut"):
+    with pytest.raises(DiskError, match="power cut; check the card"):
         signing.Signer.from_file(path)
     monkeypatch.undo()
     made = signing.Signer.from_file(path)
     assert signing.Signer.from_file(path).public_key == made.public_key
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_cannot_be_read_or_made_is_named_with_what_to_do(tmp_path):
+    for path in (tmp_path, tmp_path / "none" / "ubi.key", tmp_path / "device.toml" / "ubi.key"):
+        (tmp_path / "device.toml").touch()
+        with pytest.raises(UsageError, match="name a file for the device's key"):
+            signing.Signer.from_file(path)
+
+
+def test_a_configuration_that_an_editor_of_windows_saved_is_read(tmp_path):
+    path = config_file(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_config(path).device_id == "car-1"
 
 
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path):
