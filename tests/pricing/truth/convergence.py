@@ -39,6 +39,8 @@ class Settled(NamedTuple):
         Root mean square of the log relativity's distance from it.
     covered : float
         Share of drivers whose 90 % interval holds it.
+    covered_by_both : float
+        Share whose 90 % interval of the difference of the two holds 0: the settled one has an interval, too.
     half_width : float
         Median half width of the interval, log.
     """
@@ -47,6 +49,7 @@ class Settled(NamedTuple):
     spread: float
     error: float
     covered: float
+    covered_by_both: float
     half_width: float
 
 
@@ -81,14 +84,22 @@ def settle(model: RiskModel, seed: int, drivers: int, blocks: int, some: tuple[i
         km = rating_features(periods, asked, 12, load_catalogue())["exposure_km"].median()
         return relativity_interval(model, periods, asked, load_catalogue()), float(str(km))
 
-    settled = np.log(interval(list(range(1, blocks, 2)))[0].relativity)
+    target = interval(list(range(1, blocks, 2)))[0]
+    settled = np.log(target.relativity)
     found = []
     for count in some:
         own, km = interval([2 * round(k * (blocks // 2) / count) for k in range(count)])
-        low, high = (np.log(end) for end in own.ends)
-        error = float(np.sqrt(((np.log(own.relativity) - settled) ** 2).mean()))
-        covered = float(((low <= settled) & (settled <= high)).mean())
-        found.append(Settled(km, float(settled.std()), error, covered, float(np.median(own.half_width))))
+        away = settled - np.log(own.relativity)
+        found.append(
+            Settled(
+                km,
+                float(settled.std()),
+                float(np.sqrt((away**2).mean())),
+                float((np.abs(away) <= own.half_width).mean()),
+                float((np.abs(away) <= np.hypot(own.half_width, target.half_width)).mean()),
+                float(np.median(own.half_width)),
+            )
+        )
     return found
 
 

@@ -51,12 +51,13 @@ def test_the_slope_is_covered_as_often_as_its_interval_says(capsys):
 def test_convergence_and_coverage_at_size(capsys):
     model = short_trip_model(1, 3_000, 36)
     with capsys.disabled():
-        print(f"\n{'km':>8}{'error of log R':>16}{'of spread':>11}{'90 % covers':>13}{'half width':>12}")
+        print(f"\n{'km':>8}{'error of log R':>16}{'of spread':>11}{'90 % covers':>13}{'of both':>9}{'half width':>12}")
         rows = settle(model, 2, 300, 160, (1, 2, 5, 10, 20, 40, 80))
         for row in rows:
             print(
                 f"{row.km:>8,.0f}{row.error:>16.3f}{row.error / row.spread:>11.2f}{row.covered:>13.3f}"
-                f"{row.half_width:>12.3f}"
+                f"{row.covered_by_both:>9.3f}{row.half_width:>12.3f}"
             )
     assert rows[-1].error < 0.6 * rows[0].error
+    assert all(0.8 < row.covered_by_both < 0.98 for row in rows)  # nominal 0.9
     assert all(row.covered > 0.7 for row in rows)

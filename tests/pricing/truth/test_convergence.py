@@ -19,4 +19,5 @@ def test_a_factor_comes_closer_to_its_own_with_distance(settled):
 def test_intervals_hold_the_settled_factor_about_as_often_as_they_say(settled):
     for row in settled:
         assert 0.7 <= row.covered <= 1.0  # nominal 0.9; the campaign measures it
+        assert row.covered_by_both >= 0.8
     assert settled[-1].half_width < 0.8 * settled[0].half_width
