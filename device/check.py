@@ -26,6 +26,7 @@ BYTES_PER_MB: Final = 1_000_000
 EXPIRES_DAYS: Final = 30
 
 KEY_FIX: Final = "name the right 'key_file', let this user read it, or enrol the device again"
+BROKER_FIX: Final = "check the address, the network, the clock, 'ca_file' and 'cert_file'"
 HELD: Final = "not tried: the running agent holds it; see its log"
 
 
@@ -44,7 +45,7 @@ def check(config: DeviceConfig) -> Iterator[Finding]:
         yield from (Finding(part, ok=True, told=HELD) for part in ("adapter", "gnss", "imu", "broker"))
         return
     yield from check_sensors(config, clock.mono_ms)
-    yield _part("broker", lambda: _broker(config, clock), "check the address, the network, 'ca_file' and 'cert_file'")
+    yield _part("broker", lambda: _broker(config, clock), BROKER_FIX)
 
 
 def _part(part: str, attempt: Callable[[], str], fix: str) -> Finding:

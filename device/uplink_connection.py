@@ -24,6 +24,10 @@ INBOX_SIZE: Final = 1_000  # acks and configurations that are not read yet; what
 MAX_HEARD_BYTES: Final = 65_536
 STEP_BYTES: Final = 2 * MAX_HEARD_BYTES  # handled at once: an ack of 64 kB names 10,000 rows and takes some 0.1 s
 EVENT_BYTES: Final = 64
+DATES: Final = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, _HAS_EXPIRED
+UNWANTED: Final = (
+    "the broker does not take this device's certificate ('cert_file'), or that is not its port for devices"
+)
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
 
@@ -90,6 +94,7 @@ class Connection:
         self._device_id = device_id
         self._inbox = inbox
         self._discarded = False
+        self._accepted = False  # by the broker
         # amqtt speaks 3.1.1 only. reconnect_on_failure=False and no delay: the thread ends when the connection does.
         self._client = _Client(
             CallbackAPIVersion.VERSION2, device_id, protocol=mqtt.MQTTv311, reconnect_on_failure=False
@@ -137,13 +142,17 @@ class Connection:
         elif reason.is_failure:
             self._put(Lost(f"refused: {reason}"))
         else:
+            self._accepted = True
             client.subscribe([(topics.ack(self._device_id), 1), (topics.config(self._device_id), 1)])
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
-        self._put(Lost(f"no connection: {sys.exception()}"))  # the client calls this while it handles the exception
+        error = sys.exception()  # the client calls this while it handles the exception
+        is_dated = isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in DATES
+        self._put(Lost(f"no connection: {error}{'; is the clock of this computer right?' if is_dated else ''}"))
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._put(Lost(f"disconnected: {reason}"))
+        cut = f"disconnected without an answer: {UNWANTED}"  # TLS 1.3 refuses a certificate after the handshake
+        self._put(Lost(f"disconnected: {reason}" if self._accepted else cut))
 
     def _on_subscribe(self, client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if self._discarded:

@@ -27,9 +27,9 @@ class TlsBroker(NamedTuple):
 
 
 @contextmanager
-def tls_broker(binary: str, folder: Path, *, asks: bool = False) -> Iterator[TlsBroker]:
-    """Run a broker; `asks` for a client certificate by the same authority."""
-    cert, key = certificate(folder)
+def tls_broker(binary: str, folder: Path, *, asks: bool = False, from_day: int = -1) -> Iterator[TlsBroker]:
+    """Run a broker; `asks` for a client certificate by the same authority; its own is valid for two days."""
+    cert, key = certificate(folder, from_day)
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
         plain, tls = first.getsockname()[1], second.getsockname()[1]
     lines = [
@@ -48,15 +48,15 @@ def tls_broker(binary: str, folder: Path, *, asks: bool = False) -> Iterator[Tls
         broker.stop()
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate of localhost, and its key."""
+def certificate(folder: Path, from_day: int = -1) -> tuple[Path, Path]:
+    """A self-signed certificate of localhost, valid for two days, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + timedelta(days=from_day))
+        .not_valid_after(now + timedelta(days=from_day + 2))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -196,6 +196,16 @@ def test_tls_says_nothing_to_a_broker_we_do_not_trust(binary, tmp_path, outbox):
         uplink.stop()
 
 
+@pytest.mark.parametrize("from_day", [-9, 9])
+@pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_a_certificate_out_of_its_time_asks_for_the_clock(binary, tmp_path, from_day):
+    with tls_broker(binary, tmp_path, from_day=from_day) as broker:
+        uplink = Uplink("car", parse_broker(f"mqtts://localhost:{broker.port}"), ca_file=broker.cert_file)
+        until(lambda: uplink.last_error, lambda: uplink.step(0, 0.01))
+        uplink.stop()
+    assert "is the clock of this computer right?" in uplink.last_error
+
+
 @pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_that_asks_for_a_certificate_gets_ours(binary, tmp_path, outbox):
     put(outbox, 3)
@@ -205,6 +215,7 @@ def test_a_broker_that_asks_for_a_certificate_gets_ours(binary, tmp_path, outbox
         stranger.add(outbox)
         until(lambda: stranger.last_error, lambda: stranger.step(0, 0.01))
         stranger.stop()
+        assert "does not take this device's certificate" in stranger.last_error
         assert (insurer.payloads, outbox.waiting()) == ([], 3)
         uplink = Uplink("car", address, broker.cert_file, client=ClientCertificate(broker.cert_file, broker.key_file))
         uplink.add(outbox)
