@@ -43,8 +43,13 @@ places` tells how many coarse cells drivers visit and how much of their driving 
 most, from the trips whose start and end were sent, and from 20 such trips on.
 
 **Road.** The speed limit is known where the source tells it; `limit_known_time_share` says for how much of the time,
-and the speeding share is of that time alone. The road's class is not on the wire, since no device of ours knows it:
-city, rural and motorway are told by speed (`below_50_km_share`, `town_time_share` and the like).
+and the speeding share is of that time alone. Speeding events are counted in trips whose limit is known for at least
+half of their time, per distance with known limit: where it is not known the event rules count from 130 km/h, so the
+driver of a source without limits would look calm in town. Of such a driver these rates are not known, and what is
+left is `over_130_time_share`, the same for every source
+([decision 0042](decisions/0042-speeding-where-the-limit-is-known.md)). The road's class is not on the wire, since no
+device of ours knows it: city, rural and motorway are told by speed (`below_50_km_share`, `town_time_share` and the
+like).
 
 **Seen.** An event is counted where it could be seen: rates of braking and acceleration are per distance with known
 longitudinal acceleration (`accel_mm`), rates of turns per distance with known lateral acceleration (`lateral_mm`).

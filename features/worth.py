@@ -8,6 +8,8 @@ Judgements, numbered:
 4. A counter that rises faster within a trip than any car drives was misread: the trip has no reading.
 5. Night events have their onset in the local night by the offset of their trip's start, as the distance at night has.
 6. A trip whose clock is suspect has no known local time, whatever it told: its hours, night and holiday are not known.
+7. Speeding is counted in trips whose limit is known for at least half of the time that was observed, per distance with
+   known limit. Elsewhere the event rules count from 130 km/h: that is another thing, and less of it.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ _SOURCES: Final[dict[str, tuple[str, int]]] = {
 MAX_M_PER_S: Final = 84  # 300 km/h
 MARGIN_M: Final = 2_000  # a step of the coarser counter at either end
 _ALONG: Final = [KIND_NUMBERS[kind] for kind in ("harsh_braking", "harsh_acceleration")]
+_SPEEDING: Final = KIND_NUMBERS["speeding"]
+_SEVERE: Final = 2  # level
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
 _DHZ_MS: Final = 10_000  # 0.1 readings a second, in milliseconds
@@ -60,7 +64,7 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         Columns of `ingest.contract.tables.TRIPS`, those left out count as null, plus policy_id, driver_id and
         region and content (`features.contents`), which may be left out too.
     events : pl.DataFrame
-        trip_key, kind and onset_ms of the events of these trips; others are left out.
+        trip_key, kind, level and onset_ms of the events of these trips; others are left out.
     """
     trips = trips.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in _UNTOLD.items() if name not in trips.columns
@@ -71,6 +75,8 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     grade = pl.col("sensor_grade")
     samples = pl.col("samples")
     along = (samples - pl.col("accel_null_samples")).clip(0)
+    limit_ms, observed_ms = pl.col("limit_known_ms"), pl.col("observed_ms")
+    limited = (limit_ms > 0) & (2 * limit_ms >= observed_ms)
     trips = trips.with_columns(
         *context_mm(trips),
         _holiday(trips),
@@ -78,6 +84,8 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         _numbered(trips["device_id"]).alias("device"),
         _numbered(trips["stream_id"].set(trips["recording"].is_not_null(), None)).alias("stream"),
         night_harsh_events=_night_events(trips, events),
+        speedings=_events(trips, events.filter(pl.col("kind") == _SPEEDING)),
+        severe_speedings=_events(trips, events.filter((pl.col("kind") == _SPEEDING) & (pl.col("level") >= _SEVERE))),
     )
     counted = {
         "trips": pl.lit(1),
@@ -97,6 +105,9 @@ def trip_worths(trips: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         "local_unknown_mm": distance * pl.col("utc_offset_min").is_null(),
         "accel_mm": distance * along // samples,
         "night_accel_mm": _night_distance() * along // samples,
+        "limit_speedings": limited * pl.col("speedings"),
+        "limit_severe_speedings": limited * pl.col("severe_speedings"),
+        "limit_mm": limited * distance * limit_ms // observed_ms,
         "lateral_mm": distance * pl.col("lateral_samples").fill_null(0) // samples,
         "holiday_mm": distance * pl.col("holiday"),
         "holiday_known_mm": distance * pl.col("holiday").is_not_null(),
@@ -168,11 +179,15 @@ def _night_events(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
         .select("trip_key", "onset_ms")
         .join(trips.select("trip_key", "start_ms", "utc_offset_min"), on="trip_key")
         .filter(_is_night(local_ms // _HOUR_MS % 24))
-        .group_by("trip_key")
-        .len("night_events")
     )
-    joined = trips.select("trip_key").join(at_night, on="trip_key", how="left", maintain_order="left")
-    return joined["night_events"].fill_null(0).cast(pl.Int64)
+    return _events(trips, at_night)
+
+
+def _events(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
+    """How many of these events each trip has."""
+    counts = events.group_by("trip_key").len("events")
+    joined = trips.select("trip_key").join(counts, on="trip_key", how="left", maintain_order="left")
+    return joined["events"].fill_null(0).cast(pl.Int64)
 
 
 def _night_distance() -> pl.Expr:

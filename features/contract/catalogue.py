@@ -17,7 +17,12 @@ KINDS: Final = ("rate", "share", "level")
 SIDES: Final = ("braking", "acceleration")
 LANGUAGES: Final = {"en": "not known", "zh": "无数据"}
 # What a step in the catalogue's order moves; see `order` in the TOML.
-TOUCHED: Final = frozenset({"event_counts", "excursions", "va_ms", "speeding_ms", "over_130_ms", "night_harsh_events"})
+TOUCHED: Final = frozenset(
+    (
+        *("event_counts", "excursions", "va_ms", "speeding_ms", "over_130_ms"),
+        *("night_harsh_events", "limit_speedings", "limit_severe_speedings"),
+    )
+)
 # The same of a denominator: time moves within a speed band of the v-a heatmap, whose sum stays.
 TOUCHED_BELOW: Final = TOUCHED - {"va_ms"}
 

@@ -125,8 +125,6 @@ MEASURES: Final[dict[str, Measure]] = {
     "severe_accelerations": _events(ACCELERATION, 2),
     "harsh_turns": _events(TURN, 1),
     "severe_turns": _events(TURN, 2),
-    "speedings": _events(("speeding",), 1),
-    "severe_speedings": _events(("speeding",), 2),
     "impacts": _events(("impact",), 1),
     "idlings": _events(("idling",), 1),
     "moderate_brakings": _excursions(BRAKING, MODERATE_CMPS2),

@@ -83,6 +83,10 @@ DRIVER_PERIODS: Final = pl.Schema(
         "holiday_known_mm": pl.Int64,  # distance of trips whose region and local date are known
         "night_harsh_events": pl.Int64,  # braking and acceleration with onset in the local night
         "night_accel_mm": pl.Int64,  # distance in the local night with known longitudinal acceleration: their exposure
+        # ---- speeding in trips whose limit is known for most of their time; event_counts has that of all trips
+        "limit_speedings": pl.Int64,
+        "limit_severe_speedings": pl.Int64,
+        "limit_mm": pl.Int64,  # distance with known limit of these trips: their exposure
         # ---- distance weighted by how usual an event is at its speed and on its kind of trip: features/context.toml
         "braking_context_mm": pl.Int64,
         "acceleration_context_mm": pl.Int64,

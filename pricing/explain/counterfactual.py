@@ -191,8 +191,8 @@ def _fewer(rows: list[Row], habit: Habit, count: int) -> list[Row]:
 def _half_speeding(rows: list[Row]) -> list[Row]:
     speeding = KIND_NUMBERS["speeding"]
     for row in rows:
-        row["speeding_ms"] -= row["speeding_ms"] // 2
-        row["over_130_ms"] -= row["over_130_ms"] // 2
+        for name in ("speeding_ms", "over_130_ms", "limit_speedings", "limit_severe_speedings"):
+            row[name] -= row[name] // 2
     total = sum(value for row in rows for key, value in _read(row["event_counts"]).items() if key // LEVELS == speeding)
     _take(rows, "event_counts", lambda key: key // LEVELS == speeding, total // 2)
     return rows

@@ -24,11 +24,12 @@ from tests.features.lakes import RATING, sealed, year_of_trips
 
 KM = 1_000_000  # in mm
 BRAKING, LEFT, RIGHT = (KIND_NUMBERS[kind] for kind in ("harsh_braking", "harsh_turn_left", "harsh_turn_right"))
+SPEEDING = KIND_NUMBERS["speeding"]
 HOUR_MS = 3_600_000
 FEATURES = load_catalogue().features
 # Of 1,000 km of which everything is known.
 SEEN = {
-    **dict.fromkeys(("accel_mm", "lateral_mm", "imu_mm", "holiday_known_mm"), 1_000 * KM),
+    **dict.fromkeys(("accel_mm", "lateral_mm", "imu_mm", "holiday_known_mm", "limit_mm"), 1_000 * KM),
     **dict.fromkeys(("braking_context_mm", "acceleration_context_mm", "turn_context_mm"), 900 * KM),
     **dict.fromkeys(("observed_ms", "limit_known_ms", "idle_ms", "moving_ms"), 20 * HOUR_MS),
     "night_accel_mm": 100 * KM,
@@ -139,12 +140,6 @@ def test_turns_are_counted_per_distance_with_known_lateral_acceleration():
     assert blind["harsh_turn_per_100km"] is None
     assert blind["harsh_turn_per_100km__n"] is None
     assert blind["harsh_turn_per_100km__km"] == 0.0
-
-
-def test_speeding_share_is_of_the_time_with_known_limit():
-    row = one([period(distance_mm=100 * KM, limit_known_ms=HOUR_MS, speeding_ms=HOUR_MS // 4, observed_ms=2 * HOUR_MS)])
-    assert (row["speeding_time_share"], row["limit_known_time_share"]) == (0.25, 0.5)
-    assert one([period(distance_mm=100 * KM)])["speeding_time_share"] is None
 
 
 @pytest.mark.parametrize("part", load_catalogue().parts, ids=lambda part: part.name)
@@ -283,14 +278,20 @@ def worse(chance, row):
     histograms = {name: {entry["key"]: entry["value"] for entry in row[name]} for name in BINS}
     match step:
         case "event":
-            key = kind * 8 + int(chance.integers(1, 3))
+            level = int(chance.integers(1, 3))
+            key = kind * 8 + level
             histograms["event_counts"][key] = histograms["event_counts"].get(key, 0) + 1
+            limited = int(kind == SPEEDING and chance.random() < 0.5)
+            row["limit_speedings"] += limited
+            row["limit_severe_speedings"] += limited * int(level == 2)
             row["night_harsh_events"] += int(kind <= RIGHT and chance.random() < 0.5)
         case "raise":
             keys = [key for key in histograms["event_counts"] if key % 8 == 1]
             for key in keys[:1]:
                 histograms["event_counts"][key] -= 1
                 histograms["event_counts"][key + 1] = histograms["event_counts"].get(key + 1, 0) + 1
+                calm = row["limit_speedings"] - row["limit_severe_speedings"]
+                row["limit_severe_speedings"] += int(key // 8 == SPEEDING and calm > 0)
         case "excursion":
             key = excursion_key(kind, int(chance.integers(150, 900)), 1_000, int(chance.integers(0, 1_600)))
             histograms["excursions"][key] = histograms["excursions"].get(key, 0) + 1

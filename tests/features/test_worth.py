@@ -18,6 +18,7 @@ from features.worth import trip_worths
 from ingest.contract.tables import EVENTS, TRIPS
 
 ALONG = {KIND_NUMBERS[kind] for kind in ("harsh_braking", "harsh_acceleration")}
+SPEEDING = KIND_NUMBERS["speeding"]
 KM = 1_000_000
 REGIONS = [None, "DE", "DE-BY", "CN"]
 
@@ -38,6 +39,8 @@ def drawn(chance: random.Random, key: int) -> dict[str, Any]:
         summary |= {"unobserved_ms": chance.choice([0, 40_000]), "duration_ms": chance.randint(0, 10**7)}
         summary["accel_null_samples"] = chance.randint(0, summary["samples"])
         summary["lateral_samples"] = chance.randint(0, summary["samples"])
+        observed_ms = summary["observed_ms"]
+        summary["limit_known_ms"] = chance.choice([0, observed_ms, chance.randint(0, observed_ms)])
     readings = rising(chance, 10**8)
     since = rising(chance, 65_536)
     return summary | {
@@ -72,8 +75,8 @@ def rising(chance: random.Random, below: int) -> tuple[int, int]:
     return start, chance.choice([start + chance.randint(0, 90), chance.randrange(below), max(start - 5, 0)])
 
 
-def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[int, int]]) -> dict[str, int]:
-    """The sums of one trip, written out; `events` are kind and onset."""
+def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[int, int, int]]) -> dict[str, int]:
+    """The sums of one trip, written out; `events` are kind, level and onset."""
     weight = trip["represents"] or 1
     known = trip["distance_mm"] is not None
     mm = trip["distance_mm"] or 0
@@ -84,9 +87,11 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
     holiday = placed and local(trip["start_ms"]).date() in holidays_of(region, local(trip["start_ms"]).year)
     night = [
         1
-        for kind, onset in events
+        for kind, _, onset in events
         if kind in ALONG and offset is not None and not 5 <= local(trip["start_ms"] + onset).hour < 22
     ]
+    limited = known and trip["limit_known_ms"] > 0 and 2 * trip["limit_known_ms"] >= trip["observed_ms"]
+    speedings = [level for kind, level, _ in events if kind == SPEEDING and limited]
     night_mm = sum(bin_["value"] for bin_ in hours if not 5 <= bin_["key"] % 24 < 22)
     row = {
         "trips": 1,
@@ -105,6 +110,9 @@ def by_definition(trip: dict[str, Any], region: str | None, events: list[tuple[i
         "vin_trips": trip["vin_hash"] is not None,
         "local_unknown_mm": mm * (offset is None),
         "accel_mm": mm * (trip["samples"] - trip["accel_null_samples"]) // trip["samples"] if known else 0,
+        "limit_speedings": len(speedings),
+        "limit_severe_speedings": len([level for level in speedings if level >= 2]),
+        "limit_mm": mm * trip["limit_known_ms"] // trip["observed_ms"] if limited else 0,
         "lateral_mm": mm * trip["lateral_samples"] // trip["samples"] if known else 0,
         "holiday_known_mm": mm * placed,
         "holiday_mm": mm * holiday,
@@ -162,20 +170,37 @@ def test_every_sum_is_what_its_definition_says(seed):
     chance = random.Random(seed)
     trips = [drawn(chance, key) for key in range(60)]
     regions = [chance.choice(REGIONS) for _ in trips]
-    events = [(chance.randrange(60), chance.randint(1, 7), chance.randint(0, 7_200_000)) for _ in range(200)]
+    events = [
+        (chance.randrange(60), chance.randint(1, 7), chance.randint(1, 2), chance.randint(0, 7_200_000))
+        for _ in range(300)
+    ]
     frame = pl.DataFrame(trips, schema=TRIPS).with_columns(
         policy_id=pl.lit("P"), driver_id=pl.lit("ann"), region=pl.Series(regions, dtype=pl.String)
     )
     rows = trip_worths(
         frame,
         pl.DataFrame(
-            [{"trip_key": key, "kind": kind, "onset_ms": onset} for key, kind, onset in events], schema=EVENTS
+            [{"trip_key": key, "kind": kind, "level": level, "onset_ms": ms} for key, kind, level, ms in events],
+            schema=EVENTS,
         ),
     )
     compared = [name for name in SUMS if name != "contents"]
     for trip, region, row in zip(trips, regions, rows.to_dicts(), strict=True):
-        own = [(kind, onset) for key, kind, onset in events if key == trip["trip_key"]]
+        own = [event for key, *event in events if key == trip["trip_key"]]
         assert {name: row[name] for name in compared} == by_definition(trip, region, own)
+
+
+def test_speeding_is_counted_where_the_limit_is_known_for_half_of_the_time():
+    known_ms = [0, 499, 500, 1_000]
+    trips = [
+        {"trip_key": key, "distance_mm": 8 * KM, "observed_ms": 1_000, "limit_known_ms": ms}
+        for key, ms in enumerate(known_ms)
+    ]
+    frame = pl.DataFrame(trips, schema=TRIPS).with_columns(policy_id=pl.lit("P"), driver_id=pl.lit("ann"))
+    happened = [{"trip_key": key, "kind": SPEEDING, "level": level} for key in range(4) for level in (1, 2)]
+    rows = trip_worths(frame, pl.DataFrame(happened, schema=EVENTS))
+    told = rows.select("limit_mm", "limit_speedings", "limit_severe_speedings").rows()
+    assert told == [(0, 0, 0), (0, 0, 0), (4 * KM, 2, 1), (8 * KM, 2, 1)]
 
 
 def test_columns_that_a_table_does_not_have_count_as_not_told():

@@ -114,7 +114,8 @@ def test_too_little_driving_promises_nothing(folder, book, model):
 
 def month(events, excursions, **more):
     row = {"event_counts": entries(events), "excursions": entries(excursions)}
-    return row | {"speeding_ms": 0, "over_130_ms": 0, "distance_by_hour_mm": []} | more
+    zero = dict.fromkeys(("speeding_ms", "over_130_ms", "limit_speedings", "limit_severe_speedings"), 0)
+    return row | zero | {"distance_by_hour_mm": []} | more
 
 
 COUNTS = st.dictionaries(st.integers(0, 2), st.integers(0, 30), max_size=3)
@@ -151,8 +152,10 @@ def test_firm_swings_go_without_an_event():
 
 def test_half_the_speeding_is_half_of_it():
     speeding = KIND_NUMBERS["speeding"] * LEVELS + 1
-    (row,) = _half_speeding([month({speeding: 5}, {}, speeding_ms=7, over_130_ms=4)])
-    assert (row["speeding_ms"], row["over_130_ms"], row["event_counts"]) == (4, 2, entries({speeding: 3}))
+    told = {"speeding_ms": 7, "over_130_ms": 4, "limit_speedings": 5, "limit_severe_speedings": 2}
+    (row,) = _half_speeding([month({speeding: 5}, {}, **told)])
+    assert {name: row[name] for name in told} == dict(zip(told, (4, 2, 3, 1), strict=True))
+    assert row["event_counts"] == entries({speeding: 3})
 
 
 def test_night_moves_to_the_same_day_and_no_distance_is_lost():
