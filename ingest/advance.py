@@ -54,7 +54,8 @@ def advance(state: State, new: pl.DataFrame, archive: Archive, now_ms: int, *, g
     """
     fresh = _not_pure_duplicates(state, new, archive)
     coming = pl.concat([state.waiting, fresh.with_columns(conflict=False, typed=False).select(state.waiting.columns)])
-    doubted = doubts.merge(pl.concat([state.doubts, doubts.of_rows(new)]))
+    told = doubts.of_rows(new)
+    doubted = state.doubts if told.is_empty() else doubts.merge(pl.concat([state.doubts, told]))
     cuts, reopened = _reopen(state, fresh, coming, doubted, archive)
     back = _settled_rows(state, cuts, archive).select(coming.columns)
     settled = spans.without(state.settled, cuts)
@@ -100,7 +101,8 @@ def _reopen(
     Touched are: a seq that is settled; what lies within a trip that has messages coming; a trip around a message that
     fills a hole; and the trips of a boot whose clock is newly doubted.
     """
-    settled, news = state.settled, doubted.join(state.doubts, on=doubted.columns, how="anti")
+    settled = state.settled
+    news = doubted.clear() if doubted is state.doubts else doubted.join(state.doubts, on=doubted.columns, how="anti")
     extents = (
         coming.filter(pl.col("seq") >= pl.col("trip_seq"))
         .group_by(TRIP)
@@ -113,7 +115,9 @@ def _reopen(
     needed = pl.concat([spans.meet(settled, extents).select(NO_CUTS.columns), points])
     sealed = archive.trips_of(pl.concat([needed["device_id"], news["device_id"]]).unique())
     lying = sealed.rename({"seq": "first", "last_seq": "last"})
-    cuts = spans.merge(pl.concat([needed, doubts.touched(doubted, state.doubts, lying).select(NO_CUTS.columns)]))
+    if not news.is_empty():
+        needed = pl.concat([needed, doubts.touched(doubted, state.doubts, lying).select(NO_CUTS.columns)])
+    cuts = spans.merge(needed)
     if cuts.is_empty():
         return NO_CUTS, sealed.clear()
     while True:
