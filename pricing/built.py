@@ -1,12 +1,17 @@
-"""Tables of `ubi features build` that pricing reads: driver periods, and driver measures by ranges of drivers."""
+"""Tables of `ubi features build` that pricing reads: driver periods, and driver measures by ranges of drivers.
+
+Several files are read one after the other, and a build or a scoring may put new ones in their places meanwhile. Who
+reads more than one says so (`as_one`), and is told to try again rather than given halves of two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -15,6 +20,10 @@ from features.contract.driver_measures import DRIVER_MEASURES
 from features.contract.periods import DRIVER_PERIODS
 from features.contract.whole import check_whole
 from pricing.errors import PortfolioError
+
+OF_A_BUILD: Final = ("driver_periods.parquet", "trips.parquet", "events.parquet")  # what one driver is told by
+OF_A_BOOK: Final = ("factors.parquet", "receipts.parquet", "book.json")
+_AGAIN: Final = "{file}: was built again while it was read; run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,36 @@ class Measures:
             found = piece.collect()
             if _stamp(self.file) == self.stamp:
                 return found
-        raise TryAgainError(f"{self.file}: was built again while it was read; run again")
+        raise TryAgainError(_AGAIN.format(file=self.file))
+
+
+@contextmanager
+def as_one(features: Path, factors: Path) -> Iterator[None]:
+    """Hold what is read inside to files of one build and of one scoring.
+
+    Parameters
+    ----------
+    features, factors : pathlib.Path
+        Output folders of `ubi features build` and `ubi pricing score`.
+
+    Raises
+    ------
+    TryAgainError
+        At the end, whatever came of the reading, if a file of theirs is another by now.
+    """
+    files = [folder / name for folder, names in ((features, OF_A_BUILD), (factors, OF_A_BOOK)) for name in names]
+    before = [_stamp(file) if file.exists() else None for file in files]
+    try:
+        yield
+    finally:
+        for file, stamp in zip(files, before, strict=True):
+            if stamp != (_stamp(file) if file.exists() else None):
+                raise TryAgainError(_AGAIN.format(file=file))
+
+
+def periods_of_driver(folder: Path, driver_id: str) -> pl.DataFrame:
+    """Driver periods of one driver, since those of a million fit into no memory; errors as of `periods_file`."""
+    return pl.scan_parquet(periods_file(folder)).filter(pl.col("driver_id") == driver_id).collect()
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from pricing.report import cli as report_command
 if TYPE_CHECKING:
     import polars as pl
 
-    from pricing.rebuild import Rebuilt
     from pricing.verify import FromLake
 
 log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = command(
         "explain",
-        lambda options: explain_command.run(options, _periods(options.features)),
+        explain_command.run,
         "one factor as the product of all its parts, the driving behind it, and what would change it",
     )
     explain_command.add_arguments(explain)
@@ -239,24 +238,24 @@ def _score(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from features.contract.catalogue import load_catalogue
-    from pricing.built import periods_file
+    from pricing.built import as_one
     from pricing.plan import load_plan
     from pricing.verify import Verdict, verify
 
-    periods_file(options.features)  # refuses a folder that is none
     from_lake = None
     if options.lake is not None and options.from_lake is not None:
         from_lake = options.from_lake(options.lake, options.features, options.policies)
     plan = None if options.plan is None else load_plan(options.plan)
-    layers = verify(
-        options.factors,
-        options.policy,
-        options.features,
-        options.model,
-        load_catalogue(),
-        plan=plan,
-        from_lake=from_lake,
-    )
+    with as_one(options.features, options.factors):
+        layers = verify(
+            options.factors,
+            options.policy,
+            options.features,
+            options.model,
+            load_catalogue(),
+            plan=plan,
+            from_lake=from_lake,
+        )
     if options.json:
         print(json.dumps([layer._asdict() for layer in layers]))
     else:
@@ -272,15 +271,6 @@ def _report(options: argparse.Namespace) -> int:
 
 def _monitor(options: argparse.Namespace) -> int:
     return monitor_command.run(options, _periods)
-
-
-def _rebuild(options: argparse.Namespace) -> Rebuilt:
-    from features.contract.catalogue import load_catalogue
-    from pricing.model import load_model
-    from pricing.rebuild import rebuild
-
-    periods = _periods(options.features)
-    return rebuild(options.factors, options.policy, periods, load_catalogue(), load_model(options.model))
 
 
 def _periods(folder: Path) -> pl.DataFrame:

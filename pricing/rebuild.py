@@ -139,6 +139,16 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
     )
 
 
+def driver_of(folder: Path, key: str) -> str:
+    """Driver of a policy or receipt of a rated book; "" where there is none, which `rebuild` tells."""
+    file = folder / "factors.parquet"
+    if not file.is_file():
+        return ""
+    asked = (pl.col("policy_id") == key) | (pl.col("receipt") == key)
+    found = pl.scan_parquet(file).filter(asked).select("driver_id").head(1).collect()
+    return found["driver_id"][0] if found.height else ""
+
+
 def _read(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     table, book = read_book(folder)
     found = table.filter((pl.col("policy_id") == key) | (pl.col("receipt") == key))

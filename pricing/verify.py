@@ -26,12 +26,13 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from ingest.contract.erasure import was_erased
+from pricing.built import periods_of_driver
 from pricing.changes import changed_keys, changed_periods, changed_trips
 from pricing.errors import ModelError
 from pricing.exposure import add_months
 from pricing.model import changed_files, load_model
 from pricing.plan import Plan
-from pricing.rebuild import Rebuilt, rebuild
+from pricing.rebuild import Rebuilt, driver_of, rebuild
 from pricing.receipt import CODE_VERSION
 
 MOST_NAMED: Final = 20  # lines of a layer
@@ -123,7 +124,7 @@ def verify(
         model = load_model(model_folder, changed_too=True)
     except (ModelError, ValueError, KeyError, TypeError) as error:
         return [_changed_model(changed, f"cannot be read: {error}")]
-    periods = _of_driver(features / "driver_periods.parquet", _driver_of(factors, key))
+    periods = periods_of_driver(features, driver_of(factors, key))
     try:
         rebuilt = rebuild(factors, key, periods, catalogue, model)
     except (ModelError, ValueError, IndexError) as error:
@@ -152,21 +153,6 @@ def _changed_model(changed: list[str], why: str) -> Layer:
     return Layer("model", Verdict.CHANGED, "", _few(named))
 
 
-def _driver_of(folder: Path, key: str) -> str:
-    """Driver of a policy or receipt; "" where there is none, which `rebuild` tells."""
-    file = folder / "factors.parquet"
-    if not file.is_file():
-        return ""
-    asked = (pl.col("policy_id") == key) | (pl.col("receipt") == key)
-    found = pl.scan_parquet(file).filter(asked).select("driver_id").head(1).collect()
-    return found["driver_id"][0] if found.height else ""
-
-
-def _of_driver(file: Path, driver_id: str) -> pl.DataFrame:
-    """Rows of one driver; a table of a million drivers does not fit into memory."""
-    return pl.scan_parquet(file).filter(pl.col("driver_id") == driver_id).collect()
-
-
 _GONE: Final = (Verdict.ERASED, Verdict.EXPIRED)
 
 
@@ -187,7 +173,8 @@ def _lake_layers(features: Path, own: pl.DataFrame, window: Window, first_trip: 
     """
     if lake.erased or was_erased(features, window.driver_id):
         return [Layer("trips", Verdict.ERASED), Layer("driver periods", Verdict.ERASED)]
-    trips = _within(_of_driver(features / "trips.parquet", window.driver_id), window, "start")
+    driven = pl.scan_parquet(features / "trips.parquet").filter(pl.col("driver_id") == window.driver_id).collect()
+    trips = _within(driven, window, "start")
     events = pl.scan_parquet(features / "events.parquet").filter(pl.col("trip_id").is_in(trips["trip_id"].implode()))
     oldest = lake.first_month or window.end
     kept = trips.filter(pl.col("start").cast(pl.Date) >= oldest)

@@ -13,7 +13,9 @@ from device.contract.errors import UsageError
 if TYPE_CHECKING:
     import polars as pl
 
+    from pricing.explain.counterfactual import Counterfactual
     from pricing.explain.rerate import Case
+    from pricing.rebuild import Rebuilt
 
 # A recording, the case, its driver periods, in each month or once, language -> what to tell. It drives the recording
 # through the device path, for which it needs all stages, so `ubi` brings it.
@@ -37,39 +39,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="result for machines")
 
 
-def run(options: argparse.Namespace, periods: pl.DataFrame) -> int:
+def run(options: argparse.Namespace) -> int:
     """Print the explanation."""
+    from pricing.built import as_one
+
+    if options.monthly and options.with_trip is None:
+        raise UsageError("--monthly tells how often the trip of --with-trip is driven; give both")
+    if options.with_trip is not None and options.drive is None:
+        raise UsageError("--with-trip needs all stages: run it as 'ubi pricing explain'")
+    with as_one(options.features, options.factors):
+        told = _told(options)
+    print(told)
+    return 0
+
+
+def _told(options: argparse.Namespace) -> str:
     from features.contract.catalogue import load_catalogue
+    from pricing.built import periods_of_driver
     from pricing.explain import tell
     from pricing.explain.counterfactual import counterfactuals
     from pricing.explain.rerate import Case
     from pricing.explain.words import WORDS
     from pricing.model import load_model
-    from pricing.rebuild import rebuild
+    from pricing.rebuild import driver_of, rebuild
 
-    if options.monthly and options.with_trip is None:
-        raise UsageError("--monthly tells how often the trip of --with-trip is driven; give both")
     catalogue, model = load_catalogue(), load_model(options.model)
     policy, others = _policy_of(options.factors, options.policy)
+    periods = periods_of_driver(options.features, driver_of(options.factors, policy))
     rebuilt = rebuild(options.factors, policy, periods, catalogue, model)
     case = Case.of(rebuilt, catalogue, model)
     own = case.own(periods)
     if options.with_trip is not None:
-        if options.drive is None:
-            raise UsageError("--with-trip needs all stages: run it as 'ubi pricing explain'")
-        print(options.drive(options.with_trip, case, own, options.monthly, options.lang))
-        return 0
+        changed: str = options.drive(options.with_trip, case, own, options.monthly, options.lang)
+        return changed
     found = counterfactuals(case, own)
     if options.json:
-        print(json.dumps(_as_json(rebuilt.published, rebuilt.adjustments, rebuilt.split, found), default=str))
-        return 0
+        return json.dumps(_as_json(rebuilt, others, found), default=str)
     language, words = options.lang, WORDS[options.lang]
-    print(tell.product(rebuilt, catalogue, language))
+    parts = [tell.product(rebuilt, catalogue, language)]
     if others:
-        print(f"\n{words.other_policies.format(policies=', '.join(others))}")
-    print(f"\n{words.driving}\n{tell.months(case, own, language)}\n\n{tell.trips(case, options.features, language)}")
-    print(f"\n{words.change}\n{tell.advice(found, case, language)}")
-    return 0
+        parts.append(words.other_policies.format(policies=", ".join(others)))
+    parts.append(f"{words.driving}\n{tell.months(case, own, language)}")
+    parts.append(tell.trips(case, options.features, language))
+    parts.append(f"{words.change}\n{tell.advice(found, case, language)}")
+    return "\n\n".join(parts)
 
 
 def _policy_of(factors: Path, key: str) -> tuple[str, list[str]]:
@@ -85,13 +98,17 @@ def _policy_of(factors: Path, key: str) -> tuple[str, list[str]]:
     return (policies[0], policies[1:]) if policies else (key, [])
 
 
-def _as_json(published: dict[str, Any], adjustments: dict[str, float], split: Any, found: list[Any]) -> dict[str, Any]:
+def _as_json(rebuilt: Rebuilt, others: list[str], found: list[Counterfactual]) -> dict[str, Any]:
+    split = rebuilt.split
     effects = dict(zip(split.names, (float(effect) for effect in split.effects[0]), strict=True))
     told = [{"en": one.en, "zh": one.zh, "factor": one.after.factor, "held_by": one.held or None} for one in found]
     return {
-        "published": published,
+        "published": rebuilt.published,
+        "seen_share": rebuilt.seen_share,
+        "base_factor": rebuilt.book["constants"]["base_factor"],
         "base": float(split.base[0]),
         "effects": effects,
-        "adjustments": adjustments,
+        "adjustments": rebuilt.adjustments,
+        "other_policies": others,
         "counterfactuals": told,
     }

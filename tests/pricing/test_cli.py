@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 
@@ -10,6 +11,7 @@ import pytest
 import ubi
 from features.contract.driver_measures import driver_measures
 from ingest.contract.erasure import note_drivers
+from pricing import model
 from tests.pricing.book import SmallBook
 
 
@@ -318,3 +320,28 @@ def test_semicolons_and_folders_are_told_as_what_they_are(inputs, capsys, tmp_pa
     for file, told in ((tmp_path / "policies.csv", "are separated by ';'"), (tmp_path, "is a folder")):
         assert ubi.main([*train(inputs, policies=file), "--model", str(tmp_path / "model")]) == 1
         assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["explain", "verify"])
+def test_features_that_are_built_again_meanwhile_are_not_mixed(inputs, tmp_path, monkeypatch, capsys, command):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    load, file = model.load_model, tmp_path / "features" / "driver_periods.parquet"
+
+    def meanwhile(*arguments, **named):
+        pl.read_parquet(file).head(0).write_parquet(file)
+        return load(*arguments, **named)
+
+    monkeypatch.setattr(f"pricing.{'model' if command == 'explain' else 'verify'}.load_model", meanwhile)
+    assert ubi.main(rebuilt(command, tmp_path, "p00042")) == 75
+    out, err = capsys.readouterr()
+    assert (out, f"{file}: was built again while it was read; run again" in err) == ("", True)
+
+
+def test_explain_tells_machines_what_it_tells_people(inputs, capsys):
+    assert ubi.main([*rebuilt("explain", inputs, "d00042"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["published"]["policy_id"] == "p00042"
+    assert (told["seen_share"], told["other_policies"]) == (1.0, [])
+    assert told["base_factor"] * told["base"] * math.prod(told["effects"].values()) * math.prod(
+        told["adjustments"].values()
+    ) == pytest.approx(told["published"]["factor"], abs=1e-6)
