@@ -48,6 +48,11 @@ def _read_csv(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFram
             twice = [name for k, name in enumerate(names) if name in names[:k]]
             if twice:
                 raise error(path, f"two of its columns are called '{twice[0]}'; take one out, or rename it")
+            first = {name.casefold(): name for name in reversed(names)}
+            alike = next((name for name in names if first[name.casefold()] != name), None)
+            if alike is not None:  # one name in SQL, and for whoever reads the file
+                told = f"'{first[alike.casefold()]}' and '{alike}' differ only in case"
+                raise error(path, f"its columns {told}; take one out, or rename it")
         return _without_blank_end(pl.read_csv(path, infer_schema=False, glob=False))
     except UnicodeDecodeError as reason:
         raise error(path, "is not UTF-8 text; save it as 'CSV UTF-8'") from reason

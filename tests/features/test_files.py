@@ -13,6 +13,7 @@ WRONG = [
     (HEAD.replace(b",", b";"), "its columns are separated by ';'; write them with ','"),
     (HEAD.replace(b",", b"\t"), "its columns are separated by tabs; write them with ','"),
     (b"a,b,a\n1,2,3\n", "two of its columns are called 'a'"),
+    (b"a,Rate,b,rate\n1,2,3,4\n", "its columns 'Rate' and 'rate' differ only in case; take one out, or rename it"),
     (HEAD + "p1,J\xfcrgen\n".encode("latin-1"), "is not UTF-8 text; save it as 'CSV UTF-8'"),
     (HEAD.decode().encode("utf-16"), "is not UTF-8 text"),
     (HEAD + b"p1,d1\np2,1,234\n", "row 2 has more values than there are columns; put values with ',' in quotes"),
