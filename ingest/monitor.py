@@ -112,6 +112,10 @@ class _Numbers(Collector):
             "healthy": ("1 while /health answers with 200", not vitals.trouble(now_s)),
             "held_messages": ("messages that are not on disk yet", vitals.held),
             "held_seconds": ("how long the first of them has been held", vitals.held_s),
+            "clock_disagreement": (
+                "share of the devices heard last whose clock disagrees with this computer's",
+                vitals.clock_disagreement,
+            ),
             "turn_age_seconds": ("time since the worker's loop last turned", now_s - vitals.turned_s),
         }
         for name, (told, level) in gauges.items():

@@ -108,6 +108,7 @@ def serve(
             if worker.due(_utc_ms()):
                 with vitals.commit(time.monotonic):
                     worker.flush(_utc_ms())
+                vitals.clock_disagreement = worker.clocks.share
             now_s = time.monotonic()
             vitals.turn(
                 now_s, connected=broker.is_connected, held=worker.held, held_s=worker.held_ms(_utc_ms()) / 1_000

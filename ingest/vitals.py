@@ -48,6 +48,8 @@ class Vitals:
         Messages that are not on disk yet, and for how long the first of them has been held, at the last turn.
     commits, commit_s : int, float
         Segments committed, and how long that took in all.
+    clock_disagreement : float
+        Share of the devices heard last whose clock disagrees with this computer's.
     """
 
     sources: list[Mapping[str, int]]
@@ -59,6 +61,7 @@ class Vitals:
     held_s: float = 0.0
     commits: int = 0
     commit_s: float = 0.0
+    clock_disagreement: float = 0.0
 
     def __post_init__(self) -> None:
         self.turned_s = self.connected_s = self.started_s
@@ -102,5 +105,6 @@ class Vitals:
             "trouble": trouble,
             "connected": self.connected,
             "held_messages": self.held,
+            "clock_disagreement": round(self.clock_disagreement, 2),
             "uptime_s": round(now_s - self.started_s, 1),
         }

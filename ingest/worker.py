@@ -20,6 +20,7 @@ from typing import Final
 from device.contract import topics, wire
 from device.contract import wire_pb2 as pb
 from device.contract.errors import TryAgainError
+from ingest.clocks import Clocks
 from ingest.contract import durable
 from ingest.contract.lake import Lake
 from ingest.gate import Gate
@@ -62,6 +63,8 @@ class Worker:
     counters : Counter
         `received`, `stored`, `duplicates`, `rejected`, `rejected_<reason>`, `segments`, `acks`, `acks_dropped`,
         `registry_errors`.
+    clocks : Clocks
+        What the devices' clocks say of this computer's.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Worker:
         self._refused: _Acks = {}
         self._recent = _Recent(RECENT)
         self.counters: Counter[str] = Counter()
+        self.clocks = Clocks()
 
     def take(self, topic: str, payload: bytes, received_ms: int) -> None:
         """Hold one payload."""
@@ -164,9 +168,11 @@ class Worker:
                 self._keep(verdict, payload, received_ms)
             else:
                 self._refuse(verdict, topic, device_id, payload, received_ms)
+        self.clocks.judge()
 
     def _keep(self, sound: Sound, payload: bytes, received_ms: int) -> None:
         header = sound.header
+        self.clocks.hear(header, received_ms)
         # A tombstone has the hash of the message it was: it must not hide that message, if both come.
         if self._recent.seen(sound.hash + b"\1" if sound.is_tombstone else sound.hash):
             self.counters["duplicates"] += 1
