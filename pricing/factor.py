@@ -25,7 +25,7 @@ from pricing.plan import FactorPlan
 
 BALANCE: Final = 1e-9  # relative, before rounding
 CLOSE: Final = 1e-12  # where the search for B stops
-SURE: Final = 1e-9  # far above what a pairwise sum of a billion rows is off by
+SURE: Final = 1e-13  # far above what a pairwise sum of a billion rows is off by
 GRID: Final = 10**MICRO
 _HALVINGS: Final = 200  # more than a float has bits: the loop ends where no float is left between the ends
 
@@ -143,8 +143,9 @@ def balanced_base(book: Book, plan: FactorPlan) -> float:
     def excess(base: float) -> float:
         collected = book.weight * factors(book, base, plan).factor
         found = (float(collected.sum()) - total) / total
-        # Where the sign is sure the fast sum will do; elsewhere the exact one, which no order of the rows can move.
-        return found if abs(found) > SURE else (math.fsum(collected) - total) / total
+        # The fast sum will do unless it is near a limit; there the exact one, which no order of the rows can move.
+        near = min(abs(abs(found) - limit) for limit in (0.0, CLOSE, BALANCE))
+        return found if near > SURE else (math.fsum(collected) - total) / total
 
     # Below and above these every rateable factor stands at an end of its band.
     low = plan.lower / float(book.relativity.max()) / 2

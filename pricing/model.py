@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +55,7 @@ class Rated:
     contributions: tuple[Ints, ...]  # `RatingTables.exact_contributions` of each component
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RiskModel:
     """Frozen constants, rating tables, and the trees that they were written from.
 
@@ -206,7 +207,7 @@ class RiskModel:
         """Text of every file of the model's folder but the manifest and the diagnostics."""
         return {name: text for part in self.components for name, text in part.files().items()}
 
-    @property
+    @cached_property
     def model_id(self) -> str:
         """First 16 hex digits of the SHA-256 over the manifest, which holds that of every other file."""
         return _identity(self.manifest())

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from features.contract.catalogue import Catalogue, Feature
-from pricing.arrays import Bools, Floats
+from pricing.arrays import Bools, Floats, Ints
 from pricing.contract.factors import MICRO, REASONS
 from pricing.errors import ModelError
 from pricing.matrix import Inputs
@@ -90,21 +90,30 @@ def top_reasons(split: Effects, inputs: Inputs, catalogue: Catalogue, language: 
         told[k] = sizes[rows, strongest[k]] >= LEAST_LOG_EFFECT
         sizes[rows, strongest[k]] = -1.0
     effects_told = np.round(np.where(told, np.exp(split.logs[rows, strongest]), np.nan), MICRO)
-    texts = np.full(told.shape, None, dtype=object)
+    texts: list[str | None] = [None]
+    text = np.zeros(told.shape, np.int64)  # of each reason, in `texts`
     for column in np.unique(strongest[told]):
         own = np.nonzero(told & (strongest == column))
-        texts[own] = tell_all(by_name[split.names[column]], inputs.values[own[1], column], language)
+        different, which = _different(by_name[split.names[column]], inputs.values[own[1], column], language)
+        text[own] = which + len(texts)
+        texts += different
+    known = pl.Series(texts, dtype=pl.String)
     return pl.DataFrame(
-        {f"reason_{k}": pl.Series(row.tolist(), dtype=pl.String) for k, row in enumerate(texts, start=1)}
+        {f"reason_{k}": known.gather(row) for k, row in enumerate(text, start=1)}
         | {f"effect_{k}": pl.Series(row).fill_nan(None) for k, row in enumerate(effects_told, start=1)}
     )
 
 
 def tell_all(feature: Feature, values: Floats, language: str) -> list[str]:
-    """Tell values of one feature; those that are told alike are told once."""
-    rounded, back = np.unique(rounded_to_told(values), return_inverse=True)
-    texts = [feature.tell(float(value), language) for value in rounded]
-    return [texts[k] for k in back]
+    """Tell values of one feature."""
+    texts, which = _different(feature, values, language)
+    return [texts[k] for k in which]
+
+
+def _different(feature: Feature, values: Floats, language: str) -> tuple[list[str], Ints]:
+    """Texts of values that are told differently, and which of them tells each value."""
+    rounded, which = np.unique(rounded_to_told(values), return_inverse=True)
+    return [feature.tell(value, language) for value in rounded.tolist()], which
 
 
 def rounded_to_told(values: Floats) -> Floats:

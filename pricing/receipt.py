@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 from collections.abc import Iterable
+from itertools import chain, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -26,12 +27,12 @@ def row_hashes(frame: pl.DataFrame) -> list[str]:
     columns = sorted(frame.columns)
     start = hashlib.sha256("\n".join(columns).encode())
     size = 8 * len(columns)
-    hashes = []
+    hashes: list[str] = []
     for part in frame.select(columns).iter_slices(ROWS_AT_ONCE):
         floats = part.select(pl.all().cast(pl.Float64).fill_null(float("nan"))).to_numpy()
         known = np.where(np.isnan(floats), np.nan, floats) + 0.0
-        values = np.ascontiguousarray(known, dtype="<f8").tobytes()
-        hashes += _hashes(start, (values[at : at + size] for at in range(0, len(values), size)))
+        values = np.ascontiguousarray(known, dtype="<f8")
+        hashes += _hashes(start, values.view(f"V{size}")[:, 0].tolist())
     return hashes
 
 
@@ -51,8 +52,10 @@ def receipts(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFra
     return receipts_and_csv(constants, table, made_of)[0]
 
 
-def receipts_and_csv(constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame) -> tuple[list[str], bytes]:
-    """Receipts, and the rows of factors.csv with them: the lines that are hashed are those that are written.
+def receipts_and_csv(
+    constants: dict[str, Any], table: pl.DataFrame, made_of: pl.DataFrame
+) -> tuple[list[str], list[bytes]]:
+    """Receipts, and the rows of factors.csv with them, in pieces: the lines that are hashed are those that are written.
 
     Raises
     ------
@@ -62,13 +65,14 @@ def receipts_and_csv(constants: dict[str, Any], table: pl.DataFrame, made_of: pl
     parts = [frame.drop("receipt") for frame in (table, made_of)]
     head = json.dumps([constants, *(part.columns for part in parts)], sort_keys=True)
     start = hashlib.sha256(head.encode())
-    told, csv = [], []
+    told: list[str] = []
+    csv = []
     for slices in zip(*(part.iter_slices(ROWS_AT_ONCE) for part in parts), strict=True):
         factors, sources = (_csv_lines(rows) for rows in slices)
         own = [text[:32] for text in _hashes(start, map(b"\n".join, zip(factors, sources, strict=True)))]
-        csv.append(b"".join(b"%b,%b\n" % (line, text.encode()) for line, text in zip(factors, own, strict=True)))
+        csv.append(b"".join(chain.from_iterable(zip(factors, repeat(b","), map(str.encode, own), repeat(b"\n")))))
         told += own
-    return told, b"".join(csv)
+    return told, csv
 
 
 def _csv_lines(frame: pl.DataFrame) -> list[bytes]:

@@ -243,7 +243,7 @@ class Finished(NamedTuple):
 
     factors: pl.DataFrame
     receipts: pl.DataFrame
-    csv: bytes
+    csv: list[bytes]  # in pieces
 
 
 def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> Finished:
@@ -272,16 +272,17 @@ def _sums(parts: pl.DataFrame, book: Book, steps: Steps, model: RiskModel) -> di
 
     claims, published = parts["tariff_expected_claims"].to_numpy(), steps.published
     premium = None if parts["premium"].null_count() else parts["premium"].to_numpy()
+    as_written = ratio(book.weight, published)
     return {
         "policies": parts.height,
         "rateable": int(book.rateable.sum()),
         "tariff_expected_claims": math.fsum(claims),
         "balanced": model.plan.factor.balance != "none",
         "balance_before_rounding": ratio(book.weight, steps.factor),
-        "balance_as_written": ratio(book.weight, published),
+        "balance_as_written": as_written,
         "claims_ratio": ratio(claims, published),
         "premium_ratio": None if premium is None else ratio(premium, published),
-        "base_rate_load": 1.0 / ratio(book.weight, published),
-        "capped": int((steps.capped).sum()),
-        "limited": int((steps.limited).sum()),
+        "base_rate_load": 1.0 / as_written,
+        "capped": int(steps.capped.sum()),
+        "limited": int(steps.limited.sum()),
     }
