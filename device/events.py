@@ -1,8 +1,8 @@
 """Events and excursions, sample by sample. The definition stands in `device/contract/event_rules`.
 
-A run starts at the first sample at or over `entry` and lasts while samples stay at or over `exit` without a gap; runs
-of one kind merge when they are close; what is long and fast enough is an event. `features` derives the same from
-columns.
+A run starts at the first sample at or over `entry` and lasts while samples stay at or over `exit` without a gap, or are
+not known for at most `bridge_ms` between two that are; runs of one kind merge when they are close; what is long and
+fast enough is an event. `features` derives the same from columns.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class RunDetector:
         """Take the next sample's signal value (sign applied)."""
         rule, run = self._rule, self._open
         done: list[Run] = []
-        if run is not None and (
-            value is None or value < rule.exit or self._last_ms is None or t_ms - self._last_ms != self._period_ms
-        ):
+        if run is not None and self._is_over(run, t_ms, value):
             done += self._close(run)
             run = None
         self._last_ms = t_ms
@@ -71,6 +69,12 @@ class RunDetector:
             done.append(self._held)
             self._held = None
         return done
+
+    def _is_over(self, run: Run, t_ms: int, value: int | None) -> bool:
+        """Whether the open run does not reach the next sample; it ends at its last sample at or over exit."""
+        if self._last_ms is None or t_ms - self._last_ms != self._period_ms:
+            return True
+        return t_ms - run.end_ms > self._rule.bridge_ms if value is None else value < self._rule.exit
 
     def flush(self) -> list[Run]:
         """The trip has ended: close what is open."""

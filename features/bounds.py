@@ -9,12 +9,16 @@ entry E, exit X, minimum duration D, minimum speed S and merge gap G of the new 
 2. At most `_most` events begin in an excursion: they are more than G apart and last at least D, those before the last.
 3. An excursion surely holds a run if the lower edge of its peak is at E or above. One sample suffices: sure is only
    what a rule with D <= p asks for.
-4. Speed changes by at most SLOPE_MPS2 within the excursion (the device withholds acceleration where it seems more).
+4. Speed changes by at most SLOPE_MPS2 within the excursion (the device withholds acceleration where it seems more, for
+   longer than the rules bridge).
 5. Runs of different excursions may merge, which excursion tables do not tell. They are at least 2 p apart; else, if the
    new rule is nowhere looser than the old one, there are no more merges than between the old rule's runs, which are
    counted by its excursions less its events. If it is looser, one event is all that is sure.
 6. Where the new rule is nowhere looser, every old event whose peak reaches E holds an event of the new rule, which
    begins at the peak or before, and two of them never merge.
+7. All this is of a rule that bridges what is not known as the old one does. Where it does not, each bridge more or less
+   makes at most one event more or less, and has a sample on it where the signal is not known, and one before it where
+   it is.
 
 Between the bounds, `reached` tells what is likely: excursions that reach E, those of the bin that E divides in part. It
 knows nothing of merging, minimum duration and speed; how many events the old rule made of what reached its entry does.
@@ -22,6 +26,7 @@ knows nothing of merging, minimum duration and speed; how many events the old ru
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -85,6 +90,7 @@ def _of_kind(trips: pl.DataFrame, events: pl.DataFrame, rule: Rule, rules: Rules
     before = next((other for other in old.rules if other.kind == rule.kind), None)
     excursion = next((swing for swing in old.excursions if swing.kind == rule.kind), None)
     rows = trips.select("trip_key", kind=pl.lit(rule.number, pl.Int16), counted=counted_events(rule.number))
+    bridge_ms, rule = rule.bridge_ms, rule if excursion is None else replace(rule, bridge_ms=excursion.bridge_ms)
     if rule == before and (rule.signal != "over_limit_dkmh" or rules.default_limit_dkmh == old.default_limit_dkmh):
         found = rows.with_columns(low="counted", high="counted")
     elif excursion is None or (excursion.signal, excursion.sign) != (rule.signal, rule.sign):
@@ -95,8 +101,21 @@ def _of_kind(trips: pl.DataFrame, events: pl.DataFrame, rule: Rule, rules: Rules
             kept = _kept(trips, events, rule)
             found = found.join(kept, on="trip_key", how="left", maintain_order="left")
             found = found.with_columns(low=pl.max_horizontal("low", "kept"))
+    if bridge_ms != rule.bridge_ms:
+        found = _widened(found, trips, rule)
     absent = [pl.lit(None, kind).alias(name) for name, kind in BOUNDS.items() if name not in found.columns]
     return found.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in BOUNDS.items())
+
+
+def _widened(found: pl.DataFrame, trips: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """The same by as many as bridges there can be; what was exact is an estimate where there may be one."""
+    lateral = rule.signal == "accel_lat_cmps2"
+    known = pl.col("lateral_samples") if lateral else pl.col("samples") - pl.col("accel_null_samples")
+    bridges = trips.select(bridges=pl.min_horizontal(known, pl.col("samples") - known))["bridges"]
+    if "reached" not in found.columns:
+        likely = pl.when(bridges > 0).then(pl.col("counted") * PEAK_STEP_CMPS2)
+        found = found.with_columns(reached=likely, reached_before=likely)
+    return found.with_columns(low=(pl.col("low") - bridges).clip(0), high=pl.col("high") + bridges)
 
 
 def _nowhere_looser(rule: Rule, before: Rule | None) -> bool:

@@ -1,6 +1,6 @@
 """Runs of samples over a rule's threshold, from arrays: the first half of the definition of `device/contract/rules`.
 
-    slice -> stretches of neighbours at or over the lowest exit threshold of a signal
+    slice -> stretches of neighbours at or over the lowest exit threshold of a signal, bridged where it is not known
           -> runs of the rules that leave there, and samples for the rules that leave earlier -> their runs
 
 A run starts at the first sample of such a stretch that is at or over the entry threshold. Few samples are part of one:
@@ -28,6 +28,7 @@ class Search(NamedTuple):
     """What is looked for in one signal, on one side of it or on two that do not overlap."""
 
     signal: str
+    bridge_ms: int
     leave: dict[int, int]  # sign -> the lowest exit threshold
     whole: tuple[Rule, ...]  # rules that leave there: each of their stretches holds at most one run
     inner: tuple[Rule, ...]  # rules that leave earlier
@@ -60,18 +61,18 @@ class Found(NamedTuple):
 
 def searches(rules: Rules) -> list[Search]:
     """Bring rules in order."""
-    by_signal: dict[str, list[Rule]] = {}
+    alike: dict[tuple[str, int], list[Rule]] = {}
     for rule in rules.rules + rules.excursions:
-        by_signal.setdefault(rule.signal, []).append(rule)
+        alike.setdefault((rule.signal, rule.bridge_ms), []).append(rule)
     out = []
-    for signal, of in sorted(by_signal.items()):
+    for (signal, bridge_ms), of in sorted(alike.items()):
         signs = sorted({rule.sign for rule in of})
         leave = {sign: min(rule.exit for rule in of if rule.sign == sign) for sign in signs}
         apart = [leave] if sum(leave.values()) > 0 else [{sign: exit_} for sign, exit_ in leave.items()]
         for sides in apart:
             here = [rule for rule in of if rule.sign in sides]
             whole = tuple(rule for rule in here if rule.exit == sides[rule.sign])
-            out.append(Search(signal, sides, whole, tuple(rule for rule in here if rule not in whole)))
+            out.append(Search(signal, bridge_ms, sides, whole, tuple(rule for rule in here if rule not in whole)))
     return out
 
 
@@ -138,6 +139,8 @@ def _signal(motion: Slice, name: str, default_limit_dkmh: int) -> tuple[Integers
 
 def _search(found: Found, motion: Slice, search: Search, values: Integers, unknown: Sequence[Integers]) -> None:
     first, end, sign = _stretches(motion, values, unknown, search.leave)
+    if search.bridge_ms:
+        first, end, sign = _bridged(motion, values, first, end, sign, search.bridge_ms)
     size = values if list(search.leave) == [1] else np.abs(values) if len(search.leave) == 2 else -values
     for entry in sorted({rule.entry for rule in search.whole}):
         rules = [rule for rule in search.whole if rule.entry == entry]
@@ -173,6 +176,25 @@ def _stretches(
     held = np.flatnonzero(side[edges] != 0)
     first = edges[held]
     return first, np.append(edges, values.size)[held + 1], side[first]
+
+
+def _bridged(
+    motion: Slice, values: Integers, first: Integers, end: Integers, sign: Integers, bridge_ms: int
+) -> tuple[Integers, Integers, Integers]:
+    """Stretches that go on behind rows where the signal is not known, NULL, for at most `bridge_ms`, become one.
+
+    What is NULL within them is neither a highest value nor at any threshold.
+    """
+    last, again, t_ms = end[:-1] - 1, first[1:], motion.t_ms
+    period_ms = motion.period_ms[motion.trip[last]]
+    over_ms = (again - last) * period_ms  # from the last sample of one to the first of the next, if all are neighbours
+    alike = (sign[1:] == sign[:-1]) & (motion.trip[again] == motion.trip[last])
+    gaps = np.flatnonzero(alike & (t_ms[again] - t_ms[last] == over_ms) & (over_ms - period_ms <= bridge_ms))
+    gaps = gaps[again[gaps] > end[gaps]]
+    if gaps.size:
+        row, starts = _expanded(end[gaps], again[gaps])
+        gaps = gaps[np.logical_and.reduceat(values[row] == NULL, starts)]
+    return np.delete(first, gaps + 1), np.delete(end, gaps), np.delete(sign, gaps)
 
 
 def _onsets(size: Integers, entry: int, first: Integers, end: Integers) -> tuple[Integers, Integers]:
@@ -245,10 +267,13 @@ def _expanded(first: Integers, end: Integers) -> tuple[Integers, Integers]:
 
 def _samples(motion: Slice, size: Integers, first: Integers, end: Integers) -> Near:
     row, _ = _expanded(first, end)
+    stretch = np.repeat(np.arange(first.size), end - first)
+    known = size[row] != NULL  # others are bridged
+    row, stretch = row[known], stretch[known]
     speed = motion.column("speed_dkmh")
     return Near(
         trip=motion.trip[row].astype(np.int64),
-        stretch=np.repeat(np.arange(first.size), end - first),
+        stretch=stretch,
         t_ms=motion.t_ms[row].astype(np.int64),
         value=size[row].astype(np.int64),
         speed_dkmh=np.full(row.size, NULL) if speed is None else speed[row].astype(np.int64),

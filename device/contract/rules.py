@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from device.contract.errors import ContractError
 
-CURRENT_VERSION: Final = 2
+CURRENT_VERSION: Final = 3
 
 # Numbers of the kinds on the wire. Only additions.
 KIND_NUMBERS: Final[dict[str, int]] = {
@@ -25,6 +25,10 @@ KIND_NUMBERS: Final[dict[str, int]] = {
 KIND_NAMES: Final[dict[int, str]] = {number: name for name, number in KIND_NUMBERS.items()}
 # Kinds whose swings are tabulated as excursions.
 EXCURSION_KINDS: Final = ("harsh_braking", "harsh_acceleration", "harsh_turn_left", "harsh_turn_right")
+_KEYS: Final = (
+    *("kind", "signal", "sign", "entry", "exit", "levels"),
+    *("min_duration_ms", "min_speed_kmh", "merge_gap_ms", "bridge_ms"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Rule:
     """One event kind. Thresholds are integers of the signal's own unit.
 
     `signal` is a motion column in 0.01 m/s2, or one that follows from several: `over_limit_dkmh` (speed over the limit,
-    or over the default where none is known), `idling` (1 with the engine on and the car standing, else 0).
+    or over the default where none is known), `idling` (1 with the engine on and the car standing, else 0). A run goes
+    on where the signal is not known for at most `bridge_ms`, between samples at or over `exit`.
     """
 
     kind: str
@@ -44,6 +49,7 @@ class Rule:
     min_duration_ms: int
     min_speed_dkmh: int
     merge_gap_ms: int
+    bridge_ms: int = 0
 
     @property
     def number(self) -> int:
@@ -72,7 +78,8 @@ def load_rules(version: int = CURRENT_VERSION) -> Rules:
     Raises
     ------
     ContractError
-        If the version is not shipped or its file breaks the definition (entry below exit, levels not rising).
+        If the version is not shipped or its file breaks the definition (entry below exit, levels not rising, a bridge
+        of a signal that is no acceleration).
     """
     file = resources.files("device.contract") / "event_rules" / f"rules-{version}.toml"
     try:
@@ -87,17 +94,22 @@ def parse_rules(table: dict[str, Any]) -> Rules:
     rules = tuple(_rule(row) for row in table["rule"])
     by_kind = {rule.kind: rule for rule in rules}
     entry, leave = _steps(table["excursion"]["entry"], 100), _steps(table["excursion"]["exit"], 100)
+    bridge_ms = int(table["excursion"].get("bridge_ms", 0))
     excursions = tuple(
-        Rule(kind, by_kind[kind].signal, by_kind[kind].sign, entry, leave, (entry,), 0, 0, -1)
+        Rule(kind, by_kind[kind].signal, by_kind[kind].sign, entry, leave, (entry,), 0, 0, -1, bridge_ms)
         for kind in EXCURSION_KINDS
     )
     for rule in rules + excursions:
         if rule.exit > rule.entry or list(rule.levels) != sorted(set(rule.levels)) or rule.sign not in (-1, 1):
             raise ContractError(f"event rule {rule.kind}: needs exit <= entry, rising levels and sign 1 or -1")
+        if rule.bridge_ms and not (rule.bridge_ms > 0 and rule.signal.endswith("_cmps2")):
+            raise ContractError(f"event rule {rule.kind}: bridge_ms is 0 or more, and of accelerations only")
     return Rules(int(table["version"]), rules, excursions, _steps(table["speeding"]["default_limit_kmh"], 10))
 
 
 def _rule(row: dict[str, Any]) -> Rule:
+    if unknown := set(row) - set(_KEYS):
+        raise ContractError(f"event rule {row['kind']}: '{min(unknown)}' is no key; there are {', '.join(_KEYS)}")
     scale = 1 if row["signal"] == "idling" else 10 if row["signal"].endswith("_dkmh") else 100
     return Rule(
         kind=row["kind"],
@@ -109,6 +121,7 @@ def _rule(row: dict[str, Any]) -> Rule:
         min_duration_ms=int(row["min_duration_ms"]),
         min_speed_dkmh=_steps(row["min_speed_kmh"], 10),
         merge_gap_ms=int(row["merge_gap_ms"]),
+        bridge_ms=int(row.get("bridge_ms", 0)),  # versions 1 and 2 bridge nothing
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from device.contract.motion import PERIOD_MS, MotionSample
 from device.contract.rules import KIND_NUMBERS, load_rules
 from device.events import DetectedEvent, EventDetector
@@ -9,8 +11,8 @@ from device.events import DetectedEvent, EventDetector
 BRAKING = KIND_NUMBERS["harsh_braking"]
 
 
-def detect(samples: list[MotionSample]) -> list[DetectedEvent]:
-    detector = EventDetector(load_rules(1), PERIOD_MS)
+def detect(samples: list[MotionSample], version: int = 1) -> list[DetectedEvent]:
+    detector = EventDetector(load_rules(version), PERIOD_MS)
     found = [event for sample in samples for event in detector.push(sample)[0]]
     return found + detector.flush()[0]
 
@@ -60,9 +62,30 @@ def test_null_acceleration_ends_a_run():
     assert [e.end_ms for e in detect(braking(300, 300, None, None, None, 300))] == [500, 2_500]
 
 
+def test_from_version_3_on_a_run_goes_on_where_acceleration_is_not_known_for_a_second():
+    bridged = braking(300, None, None, 250, 0)
+    assert [(e.onset_ms, e.end_ms, e.duration_ms) for e in detect(bridged, 2)] == [(0, 0, 500)]
+    assert [(e.onset_ms, e.end_ms, e.duration_ms) for e in detect(bridged, 3)] == [(0, 1_500, 2_000)]
+    assert [e.end_ms for e in detect(braking(300, None, None, None, 250, 0), 3)] == [0]
+    assert [e.end_ms for e in detect(braking(300, None, 199, 250, 0), 3)] == [0]
+    assert [e.end_ms for e in detect(braking(300, None), 3)] == [0]
+
+
+def test_a_swing_that_is_not_seen_in_its_middle_is_one_excursion_from_version_3_on():
+    def excursions(version: int) -> list[tuple[int, int]]:
+        detector = EventDetector(load_rules(version), PERIOD_MS)
+        runs = [run for s in braking(150, None, 160, None, None, 150, 0) for run in detector.push(s)[1]]
+        return [(run.onset_ms, run.end_ms) for _, run in runs + detector.flush()[1]]
+
+    assert excursions(2) == [(0, 0), (1_000, 1_000), (2_500, 2_500)]
+    assert excursions(3) == [(0, 2_500)]
+
+
 def test_missing_cells_end_a_run():
     samples = [MotionSample(0, 500, -300), MotionSample(500, 500, -300), MotionSample(5_000, 500, -300)]
-    assert len(detect(samples)) == 2
+    assert len(detect(samples)) == len(detect(samples, 3)) == 2
+    broken = [MotionSample(0, 500, -300), MotionSample(500, 500), MotionSample(1_500, 500, -250)]
+    assert [event.end_ms for event in detect(broken, 3)] == [0]
 
 
 def test_event_open_at_the_end_of_the_trip_is_closed_with_its_last_sample():
@@ -117,3 +140,11 @@ def test_version_1_of_the_rules_stays_as_it_was_and_version_2_adds_idling():
     assert second.rules[:6] == first.rules
     assert [rule.kind for rule in second.rules[6:]] == ["idling"]
     assert second.excursions == first.excursions
+
+
+def test_version_3_only_bridges():
+    second, third = load_rules(2), load_rules(3)
+    harsh = [replace(rule, bridge_ms=0) for rule in third.rules[:4]]
+    assert (*harsh, *third.rules[4:]) == second.rules
+    assert tuple(replace(rule, bridge_ms=0) for rule in third.excursions) == second.excursions
+    assert {rule.bridge_ms for rule in third.rules[:4] + third.excursions} == {1_000}

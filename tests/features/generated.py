@@ -37,7 +37,7 @@ def trip(chance: random.Random, key: int) -> Trip:
         samples.append(MotionSample(t_ms, **{name: values[row] for name, values in columns.items()}))  # type: ignore[arg-type]
         t_ms += period_ms
     start_ms = chance.randrange(1_700_000_000_000, 1_700_700_000_000)
-    return Trip(key, start_ms, chance.choice(OFFSETS), samples, period_ms, chance.choice([1, 2]))
+    return Trip(key, start_ms, chance.choice(OFFSETS), samples, period_ms, chance.choice([1, 2, 3, 3]))
 
 
 def _sticky(chance: random.Random, values: Sequence[int | None], rows: int) -> Values:

@@ -58,20 +58,27 @@ def signal(rule: Rule, sample: MotionSample, default_limit_dkmh: int) -> int | N
 
 
 def runs(samples: list[MotionSample], rule: Rule, default_limit_dkmh: int, period_ms: int) -> list[Run]:
-    """Blocks of neighbours at or over exit, each cut to start at its first sample at or over entry."""
+    """Blocks at or over exit, unknown for at most `bridge_ms` at once, each cut to start at its first over entry."""
     blocks: list[list[tuple[int, int, int | None]]] = []
-    before_ms, held = -1, False
+    before_ms = -1
+    held_ms: int | None = None  # the last sample at or over exit, if all since then are unknown
     for sample in samples:
         value = signal(rule, sample, default_limit_dkmh)
-        neighbour = sample.t_ms - before_ms == period_ms
-        goes_on, held, before_ms = held and neighbour, value is not None and value >= rule.exit, sample.t_ms
-        if value is None or not held:
+        if sample.t_ms - before_ms != period_ms:
+            held_ms = None
+        before_ms = sample.t_ms
+        if value is None:
+            continue
+        if value < rule.exit:
+            held_ms = None
             continue
         row = (sample.t_ms, value, sample.speed_dkmh)
-        if goes_on:
+        unknown_ms = None if held_ms is None else sample.t_ms - held_ms - period_ms
+        if unknown_ms is not None and unknown_ms <= rule.bridge_ms:
             blocks[-1].append(row)
         else:
             blocks.append([row])
+        held_ms = sample.t_ms
     found = []
     for block in blocks:
         entered = [i for i, (_, value, _) in enumerate(block) if value >= rule.entry]

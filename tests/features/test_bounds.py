@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import polars as pl
@@ -19,7 +20,9 @@ START_MS = utc_ms(2025, 1, 6)
 TABLED = ("harsh_braking", "harsh_acceleration", "harsh_turn_left", "harsh_turn_right")
 
 
-def other_rules(entry: int, exit_: int, gap_ms: int, duration_ms: int, speed_dkmh: int) -> Rules:
+def other_rules(
+    entry: int, exit_: int, gap_ms: int, duration_ms: int, speed_dkmh: int, bridge_ms: int = 1_000
+) -> Rules:
     def changed(rule: Rule) -> Rule:
         return replace(
             rule,
@@ -29,6 +32,7 @@ def other_rules(entry: int, exit_: int, gap_ms: int, duration_ms: int, speed_dkm
             merge_gap_ms=gap_ms,
             min_duration_ms=duration_ms,
             min_speed_dkmh=speed_dkmh,
+            bridge_ms=bridge_ms,
         )
 
     old = load_rules()
@@ -48,6 +52,16 @@ def thinned(trip: Trip, period_ms: int) -> Trip:
     return Trip(trip.key, trip.start_ms, trip.utc_offset_min, samples, period_ms, trip.rules_version)
 
 
+def with_holes(trip: Trip, share: float, seed: int) -> Trip:
+    """Now and then no acceleration for some samples, as where a reading was lost."""
+    chance = random.Random(seed)
+    samples, hidden = [], 0
+    for sample in trip.samples:
+        hidden = hidden - 1 if hidden else chance.randrange(1, 4) if chance.random() < share else 0
+        samples.append(sample._replace(accel_lon_cmps2=None, accel_lat_cmps2=None) if hidden else sample)
+    return replace(trip, samples=samples)
+
+
 @given(
     st.integers(0, 10_000),
     st.integers(150, 700),
@@ -55,14 +69,17 @@ def thinned(trip: Trip, period_ms: int) -> Trip:
     st.sampled_from([0, 500, 1_000, 2_000, 5_000]),
     st.sampled_from([0, 500, 1_000, 3_000]),
     st.sampled_from([0, 0, 100, 300]),
-    st.sampled_from([500, 100]),
+    st.sampled_from([0, 500, 1_000, 1_000, 3_000]),
+    st.tuples(st.sampled_from([500, 100]), st.sampled_from([2, 3]), st.sampled_from([0, 0.03, 0.2])),
 )
-def test_what_the_motion_says_lies_within(seed, entry, exit_, gap_ms, duration_ms, speed_dkmh, period_ms):
-    drives = [drive(seed + i, "car", START_MS + i * 3_600_000, minutes=2) for i in range(2)]
-    trips = sorted((replace(trip, rules_version=2) for trip, _, _ in drives), key=lambda trip: trip.key)
+def test_what_the_motion_says_lies_within(seed, entry, exit_, gap_ms, duration_ms, speed_dkmh, bridge_ms, recorded):
+    period_ms, old_version, holes = recorded
+    drives = [drive(seed + i, "car", START_MS + i * 3_600_000, minutes=2)[0] for i in range(2)]
+    trips = [with_holes(replace(trip, rules_version=old_version), holes, seed) for trip in drives]
+    trips = sorted(trips, key=lambda trip: trip.key)
     if period_ms != 500:  # a tenth of a second: speed of the drive changes five times as fast as it could
         trips, speed_dkmh = [thinned(trip, period_ms) for trip in trips], 0
-    rules = other_rules(entry, exit_, gap_ms, duration_ms, speed_dkmh)
+    rules = other_rules(entry, exit_, gap_ms, duration_ms, speed_dkmh, bridge_ms)
     heads = heads_of(trips)
     before = derive(motion_of(trips), heads)
     true = counted(trips, rules)
@@ -75,7 +92,7 @@ def test_what_the_motion_says_lies_within(seed, entry, exit_, gap_ms, duration_m
 
 def test_stricter_rules_keep_the_old_events_that_reach_them():
     trips = sorted((drive(seed, "car", START_MS)[0] for seed in range(30)), key=lambda trip: trip.key)
-    trips = [replace(trip, rules_version=2) for trip in trips]
+    trips = [replace(trip, rules_version=3) for trip in trips]
     rules, heads = other_rules(350, 200, 1_000, 500, 0), heads_of(trips)
     before = derive(motion_of(trips), heads)
     found = bounds(heads.join(before.summaries, on="trip_key"), before.events, rules)
@@ -85,11 +102,29 @@ def test_stricter_rules_keep_the_old_events_that_reach_them():
     assert 0.7 * true <= braking["low"].sum() <= true <= braking["high"].sum()
 
 
-def test_the_same_rules_are_counted_exactly():
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_same_rules_are_counted_exactly(version):
     tables = sealed([drive(seed, "car", START_MS + seed * 3_600_000) for seed in range(5)])
-    trips = tables["trips"].with_columns(rules_version=pl.lit(2, pl.Int32))
-    found = bounds(trips, tables["events"], load_rules(2))
+    trips = tables["trips"].with_columns(rules_version=pl.lit(version, pl.Int32))
+    found = bounds(trips, tables["events"], load_rules(version))
     assert found["low"].equals(found["high"].rename("low"))
+
+
+@pytest.mark.parametrize(("old", "new"), [(2, 3), (3, 2)])
+def test_rules_that_only_bridge_otherwise_are_exact_where_everything_is_known(old, new):
+    whole, holed = (replace(drive(4, "car", START_MS)[0], rules_version=old, key=key) for key in (1, 2))
+    whole.samples[:] = [sample._replace(accel_lon_cmps2=sample.accel_lon_cmps2 or 0) for sample in whole.samples]
+    heads = heads_of([whole, holed])
+    before = derive(motion_of([whole, holed]), heads)
+    found = bounds(heads.join(before.summaries, on="trip_key"), before.events, load_rules(new))
+    braking = found.filter(pl.col("kind") == KIND_NUMBERS["harsh_braking"]).sort("trip_key")
+    exact, estimated = braking.rows(named=True)
+    assert exact["low"] == exact["high"] > 0
+    assert exact["reached"] is None
+    unknown = sum(sample.accel_lon_cmps2 is None for sample in holed.samples)
+    assert 0 < unknown < 10
+    assert estimated["high"] - estimated["low"] == 2 * unknown
+    assert estimated["reached"] > 0
 
 
 def test_a_threshold_below_the_excursions_has_no_upper_bound():

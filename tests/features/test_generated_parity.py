@@ -59,6 +59,7 @@ def any_rules(draw) -> Rules:
             min_duration_ms=draw(st.sampled_from([0, 500, 1_500])),
             min_speed_dkmh=draw(st.sampled_from([0, 0, 100])),
             merge_gap_ms=draw(st.sampled_from([0, 400, 1_000, 5_000])),
+            bridge_ms=draw(st.sampled_from([0, 500, 1_000, 5_000])) if rule.signal.endswith("_cmps2") else 0,
         )
 
     rules = tuple(changed(rule) if draw(st.booleans()) else rule for rule in old.rules)

@@ -21,12 +21,12 @@ from tests.features.lakes import drive, lake_of, sealed, utc_ms, year_of_trips
 from tests.features.trips import heads_of, motion_of
 
 DRIVES = [drive(seed, f"car-{seed % 3}", utc_ms(2025, 1, 2 + seed)) for seed in range(9)]
+OLD = load_rules(2)  # bridges nothing, as version 1, which the drives were recorded with
 BRAKING_FROM_350 = replace(
-    load_rules(),
+    OLD,
     version=1_000,
     rules=tuple(
-        replace(rule, entry=350, levels=(350, 440)) if rule.kind == "harsh_braking" else rule
-        for rule in load_rules().rules
+        replace(rule, entry=350, levels=(350, 440)) if rule.kind == "harsh_braking" else rule for rule in OLD.rules
     ),
 )
 
@@ -138,6 +138,7 @@ def test_rules_are_read_from_a_file_or_by_version(tmp_path):
         ("version = 3", "lacks 'rule'"),
         ("version = 3\nrule = 7", "is no definition of event rules"),
         ("version = 3\nrule = [{kind = 'harsh_braking'}]", "lacks 'signal'"),
+        ("version = 3\nrule = [{kind = 'harsh_braking', bridge = 7}]", "'bridge' is no key; there are kind, signal"),
     ],
 )
 def test_a_file_that_is_no_definition_is_refused(tmp_path, content, told):
@@ -184,6 +185,7 @@ def test_a_driver_without_events_counts_in_the_distance_of_all(tmp_path):
         ('kind = "idling"', 'kind = "honking"', "'honking' is no kind of event; there are harsh_braking"),
         ('kind = "idling"', 'kind = "speeding"', "speeding has two rules"),
         ("sign = -1", "sign = 0", r"rules\.toml: event rule harsh_braking: needs exit <= entry"),
+        ("merge_gap_ms = 5000", "merge_gap_ms = 5000\nbridge_ms = 500", "speeding: bridge_ms is 0"),
     ],
 )
 def test_rules_that_nothing_here_can_follow_are_refused(tmp_path, old, new, told):

@@ -79,7 +79,7 @@ def trips(draw, max_trips: int = 4):
     starts = st.integers(1_700_000_000_000, 1_700_700_000_000)
     offsets = st.sampled_from([None, 0, 60, -210, 345, 840, -720])
     keys = draw(st.lists(st.integers(0, 2**64 - 1), min_size=len(drawn), max_size=len(drawn), unique=True))
-    versions = st.sampled_from([1, 2])
+    versions = st.sampled_from([1, 2, 3])
     return [
         Trip(key, draw(starts), draw(offsets), rows, period_ms, draw(versions))
         for key, (period_ms, rows) in zip(sorted(keys), drawn, strict=True)

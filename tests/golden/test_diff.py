@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from device.contract.rules import CURRENT_VERSION
 from tests.golden import diff, replay
 from tests.golden.compare import compare, match
 from tests.golden.snapshot import snapshot
@@ -42,9 +43,8 @@ def test_no_change_shows_nothing_and_says_so(head, monkeypatch, capsys):
 
 def test_a_changed_threshold_shows_the_events_features_and_factors_that_it_moved(head, tmp_path, request):
     """Harsh braking from 3.8 m/s2 on instead of 3.0: its events below that are lost, and nothing else of the events."""
-    changed = changed_copy(
-        tmp_path / "changed", "rules-2.toml", r'(kind = "harsh_braking".*?entry = )3\.0', r"\g<1>3.8"
-    )
+    in_force, entry = f"rules-{CURRENT_VERSION}.toml", r'(kind = "harsh_braking".*?entry = )3\.0'
+    changed = changed_copy(tmp_path / "changed", in_force, entry, r"\g<1>3.8")
     cache = request.config.cache.mkdir("reference-model")
     there = diff.snapshot_of(changed, tmp_path / "changed.json", FILES, cache, head["model"])
     differences = compare(head["recordings"], there["recordings"])
