@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.mosquitto import Mosquitto, find_mosquitto
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.reference_model import Reference
@@ -42,12 +42,10 @@ def reference(request: pytest.FixtureRequest) -> Reference:
     return reference_model(request.config.cache.mkdir("reference-model"))
 
 
-@pytest.fixture
-def free_port() -> int:
+@pytest.fixture(name="free_port")
+def _free_port() -> int:
     """A TCP port of the loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    return free_port()
 
 
 @pytest.fixture

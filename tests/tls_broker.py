@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.mosquitto import Mosquitto
+from tests.ports import free_ports
 
 
 class TlsBroker(NamedTuple):
@@ -30,8 +30,7 @@ class TlsBroker(NamedTuple):
 def tls_broker(binary: str, folder: Path, *, asks: bool = False, from_day: int = -1) -> Iterator[TlsBroker]:
     """Run a broker; `asks` for a client certificate by the same authority; its own is valid for two days."""
     cert, key = certificate(folder, from_day)
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        plain, tls = first.getsockname()[1], second.getsockname()[1]
+    plain, tls = free_ports(2)
     lines = [
         f"user {getpass.getuser()}",  # started by root it would become a user who may not read the folder
         f"listener {tls} 127.0.0.1",

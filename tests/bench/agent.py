@@ -38,7 +38,8 @@ from replay_data.serial_imu import played_imu
 from tests.bench.drives import hours, recorded_drives
 from tests.bench.measure import KB_PER_MB, ROOT, cpu_s, judged, measured, memory_mb, used
 from tests.bench.row import Row
-from tests.bench.worker import IngestWorker, free_port, until
+from tests.bench.worker import IngestWorker, until
+from tests.ports import free_port
 
 REPEATS = 3
 RECORDINGS = 3  # of each kind

@@ -30,8 +30,9 @@ from tests.bench.fleet_cars import ROWS
 from tests.bench.measure import KB_PER_MB, ROOT, cpu_s, memory_mb
 from tests.bench.row import Row
 from tests.bench.wire import messages
-from tests.bench.worker import IngestWorker, free_port
+from tests.bench.worker import IngestWorker
 from tests.mosquitto import Mosquitto, find_mosquitto
+from tests.ports import free_port
 
 CARS: Final = "tests.bench.fleet_cars"
 EVERY_S: Final = 10.0

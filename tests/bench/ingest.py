@@ -41,8 +41,9 @@ from tests.bench.measure import ROOT, against, ahead_of_others, cpu_s, judged, m
 from tests.bench.publisher import Publisher, publish_packet
 from tests.bench.row import Row
 from tests.bench.wire import messages
-from tests.bench.worker import IngestWorker, free_port, until
+from tests.bench.worker import IngestWorker, until
 from tests.mosquitto import Mosquitto, find_mosquitto
+from tests.ports import free_port
 
 MESSAGES = 48_000  # a second of work, several segments for each worker
 BATCH_ROWS = 120  # a minute

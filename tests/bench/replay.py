@@ -17,7 +17,8 @@ from replay_data.player import Player, Recording
 from tests.bench.drives import Drives, hours, recorded_drives
 from tests.bench.measure import Used, judged, measured, used
 from tests.bench.row import Row
-from tests.bench.worker import IngestWorker, free_port
+from tests.bench.worker import IngestWorker
+from tests.ports import free_port
 
 REPEATS = 3
 GOAL = 500

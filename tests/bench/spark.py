@@ -6,7 +6,6 @@ win; what it adds to the same work is what a cluster has to earn back.
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from tests.bench.incremental import COPIES, in_month
 from tests.bench.measure import against, measured
 from tests.bench.row import Row
 from tests.features.spark_cluster import Cluster, missing
+from tests.ports import free_port
 
 DRIVERS = 1_000
 MONTHS = 12
@@ -83,10 +83,3 @@ def seconds(work: Callable[[], object]) -> float:
     began_s = time.perf_counter()
     work()
     return time.perf_counter() - began_s
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

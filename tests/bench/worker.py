@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -66,10 +65,3 @@ def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"waited for {within_s:g} s")
         pause.wait(0.005)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

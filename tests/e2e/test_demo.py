@@ -17,7 +17,7 @@ from features.contract.window import rating_features
 
 pytestmark = pytest.mark.timeout(400)
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
-SMALL = ["--drivers", "200", "--history", "4000"]
+SMALL = ["--drivers", "200", "--history", "2000"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from ingest.contract.lake import Lake
 from replay_data.importers import load
 from tests.ingest.process import Ingest
 from tests.mosquitto import Mosquitto, find_mosquitto
+from tests.ports import free_port
 from tests.replay_data.reference_distance import distance, fresh_speeds
 
 EMERGENCY_STOP = "2017-08-07_Seat_Leon_RT_KA_Frei_Vollbremsung.csv"
@@ -74,12 +74,6 @@ def chain(shared_data, tmp_path_factory) -> Chain:
         broker.stop()
     run(["features", "build", "--lake", str(lake), "--out", str(features)])
     return Chain(files, json.loads(told.read_text()), Lake.existing(lake), features)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def run(arguments: list[str]) -> str:

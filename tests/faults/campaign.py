@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any, Final
 from tests.faults.oracle import MUST_BE_ZERO, Verdict
 from tests.faults.world import World
 from tests.mosquitto import find_mosquitto
+from tests.ports import free_port
 
 RESULTS: Final = Path("bench-results") / "faults.json"
 
@@ -178,13 +178,6 @@ def table(outcomes: list[Outcome]) -> str:
     kills = sum(outcome.kills for outcome in outcomes)
     lines.append(f"{kills} kills, {written} messages written, {lost} lost, {doubled} doubled after sealing")
     return "\n".join(lines)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def main(arguments: list[str]) -> int:

@@ -19,6 +19,7 @@ from tests.features.held_up import HeldUp
 from tests.features.lakes import lake_of, year_of_trips
 from tests.features.spark_cluster import Cluster, executor_of, missing, wait_for
 from tests.features.whole import contents
+from tests.ports import free_port
 
 needs_spark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 TRIPS = year_of_trips(devices=5, months=3)
@@ -27,11 +28,7 @@ POLICIES = "policy_id,driver_id,device_id,start,end\nP0,ann,car-0,2025-01-01,202
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with Cluster(tmp_path_factory.mktemp("spark"), port) as running:
+    with Cluster(tmp_path_factory.mktemp("spark"), free_port()) as running:
         yield running
 
 

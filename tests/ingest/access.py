@@ -22,6 +22,7 @@ from ingest.devices import Consent
 from ingest.enrol import Enrolment, enrol
 from tests.ingest.process import wait_for
 from tests.mosquitto import Mosquitto
+from tests.ports import free_ports
 
 CARS = ("car-a", "car-b")
 
@@ -34,8 +35,7 @@ class Site:
         self.now = datetime.now(UTC) - timedelta(days=2)  # made two days ago
         self.registry = folder / "registry.jsonl"
         self.authority = Authority(folder / "ca")
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-            self.car_port, self.worker_port = one.getsockname()[1], two.getsockname()[1]
+        self.car_port, self.worker_port = free_ports(2)
         self.authority.create(["localhost"], self.now, None, (self.car_port, self.worker_port))
         for name in CARS:
             self.enrol(name, consent or Consent(("pricing",), motion="full"))

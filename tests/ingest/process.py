@@ -17,7 +17,7 @@ from device.uplink import Uplink
 from tests.ingest.drive import Drive
 
 PATIENCE_S = 30.0
-RESEND_MS = 300
+RESEND_MS = 50
 
 
 class Ingest:

@@ -33,12 +33,12 @@ from replay_data.elm327 import PlayedAdapter
 from replay_data.elm327_faults import FaultyElm
 from replay_data.player import read_recording
 from replay_data.pseudo_terminal import PlayClock
-from tests.faults.campaign import free_port
 from tests.faults.disk import Disk
 from tests.faults.journal import prepare_outbox, read_journal
 from tests.faults.oracle import Verdict, judge
 from tests.faults.parts import TRIPS, Part, WorkerPart
 from tests.mosquitto import Mosquitto, find_mosquitto
+from tests.ports import free_port
 from tests.soak.account import Account, Driven, settle, table
 
 RESULT: Final = Path("bench-results") / "soak-wall.json"
