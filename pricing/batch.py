@@ -31,6 +31,7 @@ from tqdm import tqdm
 from device.contract.errors import TryAgainError
 from features.contract.catalogue import Catalogue
 from features.contract.row_groups import joined
+from features.contract.validate import Doubt, together, warn
 from features.contract.window import priced_columns
 from ingest.contract import durable
 from pricing import score
@@ -53,6 +54,7 @@ CSV_FILE: Final = "factors.csv"
 RECEIPTS_FILE: Final = "receipts.parquet"
 BOOK_FILE: Final = "book.json"
 CUSTOMERS_FILES: Final = ("customers.parquet", "customers.csv")
+_DOUBTS: Final = ".doubts.json"  # of a part, about implausible values: told once, when all parts stand
 _PART_ROWS: Final = 10_000  # of a row group of a part: a range of policies reads few besides its own
 
 
@@ -142,13 +144,18 @@ def _rate(
     starts = range(0, len(drivers), DRIVERS_AT_ONCE)
     parts = [folder / f"{k:06d}.parquet" for k in range(len(starts))]
     for start, file in zip(tqdm(starts, desc="rate", unit="part", disable=None, leave=False), parts, strict=True):
-        if durable.exists(file):
+        if durable.exists(file) and durable.exists(file.with_suffix(_DOUBTS)):
             continue
         first, last = drivers[start], drivers[min(start + DRIVERS_AT_ONCE, len(drivers)) - 1]
         own = book.filter(pl.col("driver_id").is_between(pl.lit(first), pl.lit(last)))
         driven = measures.of_drivers(first, last, since, until, columns)
-        part = score.rate(own, driven, catalogue, model, language)
-        durable.commit({file: _parquet(part, _PART_ROWS, "lz4")})  # read once, and gone
+        doubts: list[Doubt] = []
+        part = score.rate(own, driven, catalogue, model, language, doubts.extend)
+        # Read once, and gone. A part that stands has its doubts beside it: files get their names in this order.
+        durable.commit(
+            {file.with_suffix(_DOUBTS): json.dumps(doubts).encode(), file: _parquet(part, _PART_ROWS, "lz4")}
+        )
+    warn(together(Doubt(*row) for file in parts for row in json.loads(file.with_suffix(_DOUBTS).read_bytes())))
     return parts
 
 

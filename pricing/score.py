@@ -23,6 +23,7 @@ import polars as pl
 
 from features.contract.catalogue import Catalogue
 from features.contract.driver_measures import driver_measures
+from features.contract.validate import Tell, warn
 from features.contract.window import priced_features
 from pricing import exposure, reasons
 from pricing.arrays import Bools, Floats
@@ -128,16 +129,23 @@ def default_rating_date(last_month: object) -> date:
 
 
 def rate(
-    book: pl.DataFrame, measures: pl.DataFrame, catalogue: Catalogue, model: RiskModel, language: str
+    book: pl.DataFrame,
+    measures: pl.DataFrame,
+    catalogue: Catalogue,
+    model: RiskModel,
+    language: str,
+    tell: Tell = warn,
 ) -> pl.DataFrame:
     """Rate rows of a book by the driving of their drivers: all that does not depend on the rest of the book.
+
+    `tell` is given the doubts about implausible values.
 
     Returns
     -------
     polars.DataFrame
         Schema PART, in the order of `book`.
     """
-    rows = priced_features(measures, book, model.plan.window.feature_months, catalogue)
+    rows = priced_features(measures, book, model.plan.window.feature_months, catalogue, tell)
     inputs = read_inputs(rows, catalogue)
     rated = model.rate(inputs)
     enough = rateable(rows, model.plan.rateable)

@@ -9,6 +9,7 @@ book is not stopped by one car, and whoever runs the batch is told feature, numb
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -40,13 +41,24 @@ class Doubt(NamedTuple):
         )
 
 
-def validated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """Return the rows as they are, with a warning for each feature that holds implausible values.
+def warn(found: Iterable[Doubt]) -> None:
+    """Warn of doubts, one line each."""
+    for doubt in found:
+        log.warning("%s", doubt)
+
+
+Tell = Callable[[list[Doubt]], None]
+
+
+def validated(rows: pl.DataFrame, catalogue: Catalogue, tell: Tell = warn) -> pl.DataFrame:
+    """Return the rows as they are, and tell the features that hold implausible values.
 
     Parameters
     ----------
     rows : pl.DataFrame
         driver_id, exposure_km and the columns of every feature, as `rating_features` makes them.
+    tell : callable
+        Given the doubts; whoever rates a book in parts tells those of all parts at once, see `together`.
 
     Raises
     ------
@@ -54,8 +66,7 @@ def validated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
         With the feature whose column breaks its definition, and the first driver.
     """
     _check(rows, catalogue)
-    for doubt in doubts(rows, catalogue):
-        log.warning("%s", doubt)
+    tell(doubts(rows, catalogue))
     return rows
 
 
@@ -92,6 +103,16 @@ def doubts(rows: pl.DataFrame, catalogue: Catalogue) -> list[Doubt]:
         (~pl.col(f.name).is_between(*f.plausible)).sum().alias(f.name) for f in catalogue.features
     ).row(0, named=True)
     return [_doubt(rows, feature, counts[feature.name]) for feature in catalogue.features if counts[feature.name]]
+
+
+def together(found: Iterable[Doubt]) -> list[Doubt]:
+    """Doubts of several parts of a book, one a feature: rows added up, the worst value of all."""
+    by_feature: dict[str, Doubt] = {}
+    for doubt in found:
+        other = by_feature.get(doubt.feature, doubt._replace(rows=0))
+        worst = max(other, doubt, key=lambda one: max(one.least - one.value, one.value - one.greatest))
+        by_feature[doubt.feature] = worst._replace(rows=other.rows + doubt.rows)
+    return list(by_feature.values())
 
 
 def _doubt(rows: pl.DataFrame, feature: Feature, count: int) -> Doubt:

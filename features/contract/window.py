@@ -22,7 +22,7 @@ from features.contract.driver_measures import ACCEL_MS, DRIVER_MEASURES, FIRST_S
 from features.contract.measures import EXPOSURE
 from features.contract.periods import BINS, DRIVER_PERIODS, KEY
 from features.contract.reconcile import reconcile
-from features.contract.validate import check_periods, check_table, validated
+from features.contract.validate import Tell, check_periods, check_table, validated, warn
 
 MM_PER_KM: Final = 1_000_000
 MS_PER_DAY: Final = 86_400_000
@@ -83,13 +83,17 @@ def rating_features(
     return _joined(rating, of, catalogue, WINDOWS_AT_ONCE)
 
 
-def priced_features(measures: pl.DataFrame, rating: pl.DataFrame, months: int, catalogue: Catalogue) -> pl.DataFrame:
+def priced_features(
+    measures: pl.DataFrame, rating: pl.DataFrame, months: int, catalogue: Catalogue, tell: Tell = warn
+) -> pl.DataFrame:
     """Features that enter the model: the same as of `rating_features`, of what a build made ready.
 
     Parameters
     ----------
     measures : pl.DataFrame
         Of DRIVER_MEASURES the columns that `priced_columns` names.
+    tell : callable
+        Given the doubts, see `validate.validated`.
     """
     wanted = pl.Schema({name: DRIVER_MEASURES[name] for name in priced_columns(catalogue)})
     check_table(measures, wanted, "driver measures")
@@ -100,7 +104,7 @@ def priced_features(measures: pl.DataFrame, rating: pl.DataFrame, months: int, c
         check_periods(own)
         return _features(windows, _sums(windows, rows, own, priced.features), priced.features)
 
-    return _joined(rating, of, priced, max(rating.height, 1))
+    return _joined(rating, of, priced, max(rating.height, 1), tell)
 
 
 def priced_columns(catalogue: Catalogue) -> tuple[str, ...]:
@@ -113,13 +117,17 @@ def _priced(catalogue: Catalogue) -> Catalogue:
 
 
 def _joined(
-    rating: pl.DataFrame, of: Callable[[pl.DataFrame], pl.DataFrame], catalogue: Catalogue, at_once: int
+    rating: pl.DataFrame,
+    of: Callable[[pl.DataFrame], pl.DataFrame],
+    catalogue: Catalogue,
+    at_once: int,
+    tell: Tell = warn,
 ) -> pl.DataFrame:
     """Rating rows with the features of their windows, some windows at a time."""
     check_table(rating, RATING, "rating rows")
     windows = rating.select(_WINDOW).unique().sort(_WINDOW)
     firsts = [*range(0, windows.height, at_once)] or [0]
-    known = validated(pl.concat(of(windows.slice(first, at_once)) for first in firsts), catalogue)
+    known = validated(pl.concat(of(windows.slice(first, at_once)) for first in firsts), catalogue, tell)
     return rating.join(known, on=_WINDOW, how="left", maintain_order="left")
 
 

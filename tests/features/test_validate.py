@@ -9,7 +9,7 @@ import pytest
 
 from device.contract.errors import ContractError
 from features.contract.catalogue import load_catalogue
-from features.contract.validate import doubts, validated
+from features.contract.validate import Doubt, doubts, together, validated
 from features.contract.window import rating_features
 from tests.features.test_window import ASKED, PERIODS
 
@@ -65,3 +65,12 @@ def test_driver_periods_that_no_build_can_have_made_are_refused():
     backwards = PERIODS.with_columns(odometer_first_ms=pl.lit(2, pl.Int64), odometer_last_ms=pl.lit(1, pl.Int64))
     with pytest.raises(ContractError, match="odometer_first_ms is after odometer_last_ms"):
         rating_features(backwards, ASKED)
+
+
+def test_doubts_of_several_parts_are_one_a_feature_with_the_worst_of_all():
+    near, far, low = (
+        Doubt("a", rows, 0.0, 9.0, name, value) for rows, name, value in ((3, "d", 10), (2, "e", 99), (1, "f", -5))
+    )
+    other = Doubt("b", 4, 0.0, 1.0, "g", 2.0)
+    assert together([near, other, far, low]) == [far._replace(rows=6), other]
+    assert together([]) == []

@@ -115,6 +115,32 @@ def test_parts_of_other_inputs_are_not_taken_over(policies, measures, model, tmp
 
 
 @pytest.mark.usefixtures("small")
+def test_doubts_are_told_once_for_the_book_also_after_a_run_that_died(
+    book, policies, measures, model, tmp_path, monkeypatch, caplog
+):
+    far = pl.col("driver_id").is_in([book.drivers[0], book.drivers[-1]])  # of the first part, and of the last
+    odd = pl.read_parquet(measures.file).with_columns(
+        distance_mm=pl.when(far).then(pl.col("distance_mm") * 1_000).otherwise(pl.col("distance_mm"))
+    )
+    odd.write_parquet(tmp_path / "driver_measures.parquet")
+    rate, rated = score.rate, []
+
+    def dies(*given):
+        rated.append(given)
+        if len(rated) == 3:
+            raise KeyboardInterrupt
+        return rate(*given)
+
+    monkeypatch.setattr(batch.score, "rate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out", policies, Measures.of(tmp_path), model)
+    run(tmp_path / "out", policies, Measures.of(tmp_path), model)
+    told = [line for line in caplog.messages if "of the rows outside" in line]
+    assert len(told) == len({line.split(":")[0] for line in told})
+    assert [line for line in told if line.startswith("km_per_day: 2 of the rows outside")]
+
+
+@pytest.mark.usefixtures("small")
 def test_measures_that_are_built_again_meanwhile_are_not_mixed(policies, measures, model, tmp_path, monkeypatch):
     file, rate, rated = tmp_path / "driver_measures.parquet", score.rate, []
     file.write_bytes(measures.file.read_bytes())
