@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -105,7 +105,7 @@ def build(
     Raises
     ------
     UbiError
-        If the lake has no sealed trip.
+        If the lake has no sealed trip, or the policies cover none: the tables stay as they are.
     TryAgainError
         If another build is writing to the folder.
     """
@@ -121,6 +121,8 @@ def build(
         kept |= {task.unit.key: paths for task, paths in zip(new, made, strict=True)}
         months = {key: paths[0] for _, key, paths in _months(units, kept) if len(paths) == 1} | kept_months
         every = [MonthTask(*month, out) for month in _months(units, kept)]
+        if policies is not None and not _rows(path for task in every for path in task.periods):
+            raise UbiError(_uncovered(out, kept[units[0].key]["trips"]))
         apart = [task for task in every if task.key not in months]
         joint = tqdm(engine(merge_month, apart), total=len(apart), desc="merge", unit="month", disable=not progress)
         months |= {task.key: paths[MONTHS] for task, paths in zip(apart, joint, strict=True)}
@@ -142,6 +144,20 @@ def _nothing(lake: Lake, out: Path, parts: Parts) -> str:
     with parts.alone():
         parts.keep_only([])
     return f"{reason}. The tables in {out} are of an earlier build: delete them if their trips were erased"
+
+
+def _rows(periods: Iterable[Path]) -> int:
+    """Driver periods in some parts."""
+    return int(scan_files([*periods], DRIVER_PERIODS).select(pl.len()).collect().item())
+
+
+def _uncovered(out: Path, trips: Path) -> str:
+    """Say that nobody is known to have driven: the policies of another fleet, or of another year."""
+    device = scan_files([trips], TRIPS).select("device_id").first().collect().item()
+    return (
+        f"no policy covers the start of any trip, so the tables in {out} stay as they are; "
+        f"do device_id, start and end of the policies fit? A device of the lake is called '{device}'"
+    )
 
 
 def make_parts(task: UnitTask) -> Made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import sys
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from device.contract.errors import UsageError
+from device.contract.errors import UbiError, UsageError
 from features.arguments import parser
 
 if TYPE_CHECKING:
@@ -41,11 +42,18 @@ def _build(options: argparse.Namespace) -> int:
 
     policies = read_policies(options.policies) if options.policies else None
     lake = Lake.existing(options.lake)
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"--out {options.out}: is a file; name a folder")
     options.before_build(lake.root)
-    with _engine(options) as engine:
-        report = build(
-            lake, options.out, policies, engine=engine, afresh=options.afresh, progress=_shows_progress(options)
-        )
+    try:
+        with _engine(options) as engine:
+            report = build(
+                lake, options.out, policies, engine=engine, afresh=options.afresh, progress=_shows_progress(options)
+            )
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UbiError(f"{options.out}: no space left on its disk; tables of before stay as they are") from error
     if options.json:
         print(json.dumps(report._asdict()))
     else:

@@ -51,6 +51,8 @@ def read_policies(path: Path) -> pl.DataFrame:
     for name in (*TEXT, *DATES):
         if name not in frame.columns:
             raise PoliciesError(path, f"is missing; the file has {', '.join(frame.columns)}", name)
+    if frame.is_empty():
+        raise PoliciesError(path, "has no rows; leave the file out, and each device is its own driver")
     for name in (*TEXT, "region"):
         if name in frame.columns and not _is_plain(frame.schema[name]):
             raise PoliciesError(path, f"is {frame.schema[name]}, not text", name)

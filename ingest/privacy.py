@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from ingest.contract.erasure import Erasures
 from ingest.contract.lake import Lake
 from ingest.forget import Places, forget, forgotten_in
 from ingest.retain import read_retention, retain
+
+log = logging.getLogger(__name__)
 
 Facts = dict[str, Any]
 
@@ -26,7 +29,14 @@ def forget_devices(options: argparse.Namespace, now_ms: int) -> list[Facts]:
             raise UsageError(f"{folder}: no such folder; name the output of 'ubi features build'")
     authority = Authority(options.ca) if options.ca is not None else None
     places = Places(lake, options.features, options.registry, authority)
-    done = [forget(places, device, now_ms) for device in dict.fromkeys(options.device or forgotten_in(lake))]
+    done = []
+    for device in dict.fromkeys(options.device or forgotten_in(lake)):
+        done.append(forget(places, device, now_ms))
+        if not any(done[-1].erased.values()):
+            log.warning(
+                "erasure %s: nothing of this device was here; is its name right? Its messages are refused from now on",
+                done[-1].erasure,
+            )
     return [{"erasure": one.erasure, "searched_files": one.searched_files, **one.erased} for one in done]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +55,10 @@ def _read_csv(path: Path, error: Callable[[Path, str], UbiError]) -> pl.DataFram
             if alike is not None:  # one name in SQL, and for whoever reads the file
                 told = f"'{first[alike.casefold()]}' and '{alike}' differ only in case"
                 raise error(path, f"its columns {told}; take one out, or rename it")
-        return _without_blank_end(pl.read_csv(path, infer_schema=False, glob=False))
+        table = pl.read_csv(path, infer_schema=False, glob=False)
+        if _is_cut_off(path, table):
+            raise error(path, f"row {table.height} stops before its last value and has no end of line: was it cut off?")
+        return _without_blank_end(table)
     except UnicodeDecodeError as reason:
         raise error(path, "is not UTF-8 text; save it as 'CSV UTF-8'") from reason
     except pl.exceptions.ComputeError as reason:
@@ -70,6 +75,18 @@ def _without_blank_end(table: pl.DataFrame) -> pl.DataFrame:
     """Leave out the empty rows that a spreadsheet writes below the last."""
     last = table.select(pl.any_horizontal(pl.all().is_not_null()).arg_true().max()).item()
     return table.head(0 if last is None else last + 1)
+
+
+def _is_cut_off(path: Path, table: pl.DataFrame) -> bool:
+    """Whether a file ends within its last row. A row may leave its last values out, but not its end as well."""
+    if not table.height or table.to_series(-1)[-1] is not None:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() in b"\r\n":
+            return False
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return len(deque(csv.reader(file), 1).pop()) < table.width
 
 
 def _first_too_long(path: Path) -> int | None:

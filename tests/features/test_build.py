@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import UTC, date, datetime
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -151,6 +153,31 @@ def test_a_change_of_policy_in_mid_month_splits_the_month(tmp_path, caplog):
     assert periods["distance_mm"].sum() == unsplit["distance_mm"].sum()
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [("", "policies.csv: has no rows"), ("P1,ann,CAR-0,2025-01-01,\n", "A device of the lake is called 'car-")],
+)
+def test_policies_that_cover_nothing_leave_the_tables_of_before(tmp_path, capsys, rows, told):
+    """An export that failed is no book without drivers."""
+    lake, out, policies = lake_of(tmp_path / "lake", TRIPS), tmp_path / "out", tmp_path / "policies.csv"
+    assert build(lake, out) == 0
+    before = contents(out)
+    policies.write_text("policy_id,driver_id,device_id,start,end\n" + rows)
+    assert build(lake, out, "--policies", policies) == 1
+    assert told in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_tables_of_before(tmp_path, capsys, monkeypatch):
+    lake, out = lake_of(tmp_path / "lake", TRIPS), tmp_path / "out"
+    assert build(lake, out) == 0
+    before = contents(out)
+    monkeypatch.setattr(features.build.Parts, "put", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    assert build(lake, out, "--afresh") == 1
+    assert f"{out}: no space left on its disk" in capsys.readouterr().err
+    assert contents(out) == before
+
+
 def test_build_for_machines(tmp_path, capsys):
     assert build(lake_of(tmp_path / "lake", TRIPS), tmp_path / "out", "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -200,6 +227,7 @@ def test_wrong_inputs_are_one_clear_line(tmp_path, capsys):
         (build(Lake(tmp_path / "nowhere"), tmp_path / "out"), 2, "no lake here"),
         (build(Lake(empty), tmp_path / "out"), 1, "no sealed trip; a trip is sealed when all its messages have come"),
         (build(lake, tmp_path / "out", "--policies", wrong), 1, "policies.csv, column device_id: is missing"),
+        (build(lake, wrong), 2, "policies.csv: is a file; name a folder"),
     ]
     lines = capsys.readouterr().err.splitlines()
     errors = [line for line in lines if line.startswith("ubi: error: ")]

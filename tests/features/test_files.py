@@ -17,6 +17,7 @@ WRONG = [
     (HEAD + "p1,J\xfcrgen\n".encode("latin-1"), "is not UTF-8 text; save it as 'CSV UTF-8'"),
     (HEAD.decode().encode("utf-16"), "is not UTF-8 text"),
     (HEAD + b"p1,d1\np2,1,234\n", "row 2 has more values than there are columns; put values with ',' in quotes"),
+    (HEAD + b"p1,d1\np2,\np3", "row 3 stops before its last value and has no end of line: was it cut off?"),
     (b"x" * 200_000, "cannot be read: field larger than field limit"),
 ]
 
@@ -33,6 +34,13 @@ def test_a_spoilt_csv_says_what_to_do(tmp_path, content, told):
         read(file)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("end", [b"p2,", b"p2,\n", b"p2\n", b"p2\r\n", b"p2,d2"])
+def test_a_last_row_that_is_whole_is_read_with_or_without_an_end_of_line(tmp_path, end):
+    file = tmp_path / "policies.csv"
+    file.write_bytes(HEAD + b"p1,d1\n" + end)
+    assert read(file).rows() == [("p1", "d1"), ("p2", "d2" if end.endswith(b"d2") else None)]
 
 
 def test_a_csv_of_a_spreadsheet_is_read(tmp_path):

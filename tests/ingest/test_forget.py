@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+import ubi
 from device.contract import topics
 from device.contract.errors import TryAgainError, UbiError, UsageError
 from features.build import build
@@ -255,3 +256,9 @@ def test_the_line_in_the_registry_goes_and_the_certificate_is_revoked(lake, enro
     assert set(read_registry(registry)[0].devices) == {OTHERS[0]}
     assert PERSON.encode() not in registry.read_bytes().replace(OTHERS[0].encode(), b"")
     assert revoked_serials((authority.folder / "broker" / "crl.pem").read_bytes()) == {serial}
+
+
+def test_a_name_that_nobody_had_is_told(lake, caplog, capsys):
+    assert ubi.main(["ingest", "forget", PERSON, "typo", "--lake", str(lake.root)]) == 0
+    assert caplog.text.count("nothing of this device was here; is its name right?") == 1
+    assert "typo" not in caplog.text + capsys.readouterr().out
