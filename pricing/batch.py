@@ -153,7 +153,7 @@ def _rate(
         part = score.rate(own, driven, catalogue, model, language, doubts.extend)
         # Read once, and gone. A part that stands has its doubts beside it: files get their names in this order.
         durable.commit(
-            {file.with_suffix(_DOUBTS): json.dumps(doubts).encode(), file: _parquet(part, _PART_ROWS, "lz4")}
+            {file.with_suffix(_DOUBTS): json.dumps(doubts).encode(), file: _parquet(part, _PART_ROWS, "uncompressed")}
         )
     warn(together(Doubt(*row) for file in parts for row in json.loads(file.with_suffix(_DOUBTS).read_bytes())))
     return parts
@@ -205,7 +205,7 @@ def _publish(
     )
 
 
-def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "lz4"] = "zstd") -> bytes:
+def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "uncompressed"] = "zstd") -> bytes:
     level = 1 if compression == "zstd" else None  # a fraction larger than by the default, in half its time
     buffer = io.BytesIO()
     frame.write_parquet(buffer, row_group_size=rows, compression=compression, compression_level=level)

@@ -159,11 +159,11 @@ def total(pieces: pl.DataFrame, keys: Sequence[str], yearly: Mapping[str, str]) 
     whole = pieces.group_by(*keys).agg(sums).sort(*keys)
     years: Floats = whole["days"].to_numpy() / DAYS_PER_YEAR  # by NumPy: decision 0009
     whole = whole.with_columns(pl.Series("years", years))
-    row = whole.select(*keys).with_row_index("row")
+    numbered = pieces.join(whole.select(*keys).with_row_index("row"), on=list(keys), how="left")
     for amount, name in yearly.items():
-        parts = pieces.group_by(*keys, amount).agg(pl.col("days").sum()).sort(*keys, amount)
-        rows = parts.join(row, on=list(keys), how="left", maintain_order="left")["row"].to_numpy()
+        parts = numbered.group_by("row", amount).agg(pl.col("days").sum()).sort("row", amount)
         earned_parts: Floats = parts[amount].to_numpy() * parts["days"].to_numpy() / DAYS_PER_YEAR
         # bincount adds in row order: the same bits each time, which group_by does not promise for floats.
-        whole = whole.with_columns(pl.Series(name, np.bincount(rows, earned_parts, minlength=whole.height)))
+        sums_of_rows = np.bincount(parts["row"].to_numpy(), earned_parts, minlength=whole.height)
+        whole = whole.with_columns(pl.Series(name, sums_of_rows))
     return whole

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -102,17 +102,38 @@ def combined(relativity: Floats, model: RiskModel, past: tuple[Floats, Floats]) 
 
 def factors(book: Book, base: float, plan: FactorPlan) -> Steps:
     """Apply B, the band and the renewal limit."""
-    based = base * book.relativity
-    banded = np.clip(based, math.ceil(_grid(plan.lower)) / GRID, math.floor(_grid(plan.upper)) / GRID)
+    return _within(_limits(book, plan), book, base)
+
+
+class _Limits(NamedTuple):
+    """What does not depend on B."""
+
+    lower: float
+    upper: float
+    renewal_lower: Floats
+    renewal_upper: Floats
+    left: Floats  # of the previous factor, where no driving is rated
+    held: Floats  # the same within the renewal limit
+
+
+def _limits(book: Book, plan: FactorPlan) -> _Limits:
     first = np.isnan(book.previous)
     low = np.where(first, 0.0, np.ceil(_grid(book.previous * plan.renewal_lower)) / GRID)
     high = np.where(first, np.inf, np.floor(_grid(book.previous * plan.renewal_upper)) / GRID)
     left = kept(book.previous, plan)
     held = np.maximum(np.minimum(left, high), np.where(first, 1.0, book.previous))
+    lower, upper = math.ceil(_grid(plan.lower)) / GRID, math.floor(_grid(plan.upper)) / GRID
+    return _Limits(lower, upper, low, high, left, held)
+
+
+def _within(limits: _Limits, book: Book, base: float) -> Steps:
+    based = base * book.relativity
+    banded = np.clip(based, limits.lower, limits.upper)
+    limited = np.clip(banded, limits.renewal_lower, limits.renewal_upper)
     return Steps(
         based,
-        np.where(book.rateable, banded, left),
-        np.where(book.rateable, np.clip(banded, low, high), held),
+        np.where(book.rateable, banded, limits.left),
+        np.where(book.rateable, limited, limits.held),
         book.rateable,
     )
 
@@ -138,10 +159,10 @@ def balanced_base(book: Book, plan: FactorPlan) -> float:
     """
     if plan.balance == "none":
         return 1.0
-    total = math.fsum(book.weight)
+    total, limits = math.fsum(book.weight), _limits(book, plan)
 
     def excess(base: float) -> float:
-        collected = book.weight * factors(book, base, plan).factor
+        collected = book.weight * _within(limits, book, base).factor
         found = (float(collected.sum()) - total) / total
         # The fast sum will do unless it is near a limit; there the exact one, which no order of the rows can move.
         near = min(abs(abs(found) - limit) for limit in (0.0, CLOSE, BALANCE))

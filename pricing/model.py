@@ -148,12 +148,13 @@ class RiskModel:
         -------
         numpy.ndarray, shape (n_rows, n_features + 1)
         """
-        total = np.zeros((len(rated.matrix), len(self.tables.features) + 1))
+        parts = []
         for part, exact in zip(self.components, rated.contributions, strict=True):
             contributions = in_logs(exact)
             contributions[:, -1] -= part.s_bar
-            total += part.strength(rated.exposure_km)[:, None] * contributions
-        return total
+            contributions *= part.strength(rated.exposure_km)[:, None]
+            parts.append(contributions)
+        return sum(parts[1:], start=parts[0])
 
     def certificate(self, catalogue: Catalogue) -> Certificate:
         """Prove that worse driving never lowers a factor, or find where it does."""
@@ -209,7 +210,10 @@ class RiskModel:
 
     @cached_property
     def model_id(self) -> str:
-        """First 16 hex digits of the SHA-256 over the manifest, which holds that of every other file."""
+        """First 16 hex digits of the SHA-256 over the manifest, which holds that of every other file.
+
+        Made once, when it is first asked for: all diagnostics have to be there by then.
+        """
         return _identity(self.manifest())
 
     def save(self, folder: Path, *, beside: Mapping[str, str] | None = None, replace: bool = False) -> None:
@@ -223,10 +227,15 @@ class RiskModel:
             Replace another model.
         """
         told = {f"{DIAGNOSTICS}/{name}.csv": table.write_csv() for name, table in self.diagnosis.items()}
-        content = {"model_id": self.model_id} | self.manifest()
+        manifest = self.manifest()
+        content = {"model_id": _identity(manifest)} | manifest
         content[_DIAGNOSTICS_SHA256] = {name: _sha256(text) for name, text in told.items()}
-        manifest = {MANIFEST_FILE: json.dumps(content, indent=1) + "\n"}
-        put_model(folder, content["model_id"], self.files() | told | dict(beside or {}) | manifest, replace=replace)
+        put_model(
+            folder,
+            content["model_id"],
+            self.files() | told | dict(beside or {}) | {MANIFEST_FILE: json.dumps(content, indent=1) + "\n"},
+            replace=replace,
+        )
 
 
 def load_model(folder: Path, *, changed_too: bool = False) -> RiskModel:

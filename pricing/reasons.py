@@ -81,7 +81,7 @@ def top_reasons(split: Effects, inputs: Inputs, catalogue: Catalogue, language: 
         reason_1 .. String, effect_1 .. Float64, null where there is no such effect; rows as in `split`.
     """
     by_name = {feature.name: feature for feature in catalogue.features}
-    sizes = np.abs(split.logs)
+    sizes = np.abs(split.logs, order="C")  # row by row, as they are looked through
     rows = np.arange(len(sizes))
     strongest = np.empty((REASONS, len(sizes)), np.int64)
     told = np.empty((REASONS, len(sizes)), np.bool_)

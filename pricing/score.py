@@ -38,7 +38,7 @@ from pricing.receipt import CODE_VERSION, receipts_and_csv, row_hashes
 log = logging.getLogger(__name__)
 
 EXPOSURE = ("exposure_km", "accel_km", "exposure_days", "trips")
-_LATER: Final = ("factor", "capped", "limited", "own_claims", "features_id", "receipt")
+_LATER: Final = ("factor", "capped", "limited", "own_claims", "plan_version", "model_id", "features_id", "receipt")
 # What is known of a row before B: FACTORS without `_LATER`, and what the factor and the receipt are made of.
 PART: Final = pl.Schema(
     {name: kind for name, kind in FACTORS.items() if name not in _LATER}
@@ -164,8 +164,6 @@ def rate(
         pl.Series("rateable", enough),
         rows["expected_claims"].alias("tariff_expected_claims"),
         *reasons.top_reasons(told, inputs, catalogue, language),
-        pl.lit(model.plan.plan_version).alias("plan_version"),
-        pl.lit(model.model_id).alias("model_id"),
         rows["contents"],
         pl.Series("features_sha256", row_hashes(model_features(rows, inputs))),
         rows["previous"].alias("previous_factor"),
@@ -211,7 +209,9 @@ class Totals:
         book, _ = to_factor(parts, model)
         base = balanced_base(book, model.plan.factor)
         steps = factors(book, base, model.plan.factor)
-        pairs = parts.select("driver_id", "features_sha256").unique().sort("driver_id", "features_sha256")
+        pairs = parts.select("driver_id", "features_sha256").sort("driver_id", "features_sha256")
+        again = (pl.all() == pl.all().shift()).fill_null(value=False)
+        pairs = pairs.filter(~pl.all_horizontal(again))
         constants = {
             "model_id": model.model_id,
             "plan_version": model.plan.plan_version,
@@ -263,6 +263,7 @@ def finish(part: pl.DataFrame, totals: Totals, model: RiskModel) -> Finished:
         pl.Series("capped", steps.capped),
         pl.Series("limited", steps.limited),
         pl.Series("own_claims", np.round(theta, MICRO)),
+        *(pl.lit(totals.constants[name]).alias(name) for name in ("plan_version", "model_id")),
         pl.lit(totals.features_id).alias("features_id"),
         pl.lit("").alias("receipt"),
     )

@@ -209,7 +209,8 @@ def _rise(points: Floats, count: int) -> bool:
 
 def in_logs(exact: Ints) -> Floats:
     """Scores or contributions in whole EXACT_UNIT, as logarithms."""
-    return exact.astype(np.float64) * EXACT_UNIT
+    logs: Floats = np.multiply(exact, EXACT_UNIT, dtype=np.float64)
+    return logs
 
 
 def _on_bins_of(every: Mapping[str, Floats], pair: Pair) -> Ints:

@@ -46,7 +46,9 @@ def cover(frame: pl.DataFrame, refuse: Refuse) -> Cover:
         raise if there are such rows.
     """
     refuse(frame, "end", pl.col("end") < pl.col("start"), "is before the start")
-    rows, repeated = _without(frame, ~pl.struct(pl.exclude(ROW)).is_first_distinct())
+    several = frame.filter(pl.col("policy_id").is_duplicated())  # few: comparing all columns of all rows takes longer
+    repeated = several.filter(~pl.struct(pl.exclude(ROW)).is_first_distinct())[ROW].sort()
+    rows = frame.filter(~pl.col(ROW).is_in(repeated.implode()))
     rows, without_days = _without(rows, pl.col("start") == pl.col("end"))
     never_begun, cancelled = pl.Series(ROW, [], rows.schema[ROW]), 0
     if "cancelled_on" in rows.columns:

@@ -79,12 +79,14 @@ def check_periods(periods: pl.DataFrame) -> None:
         If a sum is below 0 or not there, or a first reading is after the last, with the driver.
     """
     sums = [name for name in DRIVER_MEASURES if name not in (*KEY, FIRST_START) and name in periods.columns]
-    wrong = {f"{name} is below 0": pl.col(name) < 0 for name in sums}
-    wrong |= {f"{name} is null": pl.col(name).is_null() for name in (*sums, FIRST_START)}
+    least = periods.select(pl.col(sums).min()).row(0, named=True)
+    wrong = {f"{name} is below 0": pl.col(name) < 0 for name in sums if (least[name] or 0) < 0}
+    wrong |= {f"{name} is null": pl.col(name).is_null() for name in (*sums, FIRST_START) if periods[name].null_count()}
     for first, last in ((f"{name}_first_ms", f"{name}_last_ms") for name in COUNTERS):
         if first in periods.columns:
             wrong[f"{first} is after {last}"] = pl.col(first) > pl.col(last)
-    _refuse(periods, wrong)
+    if wrong:
+        _refuse(periods, wrong)
 
 
 def check_table(frame: pl.DataFrame, schema: pl.Schema, what: str) -> None:
