@@ -103,6 +103,8 @@ class Agent:
             signed_ms=self._boot.signed_ms,
         )
         self._configure()
+        if self._wanted.location != "full":  # points of before a restart, not yet in a message
+            self._memory.track.clear()
         self.messages = Messages(self._wanted, self._chain, self._memory, self._stamp, self._places)
         self._land()
 

@@ -10,7 +10,7 @@ from device.speed_track import SLOPE_GAP_MS
 HALF_MS: Final = 1_000
 # Slower than this a receiver's course is noise.
 MIN_SPEED_KMH: Final = 10.0
-KEPT: Final = 64
+KEPT_MS: Final = 10_000  # nothing older is asked for; with the speed it would tell the shape of the way
 
 
 class CourseTrack:
@@ -24,11 +24,13 @@ class CourseTrack:
         """Take the next reading."""
         if self._times and self._times[-1] == t_ms:
             return
+        before_ms = self._times[-1] if self._times else t_ms
         before = self._courses[-1] if self._courses else course_deg
         self._times.append(t_ms)
         self._courses.append(before + (course_deg - before + 180.0) % 360.0 - 180.0)
-        if len(self._times) > 2 * KEPT:
-            del self._times[:KEPT], self._courses[:KEPT]
+        if before_ms - self._times[0] > 2 * KEPT_MS:  # of the one before: after a gap it is still asked for that
+            old = bisect_left(self._times, before_ms - KEPT_MS)
+            del self._times[:old], self._courses[:old]
 
     def yaw_rate_at(self, t_ms: int) -> float | None:
         """Mean yaw rate over 2 s, deg/s, positive to the left; None where readings are too far apart."""

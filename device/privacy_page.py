@@ -80,6 +80,20 @@ Judge the settings by what a curious reader of the messages could do, not only b
 - With `location` off nothing is derived from GNSS except time, speed, course rate and the offset of local time; these
   improve the clock and the motion inside the car.
 
+## What stays on the device
+
+In the folder of the outbox, which belongs to the agent's user alone ([install](install-raspberry-pi.md)):
+
+- Messages, until the insurer says that it has them. They are as the settings were when they were made: a setting that
+  you make stricter holds from the agent's next start on, and what waited before that is still sent.
+- The agent's state, so that a restart goes on: speed and course of the last 15 to 20 s, what a trip has measured since
+  it began to stand still, `batch_s` of motion where motion is on, the mounting of the IMU, the name of the time zone
+  that GNSS last found the car in. With `location` off no position; else those of the last 200 s.
+- SQLite's log beside the outbox, up to 4 MB, has earlier states until it is written over: some 20 minutes of driving at
+  `commit_s = 10` (2.9 kB a second were measured with all sensors). Speed and course of that time tell the shape of the
+  way, not where it is. An orderly stop deletes the log, a power cut does not.
+- The agent's log tells of ports, adapters, connections and the battery: no speed and no position, at no log level.
+
 ## How it is tested
 
 `tests/device/test_privacy_on_the_wire.py` runs the agent and its uplink against a real broker and reads back every

@@ -132,6 +132,21 @@ def test_with_location_off_no_place_is_stored_in_the_car_either(tmp_path):
         assert json.loads(outbox.state)["boot"]["places"] == [[], []]
 
 
+def test_points_that_wait_are_forgotten_once_the_driver_takes_the_location_back(tmp_path):
+    def stored() -> Any:
+        with Outbox(tmp_path / "a", STREAM) as outbox:
+            return json.loads(outbox.state)["memory"]["track"]
+
+    for location in ("full", "off"):
+        with Outbox(tmp_path / "a", STREAM) as outbox:
+            agent = Agent(replace(FULL, location=location), outbox, SIGNER.sign, clock(), 0)
+            if location == "full":
+                for reading in on_the_way(drive(60)):
+                    agent.push(reading)
+            agent.commit()
+        assert bool(stored()) == (location == "full")
+
+
 def configuration(version: int, **changes: Any) -> bytes:
     update = ConfigUpdate("car", version, MONDAY_MS, MONDAY_MS + 10**10, **changes)
     return sign_config(update, INSURER.sign)
