@@ -103,7 +103,7 @@ def read_scene(path: Path) -> Scene:
         It is no TOML, has a wrong key or value, or asks for what no car can do; the message names file, key and fix.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise RecordingError(str(path), f"byte {error.start}: no UTF-8; save the scene as UTF-8") from None
     except tomllib.TOMLDecodeError as error:

@@ -13,6 +13,9 @@ HALF_DAY_MS: Final = DAY_MS // 2
 YEAR_MS: Final = 366 * DAY_MS
 LAST_MS: Final = 4_102_444_800_000  # 2100: no recording is from later
 LOCAL_START: Final = "local_start"
+MANY_DESCENTS: Final = 50
+UNSORTED: Final = 0.25  # share of rows before the one above them; half of them where the order is random
+UNSORTED_LATE: Final = 0.75  # where rows may be written late: every other one is, where two channels take turns
 MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -27,6 +30,8 @@ class Clock:
     3. A step forward of over a year is a clock that began without its date: what was before moves up to one median
        row spacing before it, so that the start is true as well ("clock_steps_forward").
 
+    Rows that are sorted by something else, or newest first, are refused: no clock goes back so often.
+
     Parameters
     ----------
     parse : callable
@@ -40,6 +45,8 @@ class Clock:
         self.repairs: Counter[str] = Counter()
         self._parse = parse
         self._late_ms = late_ms
+        self._told_ms = -LAST_MS  # by the row above
+        self._rows = self._descents = 0
         self._latest = 0
         self._shift = 0
         self._spacings: Counter[int] = Counter()
@@ -58,6 +65,7 @@ class Clock:
             raise ValueError(f"{cell[:40]!r} is no time") from None
         if not -LAST_MS < told_ms < LAST_MS:
             raise ValueError(f"{cell[:40]!r} is no time that anybody drove at")
+        self._refuse_unsorted(cell, told_ms)
         if self.first_ms is None:
             self.first_ms = told_ms
             return 0
@@ -80,6 +88,15 @@ class Clock:
         self._spacings[min(step, 10_000)] += 1
         self._latest += step
         return self._latest
+
+    def _refuse_unsorted(self, cell: str, told_ms: int) -> None:
+        self._rows += 1
+        self._descents += told_ms < self._told_ms
+        self._told_ms = told_ms
+        share = UNSORTED_LATE if self._late_ms else UNSORTED
+        if self._descents >= MANY_DESCENTS and self._descents > share * self._rows:
+            told = f"{self._descents} of {self._rows} rows are before the one above them"
+            raise ValueError(f"{cell[:40]}: {told}; sort the file by its time")
 
     def _stepped(self, step_ms: int) -> int:
         """The step since the latest row, as it is meant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,13 @@ def test_a_clock_that_was_set_back_keeps_the_durations(tmp_path):
     head, told = load(written(tmp_path / COL_NAME, [COL_HEADER, *rows]))
     assert [r.t_ms for r in told] == [0, 1000, 2000, 3000, 4000]
     assert head.repairs == {"clock_steps_back": 1}
+
+
+@pytest.mark.parametrize("order", [lambda rows: rows[::-1], lambda rows: random.Random(1).sample(rows, len(rows))])
+def test_rows_that_are_not_sorted_by_time_are_refused_with_what_to_do(tmp_path, order):
+    header, *rows = KitLogger().rounds(40).lines
+    told = refusal(written(tmp_path / KIT_NAME, [header, *order(rows)]))
+    assert "rows are before the one above them; sort the file by its time" in told
 
 
 def test_what_is_no_readable_file_says_so(tmp_path):
