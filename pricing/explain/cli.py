@@ -101,7 +101,11 @@ def _policy_of(factors: Path, key: str) -> tuple[str, list[str]]:
 def _as_json(rebuilt: Rebuilt, others: list[str], found: list[Counterfactual]) -> dict[str, Any]:
     split = rebuilt.split
     effects = dict(zip(split.names, (float(effect) for effect in split.effects[0]), strict=True))
-    told = [{"en": one.en, "zh": one.zh, "factor": one.after.factor, "held_by": one.held or None} for one in found]
+    told = [
+        {"en": one.en, "zh": one.zh, "factor": one.after.factor, "before_limits": one.after.based}
+        | {"held_by": one.held or None}
+        for one in found
+    ]
     return {
         "published": rebuilt.published,
         "seen_share": rebuilt.seen_share,

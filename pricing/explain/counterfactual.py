@@ -9,13 +9,16 @@ Judgements, numbered:
 2. Events go in proportion to how many there were in each month and at each level, in whole numbers.
 3. Driving at night is moved to twelve hours later, the same distance at the same speeds.
 4. What is told is the factor as it would be published: what the plan's band or the renewal limit holds back is not
-   promised, and a change below 0.01 is not told.
+   promised, and a change below 0.01 is not told. Of what is held back, B x R is told as well: how far it is to go.
+5. Of each habit about half is left out, as of speeding and of the night, so that the order tells what weighs most.
+   Where that does not show, more, up to none at all: who does it very much is off the end of a table, where some
+   fewer change nothing. Last, all that was told is done together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -28,8 +31,8 @@ from pricing.explain.words import WORDS
 
 LEAST: Final = 0.01  # a smaller change of the factor is not told
 EPSILON: Final = 1e-9
-STEPS: Final = (2.0, 5.0, 10.0, 20.0, 30.0, 40.0)  # events per 100 km to leave out; the first that shows is told
-FIRM_STEPS: Final = (5.0, 10.0, 20.0, 40.0, 80.0)
+STEPS: Final = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0)  # events per 100 km to leave out
+FIRM_STEPS: Final = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0, 120.0, 160.0)
 SMALL_STEPS: Final = (1.0, 0.5, 0.2, 0.1)  # of who has fewer than the first of STEPS
 MM_PER_100_KM: Final = 100_000_000
 FIRM_CMPS2: Final = 200  # as the features of moderate swings have it
@@ -42,7 +45,7 @@ Row = dict[str, Any]
 
 
 class Habit(NamedTuple):
-    """What could be done less, and how it is told, {step} being how many per 100 km.
+    """What could be done less or not at all, and how it is told, {step} being how many per 100 km.
 
     `seen_mm` is the distance in which such an event could be seen, which its rate is per. `firm` is what is no event
     yet: swings of FIRM_CMPS2 and more, below the first level of the rules.
@@ -53,16 +56,27 @@ class Habit(NamedTuple):
     firm: bool
     en: str
     zh: str
+    none: tuple[str, str] | None = None  # as events at all, in both languages; nobody does without firm swings
 
 
 HABITS: Final = (
-    Habit(BRAKING, ALONG, False, "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
-    Habit(ACCELERATION, ALONG, False, "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
-    Habit(TURNS, ACROSS, False, "{step} fewer harsh turns per 100 km", "每100公里减少{step}次急转弯"),
+    Habit(
+        *(BRAKING, ALONG, False, "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
+        none=("no harsh braking at all", "完全没有急刹车"),
+    ),
+    Habit(
+        *(ACCELERATION, ALONG, False, "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
+        none=("no harsh acceleration at all", "完全没有急加速"),
+    ),
+    Habit(
+        *(TURNS, ACROSS, False, "{step} fewer harsh turns per 100 km", "每100公里减少{step}次急转弯"),
+        none=("no harsh turn at all", "完全没有急转弯"),
+    ),
     Habit(BRAKING, ALONG, True, "{step} fewer firm brakings per 100 km", "每100公里减少{step}次较重刹车"),
     Habit(TURNS, ACROSS, True, "{step} fewer sharp turns per 100 km", "每100公里减少{step}次较急转弯"),
 )
 SPEEDING: Final = ("half the time over the limit", "超速时间减半")
+TOGETHER: Final = ("all of these together", "以上各项同时做到")
 NIGHT: Final = ("half the driving between 22:00 and 05:00 by day instead", "22:00至05:00的行驶有一半改在白天")
 
 
@@ -80,12 +94,13 @@ class Counterfactual(NamedTuple):
         words, text = WORDS[language], self.zh if language == "zh" else self.en
         before, after = f"{self.before.factor:.2f}", f"{self.after.factor:.2f}"
         if self.held:
-            return words.stays.format(text=text, before=before, held=words.held_by[self.held])
+            based = {"indicated": f"{self.before.based:.2f}", "would": f"{self.after.based:.2f}"}
+            return words.stays.format(text=text, before=before, held=words.held_by[self.held], **based)
         return words.lowered.format(text=text, before=before, after=after)
 
 
 def counterfactuals(case: Case, own: pl.DataFrame) -> list[Counterfactual]:
-    """Changes that would lower the driver's factor, the largest first; those held back last.
+    """Changes that would lower the driver's factor, the largest first, then those held back; last all of them together.
 
     Parameters
     ----------
@@ -98,20 +113,38 @@ def counterfactuals(case: Case, own: pl.DataFrame) -> list[Counterfactual]:
     before = case.rate(own)
     if not before.rateable:
         return []
-    found: list[tuple[float, Counterfactual]] = []
+    found: list[tuple[Counterfactual, _Change]] = []
     for ways in _changes(own):
-        told: Counterfactual | None = None
+        told: tuple[Counterfactual, _Change] | None = None
         for text_en, text_zh, change in ways:
-            rows = change([dict(row) for row in own.iter_rows(named=True)])
-            after = case.rate(pl.DataFrame(rows, schema=own.schema))
-            held = _held(before, after)
-            if held is not None:
-                told = Counterfactual(text_en, text_zh, before, after, held)
-            if held == "":
+            one = _done(case, own, before, (text_en, text_zh), change)
+            if one is not None:
+                told = one, change
+            if one is not None and not one.held:
                 break
         if told is not None:
-            found.append((told.after.factor + bool(told.held), told))
-    return [told for _, told in sorted(found, key=lambda pair: pair[0])]
+            found.append(told)
+    found.sort(key=lambda pair: (bool(pair[0].held), pair[0].after.factor, pair[0].after.based))
+    together = [_done(case, own, before, TOGETHER, _each([change for _, change in found]))] if len(found) > 1 else []
+    return [*(one for one, _ in found), *(one for one in together if one is not None)]
+
+
+_Change = Callable[[list[Row]], list[Row]]
+
+
+def _done(
+    case: Case, own: pl.DataFrame, before: Rerated, texts: tuple[str, str], change: _Change
+) -> Counterfactual | None:
+    """Rate the driver on changed driving; None where there is nothing to tell."""
+    rows = change([dict(row) for row in own.iter_rows(named=True)])
+    after = case.rate(pl.DataFrame(rows, schema=own.schema))
+    held = _held(before, after)
+    return None if held is None else Counterfactual(*texts, before, after, held)
+
+
+def _each(changes: list[_Change]) -> _Change:
+    """One change after the other."""
+    return lambda rows: reduce(lambda done, change: change(done), changes, rows)
 
 
 def _held(before: Rerated, after: Rerated) -> str | None:
@@ -124,29 +157,28 @@ def _held(before: Rerated, after: Rerated) -> str | None:
     return None
 
 
-_Change = Callable[[list[Row]], list[Row]]
-
-
 def _changes(own: pl.DataFrame) -> list[list[tuple[str, str, _Change]]]:
-    """Texts and functions of all changes that this driving leaves room for; of one habit the smallest step first."""
+    """Texts and functions of all changes that this driving leaves room for; of one habit about half of it first."""
     changes: list[list[tuple[str, str, _Change]]] = []
     for habit in HABITS:
         km100 = int(own[habit.seen_mm].sum()) / MM_PER_100_KM
         column, chosen = _swings(habit) if habit.firm else _events(habit)
         count = sum(entry["value"] for row in own[column] for entry in row if chosen(entry["key"]))
         steps = [step for step in (FIRM_STEPS if habit.firm else STEPS) if step * km100 <= count]
+        steps = steps[max(sum(2 * step * km100 <= count for step in steps) - 1, 0) :]
         small = [] if habit.firm else [step for step in SMALL_STEPS if step * km100 <= count][:1]
-        changes.append(
-            [
-                (
-                    habit.en.format(step=f"{step:g}"),
-                    habit.zh.format(step=f"{step:g}"),
-                    partial(_fewer, habit=habit, count=int(step * km100)),
-                )
-                for step in steps or small
-                if step * km100 >= 1
-            ]
-        )
+        ways: list[tuple[str, str, _Change]] = [
+            (
+                habit.en.format(step=f"{step:g}"),
+                habit.zh.format(step=f"{step:g}"),
+                partial(_fewer, habit=habit, count=int(step * km100)),
+            )
+            for step in steps or small
+            if step * km100 >= 1
+        ]
+        if habit.none and count:
+            ways.append((*habit.none, partial(_fewer, habit=habit, count=count)))
+        changes.append(ways)
     if int(own["speeding_ms"].sum()) + int(own["over_130_ms"].sum()) > 0:
         changes.append([(*SPEEDING, _half_speeding)])
     if any(_is_night(entry["key"]) for row in own["distance_by_hour_mm"] for entry in row):

@@ -31,6 +31,8 @@ class Rerated:
     ----------
     factor : float
         As it would be published.
+    based : float
+        B x R, before band and renewal limit; with the tier's step and own claims where the plan has them.
     relativity : float
         Indicated by the driving.
     inputs, matrix, split
@@ -38,6 +40,7 @@ class Rerated:
     """
 
     factor: float
+    based: float
     relativity: float
     rateable: bool
     capped: bool
@@ -116,6 +119,7 @@ class Case:
         steps = factors(book, self.base, self.model.plan.factor)
         return Rerated(
             factor=float(steps.published[0]),
+            based=float(steps.based[0]),
             relativity=float(rated.relativity[0]),
             rateable=bool(enough[0]),
             capped=bool(steps.capped[0]),

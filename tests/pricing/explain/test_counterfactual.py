@@ -70,7 +70,8 @@ def test_who_brakes_very_much_is_asked_for_more(scored, folder, book, model):
         row["event_counts"] = [{"key": BRAKING * LEVELS + 1, "value": 35 * row["accel_mm"] // 100_000_000 + 1}]
     texts = [en for ways in _changes(pl.DataFrame(rows, schema=own.schema)) for en, _, _ in ways]
     steps = [text for text in texts if text.endswith("fewer harsh brakings per 100 km")]
-    assert [int(text.split()[0]) for text in steps] == [2, 5, 10, 20, 30]
+    assert [int(text.split()[0]) for text in steps] == [15, 20, 30]  # about half at first
+    assert "no harsh braking at all" in texts
 
 
 def test_fewer_brakings_lower_the_factor_of_who_brakes_much(scored, folder, book, model):
@@ -82,7 +83,7 @@ def test_fewer_brakings_lower_the_factor_of_who_brakes_much(scored, folder, book
         for one in found:
             assert one.held or one.after.factor <= one.before.factor - 0.005
             assert one.tell() == f"{one.en}: {one.before.factor:.2f} to {one.after.factor:.2f}" or one.held
-            assert one.tell("zh").startswith(("每100公里", "22:00", "超速"))
+            assert one.tell("zh").startswith(("每100公里", "22:00", "超速", "完全没有", "以上各项"))
     assert any("fewer harsh brakings per 100 km" in text for text in told)
 
 
@@ -93,9 +94,32 @@ def test_what_the_cap_eats_is_not_promised(scored, folder, book, model):
         if one.held:
             assert one.after.factor == one.before.factor
             assert "stays 1.30, by the band of the plan" in one.tell()
-            assert one.tell("zh").endswith("（费率区间）")
+            assert f"({one.before.based:.2f} to {one.after.based:.2f} before band and limit)" in one.tell()
+            assert one.after.based < one.before.based
+            assert "（费率区间；限制之前 " in one.tell("zh")
         else:
             assert one.after.factor < one.before.factor
+
+
+def test_what_drives_the_price_of_one_habit_is_told_however_much_of_it_there_is(scored, folder, book, model):
+    """Far beyond the last point of the table the steps of others change nothing."""
+    case, own = case_of(worst(scored, 1)[0], folder, book, model)
+    much = [[{"key": BRAKING * LEVELS + 2, "value": 300 * row["accel_mm"] // 100_000_000}] for row in own.to_dicts()]
+    own = own.with_columns(event_counts=pl.Series(much, dtype=own.schema["event_counts"]))
+    (told,) = [one for one in counterfactuals(case, own) if "harsh braking" in one.en]
+    assert told.en == "no harsh braking at all"
+    assert told.after.based < 0.8 * told.before.based
+
+
+def test_all_changes_together_come_last_and_do_at_least_what_each_does(scored, folder, book, model):
+    several = 0
+    for policy in worst(scored, 10):
+        case, own = case_of(policy, folder, book, model)
+        *each, last = counterfactuals(case, own)
+        assert (last.en == "all of these together") == bool(each)
+        assert all(last.after.based <= one.after.based for one in each)
+        several += bool(each)
+    assert several
 
 
 def test_the_renewal_limit_is_named_where_it_holds_the_factor(scored, folder, book, model):
