@@ -155,7 +155,7 @@ def _uncovered(out: Path, trips: Path) -> str:
     """Say that nobody is known to have driven: the policies of another fleet, or of another year."""
     device = scan_files([trips], TRIPS).select("device_id").first().collect().item()
     return (
-        f"no policy covers the start of any trip, so the tables in {out} stay as they are; "
+        f"no policy covers the start of any trip, so nothing is written to {out}; "
         f"do device_id, start and end of the policies fit? A device of the lake is called '{device}'"
     )
 

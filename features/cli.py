@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)  # who may only read a lake can build of what is sealed
+
 
 def main(argv: list[str], before_build: Callable[[Path], object] = lambda _lake: None) -> int:
     """Run one `ubi features` command line.
@@ -44,7 +46,16 @@ def _build(options: argparse.Namespace) -> int:
     lake = Lake.existing(options.lake)
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out}: is a file; name a folder")
-    options.before_build(lake.root)
+    try:
+        options.before_build(lake.root)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        log.warning(
+            "%s: %s: nothing was sealed first, so trips that came since are not in the tables",
+            error.filename or lake.root,
+            error.strerror,
+        )
     try:
         with _engine(options) as engine:
             report = build(

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import features.build
+import features.cli
 import ubi
 from features.contract import tables
 from features.contract.driver_measures import driver_measures
@@ -166,6 +167,17 @@ def test_policies_that_cover_nothing_leave_the_tables_of_before(tmp_path, capsys
     assert build(lake, out, "--policies", policies) == 1
     assert told in capsys.readouterr().err
     assert contents(out) == before
+
+
+def test_who_may_only_read_a_lake_builds_of_what_is_sealed_and_is_told(tmp_path, caplog):
+    lake, out = lake_of(tmp_path / "lake", TRIPS), tmp_path / "out"
+    command = ["build", "--lake", str(lake.root), "--out", str(out)]
+    refused = Mock(side_effect=PermissionError(errno.EACCES, "Permission denied", "sealed/.lock"))
+    assert features.cli.main(command, refused) == 0
+    assert "sealed/.lock: Permission denied: nothing was sealed first" in caplog.text
+    assert pl.read_parquet(out / "trips.parquet").height == len(TRIPS)
+    with pytest.raises(OSError, match="too long"):
+        features.cli.main(command, Mock(side_effect=OSError(errno.ENAMETOOLONG, "File name too long")))
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_tables_of_before(tmp_path, capsys, monkeypatch):
