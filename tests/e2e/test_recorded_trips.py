@@ -99,7 +99,12 @@ def test_no_message_is_lost_or_doubled(chain):
     assert streams.height == len(chain.files)
     assert streams.filter((pl.col("first") != 1) | (pl.col("len") != pl.col("seq"))).is_empty()
     assert kept.height == sum(int(row["messages"]) for row in chain.replayed)
-    assert all(isinstance(wire.decode(payload), wire.Message) for payload in kept["payload"])
+    heads: dict[str, bytes] = {}
+    for stream, payload in kept.sort("stream_id", "seq").select("stream_id", "payload").iter_rows():
+        message = wire.decode(payload)
+        assert isinstance(message, wire.Message)
+        assert message.header.prev_hash == heads.get(stream, b"")
+        heads[stream] = message.hash
     sealed = chain.lake.scan("trips").collect()
     assert sealed.select(pl.col("complete", "chain_ok", "has_motion").all()).row(0) == (True, True, True)
     assert sealed.height == sum(int(row["trips"]) for row in chain.replayed)

@@ -8,17 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import ubi
-from device.contract import bodies, wire
+from device.contract import bodies
 from device.contract.broker import parse_broker
 from device.contract.recording import RecordingHead, write_recording
-from device.contract.signals import Reading
 from device.contract.signing import verify
 from replay_data import player as player_module
 from replay_data.player import WAIT_S, Player, read_recording
@@ -247,36 +245,3 @@ def test_sigterm_leaves_with_0_and_what_was_queued_in_the_outbox(mosquitto, tmp_
     assert "a.ubirec" in told
     assert "cut off; the same command goes on where it was" in logged.splitlines()[-1]
     assert len(list((tmp_path / "outbox").iterdir())) == 1
-
-
-@pytest.mark.broker
-def test_every_trip_of_the_shared_data_arrives_with_its_distance(shared_data, mosquitto, tmp_path):
-    """Distance within 1 % of integrating the recorded speed over its time stamps, gaps over 5 s left out."""
-    files = sorted([*shared_data.glob("kit-obd2/*.csv"), *shared_data.glob("polidriving/*.csv")])
-    assert len(files) == 15
-    player = Player(parse_broker(mosquitto.url), tmp_path / "outbox")
-    expected = {}
-    with Insurer(mosquitto.port) as insurer:
-        for file in files:
-            known = read_recording(file)
-            expected[file.name] = integrated_m(known.readings)
-            player.play(known)
-        player.deliver()
-        chains: dict[bytes, list[wire.Message]] = {}
-        for message in insurer.messages:
-            chains.setdefault(message.header.stream_id, []).append(message)
-    player.close()
-    for result in player.results:
-        assert result.distance_m == pytest.approx(expected[result.file], rel=0.01)
-        assert (result.acked, result.rejected) == (result.messages, 0)
-    assert len(chains) == len(files)
-    for messages in chains.values():
-        head = b""
-        for seq, message in enumerate(sorted(messages, key=lambda message: message.header.seq), start=1):
-            assert (message.header.seq, message.header.prev_hash) == (seq, head)
-            head = message.hash
-
-
-def integrated_m(readings: list[Reading]) -> float:
-    speeds = [(r.t_ms, r.value) for r in readings if r.signal == "speed_kmh" and r.value is not None]
-    return sum((t1 - t0) * (v0 + v1) / 7_200 for (t0, v0), (t1, v1) in pairwise(speeds) if t1 - t0 <= 5_000)
