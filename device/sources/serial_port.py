@@ -69,7 +69,7 @@ def why_closed(name: str, error: OSError | None = None) -> str:
         if not path.exists():
             return "there is no such port; is it plugged in?"
         if not os.access(path, os.R_OK | os.W_OK):
-            return f"this user may not use the port; `sudo usermod -aG {_group(path)} USER` lets USER from then on"
+            return f"this user may not use the port; {_let(path)}"
         if not path.is_char_device():
             return "this is no serial port"
     if error is None:
@@ -79,11 +79,14 @@ def why_closed(name: str, error: OSError | None = None) -> str:
     return f"the port does not open ({error.strerror or error})"
 
 
-def _group(path: Path) -> str:
+def _let(path: Path) -> str:
     try:
-        return path.group()
+        group = path.group()
     except (OSError, KeyError):  # gone, or a group without a name
-        return "dialout"
+        group = "dialout"
+    if group == "root":  # nobody's user belongs in there
+        return "it belongs to root alone, where the group dialout is usual: a udev rule gives it back"
+    return f"`sudo usermod -aG {group} USER` lets USER from then on"
 
 
 class _SerialPort:
