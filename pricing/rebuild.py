@@ -44,6 +44,8 @@ class Rebuilt:
         Named multipliers between B x relativity and the factor; their product with B, base and effects is the factor.
     kept_discount_share : float
         Of the plan: what one of the adjustments is told with.
+    middle : dict of str to float or None
+        Value of each feature in the middle of the reference book, None where the tables do not tell it.
     contents : int
         Sum of the contents of all trips in the window, as the features have them now.
     features_sha256, receipt : str
@@ -63,6 +65,7 @@ class Rebuilt:
     factor: float
     adjustments: dict[str, float]
     kept_discount_share: float
+    middle: dict[str, float | None]
     model_id: str
     contents: int
     features_sha256: str
@@ -131,6 +134,7 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
         factor=factor,
         adjustments=adjustments,
         kept_discount_share=model.plan.factor.kept_discount_share,
+        middle={main.feature: main.middle for main in model.tables.mains},
         model_id=model.model_id,
         contents=contents,
         features_sha256=features_sha256,

@@ -67,6 +67,14 @@ class Main:
     share: Floats
     points: Floats = field(default_factory=lambda: np.empty(0))
 
+    @property
+    def middle(self) -> float | None:
+        """Value that half of the known expected claims lie below, by straight lines between points; None of steps."""
+        known = self.share[: len(self.points)]
+        if not known.sum() > 0:
+            return None
+        return float(np.interp(known.sum() / 2, np.cumsum(known) - known / 2, self.points))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

@@ -129,7 +129,11 @@ class Feature:
         text = self.reason_zh if language == "zh" else self.reason_en
         if value is None or math.isnan(value):
             return text.format(value="?") + f" ({LANGUAGES[language]})"
-        return text.format(value=_shown(100 * value if self.kind == "share" else value))
+        return text.format(value=self.shown(value))
+
+    def shown(self, value: float) -> str:
+        """A value as it is told: a share in per cent, three digits."""
+        return _shown(100 * value if self.kind == "share" else value)
 
 
 @dataclass(frozen=True, slots=True)

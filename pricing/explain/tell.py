@@ -26,6 +26,7 @@ from pricing.rebuild import Rebuilt
 TRIPS_TOLD: Final = 5
 MM_PER_KM: Final = 1e6
 MS_PER_HOUR: Final = 3.6e6
+_DECIMALS: Final = {"share": 4, "rate": 2, "level": 2}  # of the middle of the book: it is there to be compared with
 
 
 def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str:
@@ -51,7 +52,11 @@ def product(rebuilt: Rebuilt, catalogue: Catalogue, language: str = "en") -> str
         feature = by_name[rebuilt.split.names[column]]
         shrunk = bool(np.isnan(values[column]) and not np.isnan(seen[column]))
         told = tell_all(feature, (seen if shrunk else values)[[column]], language)[0]
-        lines.append(f"{effects[column]:.6f}  {words.shrunk.format(told=told) if shrunk else told}")
+        told = words.shrunk.format(told=told) if shrunk else told
+        middle = rebuilt.middle[feature.name]
+        if middle is not None:
+            told = words.beside.format(told=told, middle=feature.shown(round(middle, _DECIMALS[feature.kind])))
+        lines.append(f"{effects[column]:.6f}  {told}")
     still = len(order) - len(moving)
     if still:
         lines.append(f"1.000000  {words.still.format(count=still)}")

@@ -26,6 +26,7 @@ class Words:
     base: str
     mean_driver: str
     shrunk: str  # an event rate of too little driving to be told: what the model takes
+    beside: str  # a value beside that of the middle of the reference book
     still: str
     adjustments: dict[str, str]  # by the names of `rebuild.Rebuilt.adjustments`
     other_policies: str
@@ -81,6 +82,7 @@ ENGLISH: Final = Words(
     base="base factor of the book (off-balance)",
     mean_driver="mean driver of the reference book",
     shrunk="{told} (of little driving, drawn to the book's rate)",
+    beside="{told} (middle of the book: {middle})",
     still="{count} more features of the model that have no effect here",
     adjustments={
         "step of the tier": "step of the tier",
@@ -150,6 +152,7 @@ CHINESE: Final = Words(
     base="全部保单的基础系数（总平衡）",
     mean_driver="参照保单的平均驾驶人",
     shrunk="{told}（里程太少，向全部保单的水平靠拢）",
+    beside="{told}（参照保单的中位数：{middle}）",
     still="模型的其余 {count} 项特征在此没有影响",
     adjustments={
         "step of the tier": "等级调整",

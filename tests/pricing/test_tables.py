@@ -18,7 +18,7 @@ from pricing.fit import fit
 from pricing.matrix import read_inputs
 from pricing.model import load_model
 from pricing.plan import load_plan
-from pricing.tables import read_tables
+from pricing.tables import Main, read_tables
 from pricing.tariff import Tariff
 from tests.pricing.book import RATING_DATE
 from tests.pricing.drivers import CATALOGUE as SMALL
@@ -169,3 +169,12 @@ def test_the_worked_example_of_the_page_is_what_the_tables_say(tmp_path):
     assert score == pytest.approx(FiledTables(tmp_path, "").score({"harsh": 4.34, "night": 0.072}), abs=1e-15)
     assert f"**{score:.4f}**" in page
     assert f"= {math.exp(1.1 * score):.4f}." in page
+
+
+def test_the_middle_is_where_half_of_the_known_claims_lie_below():
+    share, points = np.array([0.2, 0.2, 0.2, 0.2, 0.2]), np.array([1.0, 2.0, 6.0, 7.0])
+    main = Main("a", np.array([1.5, 4.0, 6.5]), np.zeros(5, np.int64), share, points)
+    assert main.middle == pytest.approx(4.0)
+    assert dataclasses.replace(main, share=np.array([0.7, 0.1, 0.1, 0.05, 0.05])).middle == pytest.approx(1.3125)
+    assert dataclasses.replace(main, points=np.empty(0)).middle is None
+    assert dataclasses.replace(main, share=np.array([0.0, 0.0, 0.0, 0.0, 1.0])).middle is None

@@ -13,6 +13,7 @@ from device.contract.trip import LEVELS, excursion_key
 from features.contract.catalogue import load_catalogue
 from pricing.explain.counterfactual import HABITS, _changes, _fewer, _half_night, _half_speeding, counterfactuals
 from pricing.explain.rerate import Case
+from pricing.explain.tell import product
 from pricing.rebuild import rebuild
 from pricing.score import score_book
 from tests.pricing.book import RATING_DATE, entries, trained
@@ -128,6 +129,16 @@ def test_the_renewal_limit_is_named_where_it_holds_the_factor(scored, folder, bo
     assert {one.held for one in counterfactuals(held, own)} <= {"limit", ""}
     previous = held.rate(own)
     assert previous.factor >= 1.3 * 0.85 - 1e-9
+
+
+def test_each_value_is_told_beside_that_of_the_middle_of_the_book(scored, folder, book, model):
+    rebuilt = rebuild(folder, worst(scored, 1)[0], book.periods, CATALOGUE, model)
+    (night,) = [main for main in model.tables.mains if main.feature == "night_km_share"]
+    middle = round(100 * night.middle, 2)
+    assert 100 * book.night.min() < middle < 100 * book.night.max()
+    (told,) = [line for line in product(rebuilt, CATALOGUE).splitlines() if "at night" in line]
+    assert told.endswith(f" (middle of the book: {middle:.3g})")
+    assert f"（参照保单的中位数：{middle:.3g}）" in product(rebuilt, CATALOGUE, "zh")
 
 
 def test_too_little_driving_promises_nothing(folder, book, model):
