@@ -207,7 +207,7 @@ class Player:
                 heard = now
             errors = [uplink.last_error for uplink in self._uplinks.values()]
             met = any(uplink.counters["connects"] for uplink in self._uplinks.values())
-            if all(errors) and now - heard > (self._patience_s if met else CONNECT_WITHIN_S):
+            if all(errors) and now - heard > (self._patience_s if met else min(CONNECT_WITHIN_S, self._patience_s)):
                 raise TryAgainError(f"{self._broker} does not answer: {errors[0]}; {self._later(waiting)}")
             if now - heard > self._patience_s:
                 silence = f"no ack from an insurer behind {self._broker} for {self._patience_s:g} s"

@@ -127,11 +127,12 @@ def test_json_tells_the_same(mosquitto, played, tmp_path, capsys):
     assert row["distance_m"] > 1_000
 
 
-def test_no_broker_is_try_again_and_the_rows_stay(tmp_path, free_port, monkeypatch, capsys):
-    monkeypatch.setattr("replay_data.player.CONNECT_WITHIN_S", 0.2)
+@pytest.mark.parametrize(("connect_s", "patience_s"), [(0.2, "60"), (60.0, "0.2")])
+def test_no_broker_is_try_again_and_the_rows_stay(tmp_path, free_port, monkeypatch, capsys, connect_s, patience_s):
+    monkeypatch.setattr("replay_data.player.CONNECT_WITHIN_S", connect_s)
     path, box = recording(tmp_path / "a.ubirec"), tmp_path / "outbox"
     words = ["replay", str(path), "--broker", f"mqtt://127.0.0.1:{free_port}", "--outbox", str(box)]
-    assert ubi.main(words) == 75
+    assert ubi.main([*words, "--until-acked", patience_s]) == 75
     told = capsys.readouterr()
     assert f"mqtt://127.0.0.1:{free_port} does not answer" in told.err
     assert f"messages wait in {box} and the same command sends them" in told.err
