@@ -83,4 +83,5 @@ def _typed(raw: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
         return local_days(raw)
     values = raw.cast(kind, strict=False)
     wrong = values.is_null() & raw.is_not_null()
-    return values, wrong.replace_strict({True: f"is not {_TYPE_NAMES[kind]}", False: None}, return_dtype=pl.String)
+    told = pl.when(wrong).then(pl.lit(f"is not {_TYPE_NAMES[kind]}"))
+    return values, pl.select(told).to_series()
