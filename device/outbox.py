@@ -218,7 +218,8 @@ class Outbox:
                     counts[counter] += len(stone) < len(payload)
                     counts["sacrificed_bytes"] += len(payload) - len(stone)
         if any(counts.values()):
-            log.log(logging.DEBUG if self._told_of_room else logging.WARNING, "%s: no room: %s", self.path, counts)
+            told = ", ".join(f"{total} {name}" for name, total in (+counts).items())
+            log.log(logging.DEBUG if self._told_of_room else logging.WARNING, "%s: no room: %s", self.path, told)
             self._told_of_room = True
         return +counts
 

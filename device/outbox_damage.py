@@ -91,7 +91,8 @@ def _first(path: Path, limits: Limits | None) -> Outbox:
         with suppress(FileNotFoundError):
             Path(f"{damaged}{suffix}").replace(f"{aside}{suffix}")
     suspect.unlink(missing_ok=True)
-    log.warning("%s: stream %s begins; the damaged file is %s: %s", path, outbox.stream_id.hex(), aside, counters)
+    told = ", ".join(f"{total} {name}" for name, total in counters.items())
+    log.warning("%s: stream %s begins; the damaged file is %s: %s", path, outbox.stream_id.hex(), aside, told)
     return outbox
 
 
