@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import json
 import logging
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from device.contract.errors import UsageError
+from device.contract.errors import UbiError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,19 @@ message once. Start with:
 """
 
 WITHOUT_LAKE = ("export", "config", "ca", "enrol", "revoke", "devices")
+WRITES = ("seal", "forget", "retain")
 
 
 def main(argv: list[str]) -> int:
     """Run one `ubi ingest` command line."""
     options = _parser().parse_args(argv)
     action: Callable[[argparse.Namespace], None] = options.action
-    action(options)
+    try:
+        action(options)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None or not options.writes:
+            raise
+        raise UbiError(f"{options.lake}: no space left on its disk; make some and run this again") from error
     return 0
 
 
@@ -255,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
-        added.set_defaults(action=action)
+        added.set_defaults(action=action, writes=name in WRITES)
         if name not in WITHOUT_LAKE:
             added.add_argument("--lake", type=Path, required=True, metavar="DIR", help="folder of the lake")
         added.add_argument("--json", action="store_true", help="print JSON for machines")

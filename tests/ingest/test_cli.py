@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
 import re
 import signal
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +14,7 @@ import ubi
 from device.contract.recording import RecordingHead, write_recording
 from device.contract.signals import Reading
 from ingest import cli
+from ingest.contract import durable
 from ingest.contract.lake import Lake
 from ingest.worker import Worker
 from tests.ingest.drive import START_MS, Drive
@@ -105,3 +108,13 @@ def test_a_stop_signal_sets_the_event_and_the_handlers_come_back(number):
         os.kill(os.getpid(), number)
         assert stop.wait(5)
     assert signal.getsignal(number) is before
+
+
+def test_a_full_disk_is_told_with_the_lake_that_is_on_it(lake, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "commit", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        assert failed(capsys, "seal", "--lake", lake.root) == (
+            1,
+            f"{lake.root}: no space left on its disk; make some and run this again",
+        )
+    assert re.search(r"^trips +2$", told(capsys, "seal", "--lake", lake.root), re.MULTILINE)
