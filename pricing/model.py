@@ -28,7 +28,7 @@ from pricing.arrays import Floats, Ints
 from pricing.certificate import Certificate, certify
 from pricing.component import Component, prefix
 from pricing.credibility import Calibration, credibility
-from pricing.errors import ModelError
+from pricing.errors import ModelError, PlanError
 from pricing.matrix import Inputs
 from pricing.model_folder import DIAGNOSTICS, MANIFEST_FILE, put_model
 from pricing.own_claims import OwnClaims
@@ -38,7 +38,7 @@ from pricing.tables import RatingTables, in_logs
 from pricing.tariff import Tariff
 from pricing.tiers import Tiers
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 _DIAGNOSTICS_SHA256: Final = "diagnostics_sha256"
 QUANTILES: Final = 1_000
 
@@ -210,7 +210,7 @@ class RiskModel:
 
     @cached_property
     def model_id(self) -> str:
-        """First 16 hex digits of the SHA-256 over the manifest, which holds that of every other file.
+        """First 16 hex digits of the SHA-256 over the manifest, which holds that of the plan and of every other file.
 
         Made once, when it is first asked for: all diagnostics have to be there by then.
         """
@@ -289,7 +289,7 @@ def changed_files(folder: Path) -> list[str]:
     changed = [name for name, text in files.items() if _sha256(text) != content["files_sha256"].get(name)]
     stated = content.pop("model_id")
     packed = content.pop(_DIAGNOSTICS_SHA256)
-    if stated != _identity(content):
+    if stated != _identity(content) or not _is_plan(content.get("plan"), content.get("plan_sha256")):
         changed.append(MANIFEST_FILE)
     for name, sha256 in packed.items():
         if (folder / name).is_file() and _sha256((folder / name).read_bytes().decode(errors="replace")) != sha256:
@@ -318,7 +318,15 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _identity(manifest: dict[str, Any]) -> str:
-    return _sha256(json.dumps(manifest, sort_keys=True))[:16]
+    """Of the manifest, its plan by the plan's own hash, which no key that comes later changes."""
+    return _sha256(json.dumps({name: told for name, told in manifest.items() if name != "plan"}, sort_keys=True))[:16]
+
+
+def _is_plan(content: Any, sha256: object) -> bool:
+    try:
+        return plans.from_dict(content, "").content_hash() == sha256
+    except (PlanError, TypeError):
+        return False
 
 
 def _sha256(text: str) -> str:

@@ -113,6 +113,8 @@ def test_a_saved_model_is_the_model(model, tmp_path):
 @pytest.mark.parametrize(("file", "before", "after"), [
     ("model.txt", "Tree=1\n", "Tree=1 \n"),
     ("manifest.json", '"upper": 1.3', '"upper": 1.4'),
+    ("manifest.json", '"plan": {', '"plan": {"no_key": 1,'),
+    ("manifest.json", '"plan": {', '"was": {'),
 ])  # fmt: skip
 def test_a_model_that_was_changed_is_refused(model, tmp_path, file, before, after):
     model.save(tmp_path)
@@ -128,7 +130,7 @@ def test_a_model_that_was_changed_is_refused(model, tmp_path, file, before, afte
     [
         (None, "no model there .manifest.json is missing."),
         ("{", "not a model's manifest"),
-        ('{"format": 99}', "format 99 is not 5"),
+        ('{"format": 99}', "format 99 is not 6"),
     ],
 )
 def test_a_folder_that_is_no_model_is_refused(model, tmp_path, content, message):
@@ -136,6 +138,14 @@ def test_a_folder_that_is_no_model_is_refused(model, tmp_path, content, message)
     (tmp_path / "manifest.json").unlink() if content is None else (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path)
+
+
+def test_a_model_of_before_a_key_of_the_plan_came_is_the_same_model(model, tmp_path):
+    model.save(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["plan"]["factor"]["kept_discount_share"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert load_model(tmp_path).model_id == model.model_id == manifest["model_id"]
 
 
 def test_the_manifest_holds_the_frozen_constants(model, tmp_path):
