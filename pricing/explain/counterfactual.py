@@ -151,7 +151,7 @@ def _held(before: Rerated, after: Rerated) -> str | None:
     """Empty where the factor falls; band or limit where that holds it; None where there is nothing to tell."""
     if round(before.factor, 2) - round(after.factor, 2) >= LEAST - EPSILON:
         return ""
-    would = before.factor * (1 - after.relativity / before.relativity)
+    would = before.factor * (1 - after.based / before.based)
     if would >= LEAST and (after.capped or after.limited):
         return "limit" if after.limited else "band"
     return None

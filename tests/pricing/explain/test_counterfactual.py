@@ -16,6 +16,7 @@ from pricing.explain.rerate import Case
 from pricing.explain.tell import product
 from pricing.rebuild import rebuild
 from pricing.score import score_book
+from pricing.tiers import Tiers
 from tests.pricing.book import RATING_DATE, entries, trained
 
 CATALOGUE = load_catalogue()
@@ -100,6 +101,15 @@ def test_what_the_cap_eats_is_not_promised(scored, folder, book, model):
             assert "（费率区间；限制之前 " in one.tell("zh")
         else:
             assert one.after.factor < one.before.factor
+
+
+def test_where_the_tier_holds_the_factor_no_band_is_said_to(scored, folder, book, model):
+    capped = scored.factors.filter("capped", pl.col("factor") > 1).sort("indicated_relativity", descending=True)
+    case, own = case_of(capped["policy_id"][0], folder, book, model)
+    plan = dataclasses.replace(model.plan, factor=dataclasses.replace(model.plan.factor, factor_from="tier"))
+    one_tier = dataclasses.replace(model, plan=plan, tiers=Tiers((), (2.0,)))
+    assert case.rate(own).capped
+    assert counterfactuals(dataclasses.replace(case, model=one_tier), own) == []
 
 
 def test_what_drives_the_price_of_one_habit_is_told_however_much_of_it_there_is(scored, folder, book, model):
