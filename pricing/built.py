@@ -21,7 +21,7 @@ from features.contract.periods import DRIVER_PERIODS
 from features.contract.whole import check_whole
 from pricing.errors import PortfolioError
 
-OF_A_BUILD: Final = ("driver_periods.parquet", "trips.parquet", "events.parquet")  # what one driver is told by
+OF_A_BUILD: Final = ("driver_periods.parquet", "trips.parquet", "events.parquet")
 OF_A_BOOK: Final = ("factors.parquet", "receipts.parquet", "book.json")
 _AGAIN: Final = "{file}: was built again while it was read; run again"
 
@@ -73,32 +73,40 @@ class Measures:
 
 
 @contextmanager
-def as_one(features: Path, factors: Path) -> Iterator[None]:
+def as_one(features: Path | None, factors: Path) -> Iterator[None]:
     """Hold what is read inside to files of one build and of one scoring.
 
     Parameters
     ----------
     features, factors : pathlib.Path
-        Output folders of `ubi features build` and `ubi pricing score`.
+        Output folders of `ubi features build`, where any is read, and `ubi pricing score`.
 
     Raises
     ------
     TryAgainError
         At the end, whatever came of the reading, if a file of theirs is another by now.
     """
-    files = [folder / name for folder, names in ((features, OF_A_BUILD), (factors, OF_A_BOOK)) for name in names]
-    before = [_stamp(file) if file.exists() else None for file in files]
+    files = [factors / name for name in OF_A_BOOK]
+    files += [] if features is None else [features / name for name in OF_A_BUILD]
+    before = [_stamp_of(file) for file in files]
     try:
         yield
     finally:
         for file, stamp in zip(files, before, strict=True):
-            if stamp != (_stamp(file) if file.exists() else None):
+            if _stamp_of(file) != stamp:
                 raise TryAgainError(_AGAIN.format(file=file))
 
 
 def periods_of_driver(folder: Path, driver_id: str) -> pl.DataFrame:
     """Driver periods of one driver, since those of a million fit into no memory; errors as of `periods_file`."""
     return pl.scan_parquet(periods_file(folder)).filter(pl.col("driver_id") == driver_id).collect()
+
+
+def _stamp_of(file: Path) -> tuple[int, int] | None:
+    """Of a file that may be gone at any moment."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return _stamp(file)
+    return None
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -32,13 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFrame]) -> int:
     """Watch the month and print the verdicts. `periods_of` reads the features' folder."""
     from features.contract.catalogue import load_catalogue
+    from pricing.built import as_one
     from pricing.model import load_model
     from pricing.monitor.experience import still_covered
     from pricing.monitor.watch import monitor
     from pricing.portfolio import read_book, read_claims, read_policies
 
     model = load_model(options.model)
-    factors, _ = read_book(options.factors)
+    with as_one(options.features, options.factors):
+        factors, _ = read_book(options.factors)
+        periods = periods_of(options.features)
     policies = read_policies(options.policies)
     claims = read_claims(options.claims, model.plan.tariff.covers, policies=policies)
     covered = still_covered(factors, policies)
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFrame])
     last = claims["occurred_on"].max()
     if last is None or last < options.month:
         log.warning("no claim of %s or later is known: the month looks better than it is", f"{options.month:%Y-%m}")
-    found = monitor(model, covered, periods_of(options.features), claims, load_catalogue(), options.month)
+    found = monitor(model, covered, periods, claims, load_catalogue(), options.month)
     print(json.dumps(found.to_dict(), default=str) if options.json else told(found))
     return 0
 

@@ -45,6 +45,7 @@ def run(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFrame])
 
 def _write(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFrame]) -> None:
     from features.contract.catalogue import load_catalogue
+    from pricing.built import as_one
     from pricing.model import load_model
     from pricing.portfolio import read_claims, read_policies
     from pricing.report.make import Sources, make_pack, write_report
@@ -55,14 +56,16 @@ def _write(options: argparse.Namespace, periods_of: Callable[[Path], pl.DataFram
         raise UsageError(f"--out {options.out}: is no folder; name another")
     model = load_model(options.model)
     policies = read_policies(options.policies) if options.policies else None
-    sources = Sources(
-        model=options.model,
-        factors=options.factors,
-        periods=periods_of(options.features) if options.features else None,
-        policies=policies,
-        claims=read_claims(options.claims, model.plan.tariff.covers, policies=policies) if options.claims else None,
-    )
-    pack = make_pack(sources, model, load_catalogue(), banner=options.banner, commands=_commands(options))
+    claims = read_claims(options.claims, model.plan.tariff.covers, policies=policies) if options.claims else None
+    with as_one(options.features, options.factors):
+        sources = Sources(
+            model=options.model,
+            factors=options.factors,
+            periods=periods_of(options.features) if options.features else None,
+            policies=policies,
+            claims=claims,
+        )
+        pack = make_pack(sources, model, load_catalogue(), banner=options.banner, commands=_commands(options))
     log.info("filing pack written to %s", write_report(pack, options.out))
 
 
