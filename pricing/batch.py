@@ -6,10 +6,9 @@
        straight into the files of the output, each whole or not there, book.json last
 
 Besides what reading the policies takes, memory holds one range, and of the whole book what B needs and its tables as
-Parquet. Parts stand in
-`OUT/.parts/<key>`; the key is a hash of all that they depend on, so a run that was killed finds the parts it made, and
-one with other inputs makes its own. Rows keep their order by policy and driver, and no sum depends on where the book
-was cut: the tables are those of `score.score_book`.
+Parquet. Parts stand in `OUT/.parts/<key>`; the key is a hash of all that they depend on, so a run that was killed finds
+the parts it made, and one with other inputs makes its own. Rows keep their order by policy and driver, and no sum
+depends on where the book was cut: the tables are those of `score.score_book`.
 """
 
 from __future__ import annotations
@@ -188,18 +187,22 @@ def _publish(
             factors.append(_parquet(done.factors, POLICIES_AT_ONCE))
             receipts.append(_parquet(done.receipts, POLICIES_AT_ONCE))
             yield from done.csv
-        for old in (BOOK_FILE, *CUSTOMERS_FILES):  # the last of the run before, now that all is made
+
+    def last() -> Iterator[bytes]:
+        """Rows of receipts.parquet; then all is on disk, and what told of the run before goes."""
+        yield from joined(_parquet(RECEIPTS.to_frame(), 1), receipts)
+        for old in (BOOK_FILE, *CUSTOMERS_FILES):
             durable.delete(out / old)
 
     files: dict[Path, bytes | Iterable[bytes]] = {
         out / CSV_FILE: csv(),
         out / FACTORS_FILE: joined(_parquet(FACTORS.to_frame(), 1), factors),
-        out / RECEIPTS_FILE: joined(_parquet(RECEIPTS.to_frame(), 1), receipts),
     }
     files |= {out / name: text.encode() for name, text in beside.items()}
     if customers is not None:
         texts = (_parquet(customers, POLICIES_AT_ONCE), customers.write_csv().encode())
         files |= {out / name: text for name, text in zip(CUSTOMERS_FILES, texts, strict=True)}
+    files[out / RECEIPTS_FILE] = last()
     durable.commit(
         files, then=lambda: durable.commit({out / BOOK_FILE: (json.dumps(content, indent=1) + "\n").encode()})
     )

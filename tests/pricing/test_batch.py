@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -102,6 +103,21 @@ def test_a_run_that_dies_at_a_write_goes_on_and_ends_in_the_same_bytes(
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     # 5 parts of drivers, the tables, book.json: nothing is rated twice until all of them stand
     assert len(rated) == (max(5 - writes, 0) if writes < 7 else 5)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_disk_that_is_full_leaves_the_output_of_the_run_before(policies, measures, model, tmp_path, monkeypatch):
+    run(tmp_path, policies, measures, model)
+    before = contents(tmp_path)
+
+    def full(*_given):
+        yield b"PAR1"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batch, "joined", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path, policies.head(50), measures, model)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.usefixtures("small")
