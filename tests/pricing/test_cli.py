@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import shutil
 
@@ -178,14 +177,6 @@ def test_a_report_names_what_it_needs(inputs, capsys, tmp_path):
     book = ["--model", str(inputs / "model"), "--factors", str(inputs / "out")]
     assert ubi.main(["pricing", "report", *book, "--out", str(tmp_path / "page")]) == 2
     assert "page: is no folder; name another" in capsys.readouterr().err
-
-
-def test_a_pack_of_two_scorings_is_not_written(inputs, capsys, tmp_path, monkeypatch):
-    book = ["--model", str(inputs / "model"), "--factors", str(inputs / "out")]
-    monkeypatch.setattr("pricing.report.make.make_pack", lambda *_a, **_k: os.utime(inputs / "out" / "book.json"))
-    assert ubi.main(["pricing", "report", *book, "--out", str(tmp_path / "page")]) == 75
-    assert "book.json: was built again while it was read; run again" in capsys.readouterr().err
-    assert not (tmp_path / "page").exists()
 
 
 def test_a_book_that_no_base_balances_is_refused_with_what_is_missing(inputs, capsys, tmp_path):
