@@ -213,7 +213,7 @@ def by_group(factors: pl.DataFrame, rated: Rated, group: pl.Series) -> pl.DataFr
 def experience(
     factors: pl.DataFrame, claims: pl.DataFrame, until: date | None = None, start: date | None = None
 ) -> pl.DataFrame:
-    """Claims in the rated periods against the tariff and against the factors, by tier.
+    """Claims in the rated periods against the tariff and against the factors, by tier and by what kept factors are.
 
     Parameters
     ----------
@@ -225,8 +225,9 @@ def experience(
     Returns
     -------
     pl.DataFrame
-        tier (null: not rateable), policies, years, claims, expected_tariff, expected_priced (tariff x factor), and
-        actual over each with the exact interval (`ae_tariff`, `ae_priced`).
+        tier (null: not rateable), kept (of who is not rateable: discount, surcharge or neither), policies, years,
+        claims, expected_tariff, expected_priced (tariff x factor), and actual over each with the exact interval
+        (`ae_tariff`, `ae_priced`).
     """
     first = pl.col("period_start") if start is None else pl.max_horizontal("period_start", pl.lit(start))
     last = pl.col("period_end") if until is None else pl.min_horizontal("period_end", pl.lit(until))
@@ -234,13 +235,16 @@ def experience(
     days = (pl.col("last") - pl.col("first")).dt.total_days()
     earned = pl.col("tariff_expected_claims") * days / (pl.col("period_end") - pl.col("period_start")).dt.total_days()
     rows = rows.with_columns(earned=earned, years=days / 365, priced=earned * pl.col("factor"))
+    kept = {"discount": pl.col("factor") < 1, "neither": pl.col("factor") == 1, "surcharge": pl.col("factor") > 1}
+    told = [pl.when(~pl.col("rateable"), at).then(pl.lit(name)) for name, at in kept.items()]
+    rows = rows.with_columns(kept=pl.coalesce(told))
     during = pl.col("occurred_on").is_between("first", "last", closed="left")
     counts = (
         rows.join(claims, on="policy_id").filter(during).group_by("policy_id", "driver_id").agg(pl.len().alias("n"))
     )
     summed = (
         rows.join(counts, on=["policy_id", "driver_id"], how="left", maintain_order="left")
-        .group_by("tier")
+        .group_by("tier", "kept")
         .agg(
             pl.len().alias("policies"),
             pl.col("years").sum(),
@@ -249,7 +253,7 @@ def experience(
             pl.col("priced").sum().alias("expected_priced"),
         )
         .filter((pl.col("policies") >= LEAST_DRIVERS) & (pl.col("expected_priced") > 0))
-        .sort("tier", nulls_last=True)
+        .sort("tier", "kept", nulls_last=True)
     )
     n = summed["claims"].cast(pl.Float64).to_numpy()
     found = {

@@ -23,6 +23,7 @@ from pricing.report.parts import (
 )
 
 WORST: Final = 15  # columns of drift that stand open
+KEPT: Final = {"discount": "kept discount", "surcharge": "kept surcharge", "neither": "kept, at 1"}
 
 
 def factors(pack: Pack) -> Section:
@@ -295,7 +296,7 @@ def _experience(pack: Pack) -> str:
     if rows is None:
         return heading + paragraph("None is in the claims file yet.") if "experience" in pack.tables else ""
     columns = [
-        Column("tier", "d"),
+        Column("tier"),
         Column("policies", ",d"),
         Column("policy years", ",.0f"),
         Column("claims", ",d"),
@@ -304,7 +305,7 @@ def _experience(pack: Pack) -> str:
     ]
     body = [
         (
-            r["tier"],
+            r["tier"] or KEPT[r["kept"]],
             r["policies"],
             r["years"],
             r["claims"],
@@ -318,7 +319,8 @@ def _experience(pack: Pack) -> str:
         + table(columns, body)
         + source_line(
             "Claims that are known so far, out of time: none of them was learned from. Policy years and expectation"
-            " until the day of the last one. A dash for the tier: not rateable.",
+            " until the day of the last one. Kept: not rateable, so what is left of the previous factor. Groups of"
+            " fewer than twenty policies are not shown.",
             "experience",
         )
     )
