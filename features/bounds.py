@@ -88,12 +88,13 @@ def bounds(trips: pl.DataFrame, events: pl.DataFrame, rules: Rules) -> pl.DataFr
 
 def _of_kind(trips: pl.DataFrame, events: pl.DataFrame, rule: Rule, rules: Rules, old: Rules) -> pl.DataFrame:
     before = next((other for other in old.rules if other.kind == rule.kind), None)
-    excursion = next((swing for swing in old.excursions if swing.kind == rule.kind), None)
+    side = (rule.kind, rule.signal, rule.sign)
+    excursion = next((swing for swing in old.excursions if (swing.kind, swing.signal, swing.sign) == side), None)
     rows = trips.select("trip_key", kind=pl.lit(rule.number, pl.Int16), counted=counted_events(rule.number))
     bridge_ms, rule = rule.bridge_ms, rule if excursion is None else replace(rule, bridge_ms=excursion.bridge_ms)
     if rule == before and (rule.signal != "over_limit_dkmh" or rules.default_limit_dkmh == old.default_limit_dkmh):
         found = rows.with_columns(low="counted", high="counted")
-    elif excursion is None or (excursion.signal, excursion.sign) != (rule.signal, rule.sign):
+    elif excursion is None:
         found = rows.with_columns(low=0)
     else:
         found = _from_tables(rows, trips, rule, before, excursion)

@@ -17,7 +17,7 @@ import polars as pl
 from tqdm import tqdm
 
 from device.contract.errors import ContractError, UbiError
-from device.contract.rules import KIND_NAMES, KIND_NUMBERS, Rules, load_rules, parse_rules
+from device.contract.rules import CURRENT_VERSION, KIND_NAMES, KIND_NUMBERS, Rules, load_rules, parse_rules
 from device.contract.trip import PEAK_STEP_CMPS2
 from features.bounds import bounds, counted_events
 from features.derive import HEADS, derive
@@ -60,7 +60,9 @@ def read_rules(text: str) -> Rules:
     try:
         rules = parse_rules(tomllib.loads(Path(text).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise RulesError(f"{text}: no such file; name a TOML file of event rules, or a version, as 2") from None
+        raise RulesError(
+            f"{text}: no such file; name a TOML file of event rules, or a version, as {CURRENT_VERSION}"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RulesError(f"{text}: cannot be read as TOML: {error}") from None
     except KeyError as error:

@@ -68,7 +68,7 @@ def searches(rules: Rules) -> list[Search]:
     for (signal, bridge_ms), of in sorted(alike.items()):
         signs = sorted({rule.sign for rule in of})
         leave = {sign: min(rule.exit for rule in of if rule.sign == sign) for sign in signs}
-        apart = [leave] if sum(leave.values()) > 0 else [{sign: exit_} for sign, exit_ in leave.items()]
+        apart = [leave] if min(leave.values()) > 0 else [{sign: exit_} for sign, exit_ in leave.items()]
         for sides in apart:
             here = [rule for rule in of if rule.sign in sides]
             whole = tuple(rule for rule in here if rule.exit == sides[rule.sign])

@@ -85,7 +85,9 @@ def load_rules(version: int = CURRENT_VERSION) -> Rules:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ContractError(f"event rules version {version} are not part of this release; update ubi") from None
+        raise ContractError(
+            f"this release has no event rules version {version}, its newest is {CURRENT_VERSION}; update ubi"
+        ) from None
     return parse_rules(tomllib.loads(text))
 
 

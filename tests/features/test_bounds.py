@@ -135,6 +135,19 @@ def test_a_threshold_below_the_excursions_has_no_upper_bound():
     assert changed["low"][0] >= 0
 
 
+def test_what_a_rule_finds_on_another_signal_is_not_guessed_where_it_bridges_otherwise():
+    trip = replace(with_holes(drive(1, "car", START_MS)[0], 0.1, 1), rules_version=3)
+    heads, old = heads_of([trip]), load_rules()
+    before = derive(motion_of([trip]), heads)
+    shaken = tuple(
+        replace(rule, signal="accel_peak_cmps2", sign=1, bridge_ms=0) if rule.kind == "harsh_braking" else rule
+        for rule in old.rules
+    )
+    found = bounds(heads.join(before.summaries, on="trip_key"), before.events, replace(old, rules=shaken))
+    row = found.filter(pl.col("kind") == KIND_NUMBERS["harsh_braking"]).row(0, named=True)
+    assert (row["low"], row["high"], row["reached"]) == (0, None, None)
+
+
 @pytest.mark.parametrize("kind", ["impact", "speeding", "idling"])
 def test_what_excursions_say_nothing_about_is_not_known(kind):
     tables = sealed([drive(1, "car", START_MS)])

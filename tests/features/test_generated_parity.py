@@ -75,6 +75,22 @@ def test_batch_equals_the_definition_whatever_the_rules(rows, rules):
     assert (found["rules_version"] == 1_000).all()
 
 
+def test_thresholds_of_one_side_may_lie_on_the_other():
+    """One that leaves a braking only where the car gains speed, beside accelerations that have a rule of their own."""
+    rules = load_rules()
+    braking, start, *others = rules.rules
+    sides = (
+        replace(braking, entry=30, exit=-50, levels=(30,), min_duration_ms=0, min_speed_dkmh=0, bridge_ms=0),
+        replace(start, entry=150, exit=100, levels=(150,), min_duration_ms=0, bridge_ms=0),
+    )
+    rules = replace(rules, version=1_000, rules=(*sides, *others))
+    rows = [MotionSample(i * PERIOD_MS, 500, accel) for i, accel in enumerate([40, -30, 45, 60, 200])]
+    drive = Trip(1, 1_700_000_000_000, 60, rows)
+    found = derive(motion_of([drive]), heads_of([drive]), rules).events.select(EVENT_COLUMNS).rows()
+    assert found == oracle.events(rows, rules, PERIOD_MS)
+    assert [(kind, onset, end) for kind, _, onset, _, end, *_ in found] == [(1, 500, 1_000), (2, 2_000, 2_000)]
+
+
 def steady(rows: int, period_ms: int = PERIOD_MS, **values) -> Trip:
     return Trip(1, 1_700_000_000_000, 60, [MotionSample(i * period_ms, **values) for i in range(rows)], period_ms)
 
