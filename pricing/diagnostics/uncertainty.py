@@ -12,7 +12,9 @@ Judgements:
 1. Rates that count the same manoeuvres (a severe braking is a harsh one, too) are lucky together, and moved at once.
    Brakings, accelerations, turns and speedings are not: what each does is squared and added. All rates at an end at
    once, as if luck in braking were luck in turns, made the interval too wide.
-2. The luck of counting is in the counts alone: what a month left out does to a rate is not told a second time.
+2. The luck of counting is in the counts alone: what a month left out does to a rate is not told a second time. Counts
+   are taken as Poisson: who drives otherwise in some months (another road, another hand at the wheel) has counts that
+   vary more than that, and an interval that is too narrow.
 3. Tables and slope are held fixed. A feature that is not known of so little driving (the catalogue's least distances)
    tells nothing, nor how much it will. What the interval covers in all is measured on simulated truth
    (docs/simulation.md).
