@@ -44,7 +44,7 @@ class BookKey(NamedTuple):
 class _Chunk(NamedTuple):
     key: BookKey
     first: int
-    count: int
+    drivers: int
 
 
 def simulated_trips(
@@ -88,7 +88,7 @@ def publish_books(lake: Lake, keys: Sequence[BookKey], workers: int) -> None:
         ):
             for chunk, (trips, events) in zip(chunks, pool.map(_simulate, chunks), strict=True):
                 writer.add({"trips": trips, "events": events})
-                bar.update(chunk.count)
+                bar.update(chunk.drivers)
     finally:
         if before is None:
             del os.environ["POLARS_MAX_THREADS"]
@@ -100,4 +100,4 @@ _book = lru_cache(maxsize=1)(BookKey.book)
 
 
 def _simulate(chunk: _Chunk) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return simulated_trips(_book(chunk.key), chunk.first, chunk.count)
+    return simulated_trips(_book(chunk.key), chunk.first, chunk.drivers)
