@@ -21,7 +21,7 @@ from device.clock import CarClock, Clock, offset_min
 from device.contract import bodies
 from device.contract import wire_pb2 as pb
 from device.contract.errors import DiskError
-from device.contract.rules import load_rules
+from device.contract.rules import CURRENT_VERSION, load_rules
 from device.contract.signals import Reading
 from device.downlink import Downlink
 from device.driven import Driven
@@ -93,6 +93,7 @@ class Agent:
         saved = load_state(outbox)
         if saved is not None:
             self._restore(saved)
+        self._rules_version = self._pipeline.rules.version  # of the running trip
         self._chain = Chain(
             device_id=settings.device_id,
             stream_id=outbox.stream_id,
@@ -278,8 +279,8 @@ class Agent:
         at_once = False
         for output in outputs:
             if isinstance(output, TripStarted):
-                self.messages.settings = self._wanted
-            at_once |= self.messages.take(output, self._pipeline.rules.version, self._boot.offset_ms)
+                self.messages.settings, self._rules_version = self._wanted, output.rules_version
+            at_once |= self.messages.take(output, self._rules_version, self._boot.offset_ms)
         if self._pipeline.in_trip and self._chain.is_checkpoint_due(self._now_ms):
             self.messages.health()
         if at_once:
@@ -296,8 +297,8 @@ class Agent:
         self._wanted = self._settings
         if self._downlink is not None and applied is not None:
             self._wanted = self._settings.under(applied, self._downlink.privacy)
-        if applied is not None and applied.rules_version is not None:
-            self._pipeline.use_rules(load_rules(applied.rules_version))
+        asked = None if applied is None else applied.rules_version
+        self._pipeline.use_rules(load_rules(CURRENT_VERSION if asked is None else asked))
         if self._wanted.location == "off":
             self._places.clear()
 

@@ -20,7 +20,7 @@ from device.contract.motion import (
     QUALITY_GNSS_SPEED,
     MotionSample,
 )
-from device.contract.rules import Rules, load_rules
+from device.contract.rules import CURRENT_VERSION, Rules, load_rules
 from device.contract.signals import Reading
 from device.contract.trip import TripSummary
 from device.events import DetectedEvent
@@ -39,7 +39,8 @@ class TripStarted(NamedTuple):
     """A trip began at `start_mono_ms` of the source's monotonic time.
 
     `period_ms` is the grid period of all its samples, `sensor_grade` what feeds it at its start, `speed_rate_dhz` the
-    measured rate of its speed readings in 0.1 Hz; None where there were fewer than two.
+    measured rate of its speed readings in 0.1 Hz; None where there were fewer than two. `rules_version` is that of all
+    its events.
     """
 
     start_mono_ms: int
@@ -48,6 +49,7 @@ class TripStarted(NamedTuple):
     period_ms: int = PERIOD_MS
     sensor_grade: int = GRADE_OBD_SPEED
     speed_rate_dhz: int | None = None
+    rules_version: int = CURRENT_VERSION
 
 
 class TripEnded(NamedTuple):
@@ -206,7 +208,7 @@ class Pipeline:
         by_gnss = first.quality & QUALITY_GNSS_SPEED
         grade = GRADE_IMU if period_ms == IMU_PERIOD_MS else GRADE_GNSS if by_gnss else GRADE_OBD_SPEED
         rate_dhz = motion.speed_rate_dhz(start_ms + LAG_MS)
-        return TripStarted(start_ms, started_at_ms, utc_offset_min, period_ms, grade, rate_dhz)
+        return TripStarted(start_ms, started_at_ms, utc_offset_min, period_ms, grade, rate_dhz, self.rules.version)
 
     def _strike(self) -> list[Output]:
         blows, self._motion.blows[:] = list(self._motion.blows), []

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+import device.trips
 from device.agent import Agent, AgentSettings
 from device.contract import bodies, topics
 from device.contract.broker import parse_broker
 from device.contract.configuration import ConfigUpdate, sign_config
+from device.contract.rules import CURRENT_VERSION
+from device.contract.signals import Reading
 from device.contract.signing import Signer
 from device.downlink import Downlink
 from device.outbox import Outbox
@@ -23,6 +27,7 @@ CONSENT = Privacy("full", "full")
 SETTINGS = AgentSettings("car", motion=True, location="full", batch_ms=60_000)
 UPDATE = ConfigUpdate("car", 3, MONDAY_MS, MONDAY_MS + 86_400_000, motion="off", location="off", batch_s=30)
 WITHIN_S = 20.0
+IDLING = (("speed_kmh", 0.0), ("rpm", 800.0))
 
 
 def agent_on(outbox: Outbox) -> tuple[Agent, Downlink]:
@@ -76,3 +81,21 @@ def test_without_a_configuration_the_file_on_the_device_counts(tmp_path):
         (start,) = of_kind(messages, bodies.TripStart)
         assert start.config_version == 0
         assert of_kind(messages, bodies.Motion)
+
+
+def test_other_rules_hold_from_the_next_trip_on_and_no_longer_than_they_are_asked_for(tmp_path, monkeypatch):
+    """Also where one trip ends at the very cell with which the next begins, with an event that is still open."""
+    monkeypatch.setattr(device.trips, "MAX_TRIP_MS", 300_000)
+    asked = [replace(UPDATE, rules_version=2), replace(UPDATE, version=4, rules_version=None)]
+    idle = [Reading(t_ms, name, value) for t_ms in range(0, 800_000, 500) for name, value in IDLING]
+    with Outbox(tmp_path / "outbox", STREAM) as outbox:
+        agent, _ = agent_on(outbox)
+        for number, reading in enumerate(idle):
+            if number in (400, 1_600):
+                agent.configure(sign_config(asked.pop(0), INSURER.sign))
+            agent.push(reading)
+        agent.finish()
+        messages = decoded(payloads(outbox))
+    starts, events = of_kind(messages, bodies.TripStart), of_kind(messages, bodies.Event)
+    assert [start.rules_version for start in starts] == [CURRENT_VERSION, 2, CURRENT_VERSION]
+    assert [event.rules_version for event in events] == [CURRENT_VERSION, 2, CURRENT_VERSION]
