@@ -3,7 +3,8 @@
     version 1   the first release: one boot, no GNSS time
     version 2   the moment of the commit for a reboot in mid-trip; clock, the car's last word, what was last read of it
 
-A state of version 1 is migrated. One of a later version is from a release that was taken back: it is dropped.
+A state of version 1 is migrated. One of a later version, or with event rules of a later release, is from a release that
+was taken back: it is dropped.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from device.clock import CarClock
+from device.contract.errors import ContractError
 from device.contract.motion import GRADE_OBD_SPEED, PERIOD_MS, MotionSample
+from device.contract.rules import load_rules
 from device.driven import Driven
 from device.kept_motion import packed, unpacked
 from device.outbox import Outbox
@@ -126,12 +129,25 @@ def load_state(outbox: Outbox) -> Saved | None:
     state: State = json.loads(outbox.state) if outbox.state else {}
     while state.get("version") in MIGRATIONS:
         state = MIGRATIONS[state["version"]](state)
-    if state.get("version") == STATE_VERSION:
+    if not state:
+        return None
+    if state["version"] != STATE_VERSION:
+        later = f"state of version {state['version']}"
+    elif not _knows_rules(rules_version := state["pipeline"]["rules_version"]):
+        later = f"state of event rules version {rules_version}"
+    else:
         boot, memory = Boot.from_state(state["boot"]), Memory.from_state(state["memory"])
         return Saved(boot, memory, state["pipeline"], state["downlink"])
-    if state:
-        log.warning("%s: state of version %s is dropped; a trip it held has no end", outbox.path, state["version"])
+    log.warning("%s: %s is dropped; a trip it held has no end", outbox.path, later)
     return None
+
+
+def _knows_rules(version: int) -> bool:
+    try:
+        load_rules(version)
+    except ContractError:
+        return False
+    return True
 
 
 def _from_version_1(state: State) -> State:

@@ -223,16 +223,23 @@ def test_another_boot_ends_the_running_trip_and_goes_on_with_the_chain(tmp_path)
     assert {*boots} == {b"boot", b"other"}
 
 
-def test_a_state_of_another_release_is_dropped_and_the_chain_goes_on(tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (b'{"version":99}', "state of version 99 is dropped"),
+        (b'{"version":2,"pipeline":{"rules_version":99}}', "state of event rules version 99 is dropped"),
+    ],
+)
+def test_a_state_of_another_release_is_dropped_and_the_chain_goes_on(tmp_path, caplog, state, told):
     with Outbox(tmp_path / "a", STREAM) as outbox:
         play(agent_on(outbox), drive(60))
         before = outbox.next_seq
-        outbox.commit(outbox.next_seq, [], b'{"version":99}')
+        outbox.commit(outbox.next_seq, [], state)
         agent = agent_on(outbox)
         assert agent.readings == 0
         play(agent, drive(60))
         assert decoded(payloads(outbox))[before - 1].header.seq == before
-    assert "state of version 99 is dropped" in caplog.text
+    assert told in caplog.text
 
 
 def test_time_without_readings_ends_a_trip(tmp_path):
