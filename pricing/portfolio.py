@@ -15,6 +15,7 @@ What is decided about ordinary but doubtful rows is numbered in `judgements.py`.
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,9 +162,17 @@ def read_book(folder: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
         book = json.loads(book_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise PortfolioError(book_file, f"not JSON: {error}; run ubi pricing score again") from error
-    if not isinstance(book, dict) or not {"rating_date", "constants", "totals"} <= book.keys():
+    if not _is_book(book):
         raise PortfolioError(book_file, "is no book of ubi pricing score; run it again")
     return table, book
+
+
+def _is_book(content: Any) -> bool:
+    try:
+        date.fromisoformat(content["rating_date"])
+        return bool(content["constants"]["base_factor"] > 0 and isinstance(content["totals"], dict))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _apart(frame: pl.DataFrame, judged: Judged, path: Path, number: int, aside: pl.Expr) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -144,13 +145,12 @@ def rebuild(folder: Path, key: str, periods: pl.DataFrame, catalogue: Catalogue,
 
 
 def driver_of(folder: Path, key: str) -> str:
-    """Driver of a policy or receipt of a rated book; "" where there is none, which `rebuild` tells."""
-    file = folder / "factors.parquet"
-    if not file.is_file():
-        return ""
+    """Driver of a policy or receipt of a rated book; "" where there is none, or no such table: `rebuild` tells."""
     asked = (pl.col("policy_id") == key) | (pl.col("receipt") == key)
-    found = pl.scan_parquet(file).filter(asked).select("driver_id").head(1).collect()
-    return found["driver_id"][0] if found.height else ""
+    with suppress(OSError, pl.exceptions.PolarsError):
+        found = pl.scan_parquet(folder / "factors.parquet").filter(asked).select("driver_id").head(1).collect()
+        return str(found["driver_id"][0]) if found.height else ""
+    return ""
 
 
 def _read(folder: Path, key: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

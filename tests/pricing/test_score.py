@@ -13,12 +13,12 @@ from device.contract.rules import KIND_NUMBERS
 from device.contract.trip import LEVELS
 from features.contract.catalogue import load_catalogue
 from pricing.contract.factors import FACTORS
-from pricing.errors import ModelError
+from pricing.errors import ModelError, PortfolioError
 from pricing.explain.tell import product
 from pricing.exposure import DAYS_PER_YEAR
 from pricing.model import load_model
 from pricing.plan import load_plan
-from pricing.rebuild import rebuild
+from pricing.rebuild import driver_of, rebuild
 from pricing.score import score_book
 from pricing.train import train
 from tests.pricing.book import RATING_DATE, SmallBook, entries
@@ -229,6 +229,25 @@ def test_verify_sees_a_changed_constant_of_the_book(book, model, scored, tmp_pat
         dataclasses.replace(scored, book=scored.book | {"constants": constants}).save(tmp_path)
         again = rebuild(tmp_path, "p00007", book.periods, CATALOGUE, model)
         assert again.table_receipt != again.receipt_row["receipt"], name
+
+
+@pytest.mark.parametrize("columns", [{}, {"policy_id": pl.lit(7)}, None])
+def test_a_factor_table_that_is_none_is_told(book, model, scored, tmp_path, columns):
+    scored.save(tmp_path)
+    if columns is None:
+        (tmp_path / "factors.parquet").write_bytes(b"PAR1 and no more")
+    else:
+        pl.DataFrame({"a": [1]}).with_columns(**columns).write_parquet(tmp_path / "factors.parquet")
+    assert driver_of(tmp_path, "p00007") == ""
+    with pytest.raises(PortfolioError, match=r"factors\.parquet"):
+        rebuild(tmp_path, "p00007", book.periods, CATALOGUE, model)
+
+
+@pytest.mark.parametrize("damage", [{"rating_date": "soon"}, {"constants": {}}, {"totals": None}])
+def test_a_book_that_is_none_is_told(book, model, scored, tmp_path, damage):
+    dataclasses.replace(scored, book=scored.book | damage).save(tmp_path)
+    with pytest.raises(PortfolioError, match=r"book\.json: is no book of ubi pricing score"):
+        rebuild(tmp_path, "p00007", book.periods, CATALOGUE, model)
 
 
 def test_a_date_that_no_policy_covers_is_refused(book, model):
