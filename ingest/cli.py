@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from device.contract.errors import UbiError, UsageError
@@ -31,6 +32,7 @@ message once. Start with:
 
 WITHOUT_LAKE = ("export", "config", "ca", "enrol", "revoke", "devices")
 WRITES = ("seal", "forget", "retain")
+LISTED = 50  # devices that a person is told of at once
 
 
 def main(argv: list[str]) -> int:
@@ -96,6 +98,20 @@ def _ask(question: str) -> Callable[[argparse.Namespace], None]:
         _tell_rows(getattr(query, question)(Lake.existing(options.lake), options.device), as_json=options.json)
 
     return ask
+
+
+def _status(options: argparse.Namespace) -> None:
+    from ingest.contract.lake import Lake
+    from ingest.query import foremost, status, total
+
+    rows = status(Lake.existing(options.lake), options.device)
+    if options.json or len(rows) < 2:
+        _tell_rows(rows, as_json=options.json)
+        return
+    listed = foremost(rows, LISTED)
+    _tell_rows([total(rows), *listed], as_json=False)
+    if len(listed) < len(rows):
+        print(f"and {len(rows) - len(listed)} more with less to look at: --device ID tells of one, --json of all")
 
 
 def _rejects(options: argparse.Namespace) -> None:
@@ -215,7 +231,9 @@ def _tell_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     cells = [[_cell(name, value) for name, value in row.items()] for row in rows]
     head = [name.removesuffix("_ms") for name in rows[0]]
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    numeric = [all(isinstance(row[name], (int, float)) for row in rows) and "_at" not in name for name in rows[0]]
+    numeric = [
+        all(isinstance(row[name], (int, float, NoneType)) for row in rows) and "_at" not in name for name in rows[0]
+    ]
     for line in [head, *cells]:
         aligned = (f"{c:>{w}}" if n else f"{c:<{w}}" for c, w, n in zip(line, widths, numeric, strict=True))
         print("  ".join(aligned).rstrip())
@@ -299,9 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     seals = command("seal", _seal, "turn messages into typed tables of whole trips; safe to kill and to repeat")
     seals.add_argument("--registry", type=Path, metavar="FILE", help="devices, whose keys verify the checkpoints")
     seals.add_argument("--afresh", action="store_true", help="read all messages again: after keys became known")
-    status = command(
-        "status", _ask("status"), "tell of each device what has come, what is missing and when it was last heard"
-    )
+    status = command("status", _status, "tell of all devices and of each what has come, what is missing, and when")
     gaps = command("gaps", _ask("gaps"), "list the sequence numbers that have not come")
     rejects = command("rejects", _rejects, "tell what could not be taken, by device and reason; export or re-admit it")
     for asked in (status, gaps, rejects):

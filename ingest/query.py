@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,8 @@ _COUNTS: Final = (
     "bad_signatures",
 )
 
+TROUBLE: Final = ("bad_signatures", "conflicts", "chain_broken", "incomplete", "rejects", "missing")
+
 
 def _status_row(row: Row, missing: int) -> Row:
     counts = {name: row[name] or 0 for name in _COUNTS}
@@ -79,6 +82,28 @@ def _status_row(row: Row, missing: int) -> Row:
         "late_max_s": _whole(row["late_max_ms"]),
         "last_received_at_ms": row["last_received_at_ms"],
     }
+
+
+def total(rows: Sequence[Row]) -> Row:
+    """The same of all devices together, as `all N`; no clock offset, which is one device's."""
+    heard = [row["last_received_at_ms"] for row in rows if row["last_received_at_ms"] is not None]
+    late = [row["late_max_s"] for row in rows if row["late_max_s"] is not None]
+    return {
+        "device_id": f"all {len(rows)}",
+        **{name: sum(row[name] for row in rows) for name in (*_COUNTS[:4], "missing", *_COUNTS[4:])},
+        "distance_km": round(sum(row["distance_km"] for row in rows), 1),
+        "clock_offset_s": None,
+        "late_max_s": max(late, default=None),
+        "last_received_at_ms": max(heard, default=None),
+    }
+
+
+def foremost(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most so many devices, by name: where it is not all of them, those with most trouble."""
+    if len(rows) <= most:
+        return list(rows)
+    worst = sorted(rows, key=lambda row: tuple(-row[name] for name in TROUBLE))[:most]
+    return sorted(worst, key=lambda row: row["device_id"])
 
 
 def _whole(value: float | None) -> int | None:

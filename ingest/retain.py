@@ -95,6 +95,7 @@ def retain(lake: Lake, days: Mapping[str, int], now_ms: int) -> dict[str, int]:
     TryAgainError
         If somebody is sealing.
     """
+    sweep(lake, SOURCE)  # what needs no space to go may make the space that the rest needs
     today = datetime.fromtimestamp(now_ms / 1_000, UTC).date()
     gone: Counter[str] = Counter(dict.fromkeys(days, 0))
     for source in sorted({SOURCE} | {group.source for group in lake.manifest().groups}):

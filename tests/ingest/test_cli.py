@@ -53,12 +53,21 @@ def test_seal_tells_what_it_did(capsys, lake):
 def test_status_gaps_and_rejects_are_tables_or_json(capsys, lake):
     lines = told(capsys, "status", "--lake", lake.root).splitlines()
     assert lines[0].split()[:3] == ["device_id", "streams", "messages"]
-    assert [line.split()[0] for line in lines[1:]] == ["bus", "car"]
-    assert lines[1].endswith("2026-01-01T00:00:00Z")
+    assert [line.split()[:2] for line in lines[1:]] == [["all", "2"], ["bus", "1"], ["car", "1"]]
+    assert all(line.endswith("2026-01-01T00:00:00Z") for line in lines[1:])
+    assert told(capsys, "status", "--lake", lake.root, "--device", "car").splitlines() == [lines[0], lines[3]]
+    assert len(json.loads(told(capsys, "status", "--lake", lake.root, "--json"))) == 2
     assert told(capsys, "gaps", "--lake", lake.root) == "none\n"
     assert json.loads(told(capsys, "gaps", "--lake", lake.root, "--json")) == []
     rejects = json.loads(told(capsys, "rejects", "--lake", lake.root, "--json"))
     assert [(row["device_id"], row["reason"], row["rejects"]) for row in rejects] == [("car", "garbage", 1)]
+
+
+def test_status_of_a_fleet_tells_the_sum_and_those_with_most_to_look_at(capsys, lake, monkeypatch):
+    monkeypatch.setattr(cli, "LISTED", 1)
+    lines = told(capsys, "status", "--lake", lake.root).splitlines()
+    assert [line.split()[0] for line in lines] == ["device_id", "all", "car", "and"]  # the car sent garbage
+    assert lines[-1] == "and 1 more with less to look at: --device ID tells of one, --json of all"
 
 
 def test_export_writes_parquet(capsys, tmp_path):

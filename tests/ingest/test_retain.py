@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from device.contract import topics
 from device.contract.errors import TryAgainError, UsageError
 from features.build import build
+from ingest.contract import durable
 from ingest.contract.lake import Lake
 from ingest.contract.publish import SealWriter
 from ingest.forget import Places, forget
@@ -74,6 +77,18 @@ def tables(lake: Lake) -> dict[str, pl.DataFrame]:
 
 def months_of(frame: pl.DataFrame, time: str = "start_ms") -> list[int]:
     return sorted(set(pl.Series(frame[time]).cast(pl.Datetime("ms")).dt.month()))
+
+
+def test_on_a_full_disk_what_needs_no_space_to_go_is_gone_first(lake, monkeypatch):
+    before = set(lake.sealed.rglob("*.parquet"))
+    deliver(lake, Drive("car", at(4, 20), outbox="new").trip(), at(4, 21), "late")
+    seal(lake, NOW_MS)
+    named = {lake.sealed / file.path for group in lake.manifest().groups for file in group.files}
+    assert before - named
+    monkeypatch.setattr(durable, "commit", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        retain(lake, {"motion": 31}, NOW_MS)
+    assert set(lake.sealed.rglob("*.parquet")) == named
 
 
 def test_a_month_goes_when_its_last_day_is_so_many_days_ago(lake):
