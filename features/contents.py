@@ -1,7 +1,8 @@
 """What a trip holds, as one hash: so that a change of any of its numbers is seen, and laid to that trip.
 
 A trip's content is every column of its sealed row and of its events, as text, but for what a driver may withhold or
-what depends on it: motion, place, and how many messages they took. Nor is it part of the content who drove.
+what depends on it: motion, place, and how many messages they took or were withdrawn. Nor is it part of the content who
+drove.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ NUMBER_DIGITS: Final = 11
 _COLUMN, _ENTRY, _NULL = "\x1f", "\x1e", "\x00"
 # The id of a trip has the number of its first message.
 _NUMBERED: Final = ("trip_id", "trip_key", "seq", "last_seq")
-_WITHHELD: Final = ("has_motion", *(name for name in (*TRIPS, *EVENTS) if "_cell_" in f"_{name}"))
+_WITHHELD: Final = ("has_motion", "tombstones", *(name for name in (*TRIPS, *EVENTS) if "_cell_" in f"_{name}"))
 # Columns that a later release added count only where they are known: the content of older trips stays what it was.
 ADDED: Final = ("speed_readings", "speed_missed", "speed_step_dkmh", "speed_frozen")
 _CONTENT: Final = {*TRIPS, *EVENTS}.difference(HISTOGRAM_FIELDS, _NUMBERED, _WITHHELD, ADDED)
 _HISTOGRAMS: Final = sorted(HISTOGRAM_FIELDS)
 _ENTRY_BYTES: Final = 16  # a key and a value
 SCALARS: Final = sorted(_CONTENT.intersection(TRIPS))
+_PLACES: Final = sorted({*SCALARS, "tombstones"})  # once content; now always 0 there, so that trips keep their hashes
 OF_EVENT: Final = sorted(_CONTENT.intersection(EVENTS))
 
 
@@ -49,7 +51,8 @@ def content_hashes(trips: pl.DataFrame, events: pl.DataFrame) -> pl.Series:
     lengths = [pl.col(name).list.len().cast(pl.String).fill_null(_NULL) for name in _HISTOGRAMS]
     added = pl.concat_str([pl.format("{}={}", pl.lit(_COLUMN + name), name) for name in ADDED], ignore_nulls=True)
     texts = (
-        trips.select("trip_key", trip=_text(SCALARS), bins=pl.concat_str(lengths, separator=_COLUMN), added=added)
+        trips.with_columns(tombstones=0)
+        .select("trip_key", trip=_text(_PLACES), bins=pl.concat_str(lengths, separator=_COLUMN), added=added)
         .join(told, on="trip_key", how="left", maintain_order="left")
         .select(pl.concat_str("trip", "bins", pl.col("event").fill_null(""), separator=_COLUMN) + pl.col("added"))
         .to_series()

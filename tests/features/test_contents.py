@@ -46,7 +46,9 @@ def test_any_other_number_of_an_event_is_another_content_of_its_trip(lake, name)
 def test_neither_order_nor_company_nor_withheld_motion_are_content(lake):
     trips, events = lake
     expected = dict(zip(trips["trip_id"], content_hashes(trips, events), strict=True))
-    shuffled = trips.sample(fraction=1.0, shuffle=True, seed=1).with_columns(has_motion=pl.lit(value=False))
+    shuffled = trips.sample(fraction=1.0, shuffle=True, seed=1).with_columns(
+        has_motion=pl.lit(value=False), tombstones=trips["tombstones"] + 3
+    )
     hashes = content_hashes(shuffled, events.reverse())
     assert dict(zip(shuffled["trip_id"], hashes, strict=True)) == expected
     assert content_hashes(trips.head(1), events)[0] == expected[trips["trip_id"][0]]
@@ -54,7 +56,7 @@ def test_neither_order_nor_company_nor_withheld_motion_are_content(lake):
 
 def test_only_what_may_be_withheld_and_what_depends_on_it_is_no_content():
     assert {*TRIPS} - {*SCALARS, *ADDED, *HISTOGRAM_FIELDS} == {
-        *("trip_id", "trip_key", "seq", "last_seq", "has_motion"),
+        *("trip_id", "trip_key", "seq", "last_seq", "has_motion", "tombstones"),
         *("start_cell_lat_cdeg", "start_cell_lon_cdeg", "end_cell_lat_cdeg", "end_cell_lon_cdeg"),
     }
 
