@@ -13,6 +13,7 @@ computer, so that a trip is one trip (`device.resume`). UTC is only told.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -27,7 +28,7 @@ from device.downlink import Downlink
 from device.driven import Driven
 from device.messages import AgentSettings, Messages, Stamp
 from device.outbox import Outbox
-from device.outbox_ranks import give_up
+from device.outbox_ranks import give_up, withheld_under
 from device.pipeline import END_OF_RECORDING, END_REBOOT, Output, Pipeline, TripStarted
 from device.places import Places
 from device.resume import Moment, Resume
@@ -62,6 +63,8 @@ class Agent:
         Monotonic time at the start.
     downlink : Downlink or None
         What the insurer configures; None = nothing.
+    rescued : sequence of Outbox
+        Outboxes of earlier streams, which are only sent: what the settings no longer let leave is withdrawn there too.
 
     Attributes
     ----------
@@ -77,11 +80,13 @@ class Agent:
         clock: Clock,
         now_ms: int = 0,
         downlink: Downlink | None = None,
+        rescued: Sequence[Outbox] = (),
     ) -> None:
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
         self._downlink = downlink
+        self._rescued = rescued
         self._utc = CarClock(clock)
         self._driven = Driven()
         self._places = Places()
@@ -104,9 +109,9 @@ class Agent:
             signed_ms=self._boot.signed_ms,
         )
         self._configure()
-        if self._wanted.location != "full":  # points of before a restart, not yet in a message
-            self._memory.track.clear()
         self.messages = Messages(self._wanted, self._chain, self._memory, self._stamp, self._places)
+        for box in (outbox, *rescued):
+            box.withdraw()
         self._land()
 
     @property
@@ -154,17 +159,19 @@ class Agent:
                 self._take(outputs)
             self._commit_in_time()
         if self._downlink is not None and self._downlink.advance(self.utc_ms) is not None:
-            self._configure()
+            self._reconfigure()
 
     def enter(self, zone: ZoneInfo) -> None:
         """The car is in this time zone: local time of the next trips is its."""
         self._memory.zone = zone.key
 
     def configure(self, payload: bytes) -> None:
-        """Take what came on the configuration topic; it holds from the next trip on."""
+        """Take what came on the configuration topic.
+
+        It holds from the next trip on; what it does not let leave any more does not from now on.
+        """
         if self._downlink is not None and self._downlink.take(payload, self.utc_ms) is not None:
-            self._configure()
-            self.commit()
+            self._reconfigure()
 
     def hear_insurer(self, utc_ms: int, before_ms: int, after_ms: int) -> None:
         """Take the insurer's time, see `CarClock.hear_insurer`. It moves no time; it may make the clock doubtful."""
@@ -301,6 +308,19 @@ class Agent:
         self._pipeline.use_rules(load_rules(CURRENT_VERSION if asked is None else asked))
         if self._wanted.location == "off":
             self._places.clear()
+        if self._wanted.location != "full":  # not yet in a message
+            self._memory.track.clear()
+        if not self._wanted.motion:
+            self._memory.batch.clear()
+        for outbox in (self._outbox, *self._rescued):
+            outbox.withhold(withheld_under(self._wanted.privacy))
+
+    def _reconfigure(self) -> None:
+        self._configure()
+        self.messages.tighten(self._wanted.privacy)
+        self.commit()
+        for outbox in self._rescued:
+            outbox.withdraw()
 
     def _count_late(self) -> None:
         memory, late_readings = self._memory, self._pipeline.late_readings

@@ -220,7 +220,7 @@ def _run(config: DeviceConfig, stopping: Stopping, systemd: Systemd) -> None:
         for outbox in outboxes:
             stack.enter_context(outbox)
         now_ms = clock.mono_ms()
-        agent = Agent(settings_of(config), outboxes[0], signer.sign, clock, now_ms, downlink)
+        agent = Agent(settings_of(config), outboxes[0], signer.sign, clock, now_ms, downlink, outboxes[1:])
         uplink = Uplink(
             config.device_id,
             config.broker,

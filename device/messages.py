@@ -128,6 +128,11 @@ class Messages:
             self._impact(output)
         return True
 
+    def tighten(self, privacy: Privacy) -> None:
+        """Let from now on, in the running trip too, no more leave than this."""
+        within = self.settings.privacy.stricter(privacy)
+        self.settings = replace(self.settings, location=within.location, motion=within.motion == "full")
+
     def health(self) -> None:
         """Tell what was counted since the last time."""
         self._queue(bodies.Health(dict(self._memory.counters)))

@@ -5,6 +5,8 @@ everything that made them (detector, trip, position), so that a kill at any inst
 
     commit   one sync: what returned is on the disk. Makes room first if there is none, see `outbox_ranks`
     release  no sync of its own: a deletion that a power cut undoes is only a row sent, and acked, once more
+    withhold what the settings no longer let leave: `payload` gives its tombstone from now on, and the next `commit`,
+             in the same transaction as the settings, leaves only that in the file
 
 A disk that takes nothing raises `DiskError` and changes nothing; the same call may work later. Two agents on one
 outbox would fork the chain: the file is locked for as long as it is open. Used from one thread.
@@ -15,22 +17,22 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
 
 from device.contract.errors import ContractError, DiskError, UbiError
-from device.contract.wire import Encoded
+from device.contract.wire import Encoded, tombstone
 from device.outbox_file import OutboxFile, crc
-from device.outbox_ranks import SACRIFICED, Rank, rank_of, smaller
+from device.outbox_ranks import Rank, rank_of
 from device.outbox_room import Limits, Reserve, free_bytes, missing_bytes
+from device.outbox_tombstones import oldest, sacrifice, withdraw
 
 log = logging.getLogger(__name__)
 
 SLACK_BYTES: Final = 2**20  # unused bytes of the file that are kept for the next messages
-STEP_BYTES: Final = 4 * 2**20  # given up in one transaction at most
+STEP_BYTES: Final = 4 * 2**20  # given up, or withdrawn, in one transaction at most
 FULL_STEP_BYTES: Final = 2**18  # the same on a full disk, where the log must fit into the reserve
-CHUNK_ROWS: Final = 8
 
 T = TypeVar("T")
 
@@ -99,6 +101,8 @@ class Outbox:
         self._saved: Counter[str] = Counter(dict(self._file.rows("SELECT name, total FROM counter")))
         self._unsaved: Counter[str] = Counter()
         self._told_of_room = False
+        self._step_bytes = STEP_BYTES
+        self._withheld: frozenset[Rank] = frozenset()
         if stream_id is not None and stream_id != self.stream_id:
             self.close()
             raise UbiError(f"{path}: holds stream {self.stream_id.hex()}, not {stream_id.hex()}; use another file")
@@ -138,14 +142,30 @@ class Outbox:
                     self._file.run("INSERT INTO message VALUES (?, ?, ?, ?)", row)
                 update = "UPDATE stream SET next_seq = ?, head = ?, state = ?, state_crc = ?"
                 self._file.run(update, (next_seq, head, state, crc(state)))
-                counts = self._unsaved + self._sacrifice(min(self._missing_bytes(), STEP_BYTES))
+                withdrawn = self._withdraw()  # that makes room, too: no more than a step in one transaction
+                counts = self._unsaved + withdrawn + self._sacrifice(0 if withdrawn else self._missing_bytes())
                 self._file.add_counters(counts)
-            return counts
+            self._save(counts)
+            return withdrawn
 
-        self._save(self._also_on_a_full_disk(store))
+        withdrawn = self._also_on_a_full_disk(store)
         self.next_seq, self.head, self.state = next_seq, head, state
         self._waiting += len(messages)
+        if withdrawn:
+            self._withdraw_rest(withdrawn)
         self._fill_reserve()
+
+    def withhold(self, ranks: Collection[Rank]) -> None:
+        """Let nothing of these ranks leave any more but its tombstone; the next `commit` writes that down."""
+        self._withheld = frozenset(ranks)
+
+    def withdraw(self) -> None:
+        """Write it down now, where no `commit` is about to come; what the disk refuses is withdrawn later."""
+        if any(next(oldest(self._file, rank), None) for rank in self._withheld):
+            try:
+                self.commit(self.next_seq, [], self.state)
+            except DiskError as error:
+                log.warning("%s; what may not leave any more stays here, and is withdrawn later", error)
 
     def unacked(self, limit: int, after_seq: int = 0) -> list[Row]:
         """Up to `limit` rows in seq order, from the first after `after_seq` on."""
@@ -159,10 +179,10 @@ class Outbox:
 
     def payload(self, seq: int) -> bytes | None:
         """Bytes of one waiting row; None when it was acknowledged, or when the disk has changed them: it is lost."""
-        query = "SELECT crc, CAST(payload AS BLOB) FROM message WHERE seq = ?"
-        for checksum, payload in self._file.rows(query, (seq,)):
+        query = "SELECT rank, crc, CAST(payload AS BLOB) FROM message WHERE seq = ?"
+        for rank, checksum, payload in self._file.rows(query, (seq,)):
             if crc(payload) == checksum:
-                return bytes(payload)
+                return tombstone(payload) if rank in self._withheld else bytes(payload)
             log.error("%s: message %d was changed on the disk and is lost", self.path, seq)
             with self._file.transaction():
                 deleted = self._file.run("DELETE FROM message WHERE seq = ?", (seq,))
@@ -206,22 +226,33 @@ class Outbox:
         return sum(self._file.run(statement, span) for span in clamped if span[0] <= span[1])
 
     def _sacrifice(self, needed: int) -> Counter[str]:
-        """Turn bodies into tombstones until so many bytes are gained, or nothing is left to give up; counts of both."""
-        counts: Counter[str] = Counter()
-        query = "SELECT seq, payload FROM message WHERE rank = ? ORDER BY seq LIMIT ?"
-        for rank, counter in SACRIFICED.items():
-            while counts["sacrificed_bytes"] < needed and (rows := self._file.rows(query, (rank, CHUNK_ROWS))):
-                for seq, payload in rows:
-                    stone = smaller(payload)
-                    self._file.run("DELETE FROM message WHERE seq = ?", (seq,))  # an update would not merge pages
-                    self._file.run("INSERT INTO message VALUES (?, ?, ?, ?)", (seq, Rank.REST, crc(stone), stone))
-                    counts[counter] += len(stone) < len(payload)
-                    counts["sacrificed_bytes"] += len(payload) - len(stone)
-        if any(counts.values()):
-            told = ", ".join(f"{total} {name}" for name, total in (+counts).items())
+        """Make room of so many bytes, if that can be; counts of what it cost."""
+        counts = sacrifice(self._file, needed, self._step_bytes)
+        if counts:
+            told = ", ".join(f"{total} {name}" for name, total in counts.items())
             log.log(logging.DEBUG if self._told_of_room else logging.WARNING, "%s: no room: %s", self.path, told)
             self._told_of_room = True
-        return +counts
+        return counts
+
+    def _withdraw(self) -> Counter[str]:
+        """Withdraw as much of what may not leave as fits into one transaction; counts of it."""
+        return withdraw(self._file, self._withheld, self._step_bytes)
+
+    def _withdraw_rest(self, withdrawn: Counter[str]) -> None:
+        """The same, in further transactions, until nothing is left; what a disk refuses now `payload` holds back."""
+        try:
+            while True:
+                with self._file.transaction():
+                    counts = self._withdraw()
+                    self._file.add_counters(counts)
+                if not counts:
+                    break
+                self._save(counts)
+                withdrawn += counts
+        except DiskError as error:
+            log.warning("%s; what is left may not leave either, and is withdrawn later", error)
+        told = ", ".join(f"{total} {name}" for name, total in withdrawn.items())
+        log.info("%s: may not leave the car any more: %s", self.path, told)
 
     def _missing_bytes(self) -> int:
         if self._limits is None:
@@ -230,13 +261,18 @@ class Outbox:
         return missing and missing + self._limits.max_bytes // 64  # not a little with every commit
 
     def _also_on_a_full_disk(self, change: Callable[[], T]) -> T:
-        """Make a change; where the disk refuses, spend the reserve on making room for it, and try once more."""
+        """Make a change; where the disk refuses, spend the reserve on making room for it, and try once more.
+
+        From then on, until the next start, changes are small ones, that fit into what the reserve gave.
+        """
         try:
             return change()
         except DiskError:
-            if self._limits is None or not self._reserve.spend():
+            is_new = self._step_bytes != FULL_STEP_BYTES
+            if self._limits is None or not (self._reserve.spend() or is_new):
                 raise
         log.warning("%s: the disk is full; motion is given up to go on", self.path)
+        self._step_bytes = FULL_STEP_BYTES
         self._file.keep_log_small()
         with self._file.transaction():
             counts = self._sacrifice(FULL_STEP_BYTES)

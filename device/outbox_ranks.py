@@ -7,6 +7,8 @@ Given up in the order of `SACRIFICED`, oldest first in each: the body goes, head
 tombstone), so that the chain and its checkpoints verify and the insurer knows exactly what is missing. Never given up:
 impacts, events and trips, without which a trip has no price; and health, which is hardly larger than its tombstone
 and carries the counts of what was given up.
+
+Withdrawn, into the same tombstones: motion and track that wait when the settings no longer let them leave the car.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from device.contract import bodies
 from device.contract import wire_pb2 as pb
 from device.contract.wire import Encoded, tombstone
+from device.privacy import Privacy, silent
 
 
 class Rank(IntEnum):
@@ -41,6 +45,8 @@ RANKS: Final[dict[int, Rank]] = {
     pb.BODY_MOTION: Rank.MOTION,
 }
 SACRIFICED: Final = {Rank.MOTION: "sacrificed_motion", Rank.TRACK: "sacrificed_track"}  # in this order -> its counter
+WITHDRAWN: Final = {Rank.MOTION: "withdrawn_motion", Rank.TRACK: "withdrawn_track"}
+_OPTIONAL: Final[dict[type, Rank]] = {bodies.Motion: Rank.MOTION, bodies.Track: Rank.TRACK}
 
 
 def rank_of(payload: bytes) -> Rank:
@@ -49,6 +55,11 @@ def rank_of(payload: bytes) -> Rank:
     if envelope.body_hash:
         return Rank.REST
     return RANKS.get(pb.Header.FromString(envelope.header).body_kind, Rank.PRICED)
+
+
+def withheld_under(privacy: Privacy) -> frozenset[Rank]:
+    """Ranks of which nothing may leave the car."""
+    return frozenset(_OPTIONAL[body] for body in silent(privacy))
 
 
 def smaller(payload: bytes) -> bytes:

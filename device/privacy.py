@@ -126,6 +126,11 @@ def allowed(body: bodies.Body, privacy: Privacy) -> bodies.Body | None:
     return replace(body, **held_back) if held_back else body
 
 
+def silent(privacy: Privacy) -> frozenset[type]:
+    """Bodies of which nothing may leave."""
+    return frozenset({row.message for row in TABLE} - {row.message for row in TABLE if row.when.holds(privacy)})
+
+
 def cell_of(latitude_deg: float, longitude_deg: float) -> bodies.Cell:
     """The cell of the 0.01 degree grid that a position lies in, by its centre."""
     return bodies.Cell(_steps(latitude_deg, CELLS_PER_DEG), _steps(longitude_deg, CELLS_PER_DEG))

@@ -84,8 +84,7 @@ Judge the settings by what a curious reader of the messages could do, not only b
 
 In the folder of the outbox, which belongs to the agent's user alone ([install](install-raspberry-pi.md)):
 
-- Messages, until the insurer says that it has them. They are as the settings were when they were made: a setting that
-  you make stricter holds from the agent's next start on, and what waited before that is still sent.
+- Messages, until the insurer says that it has them.
 - The agent's state, so that a restart goes on: speed and course of the last 15 to 20 s, what a trip has measured since
   it began to stand still, `batch_s` of motion where motion is on, the mounting of the IMU, the name of the time zone
   that GNSS last found the car in. With `location` off no position; else those of the last 200 s.
@@ -94,13 +93,30 @@ In the folder of the outbox, which belongs to the agent's user alone ([install](
   way, not where it is. An orderly stop deletes the log, a power cut does not.
 - The agent's log tells of ports, adapters, connections and the battery: no speed and no position, at no log level.
 
+## When you change your mind
+
+A setting that you make stricter holds from the agent's next start on; one that the insurer's configuration makes
+stricter holds at once, in the running trip too. From then on track and motion that still wait in the car, and may not
+leave any more, are withdrawn: the header of each message leaves, and the hash of its content, so that the insurer sees
+that nothing is missing but what you withdrew. The content is deleted from the outbox (the disk may hold it until it is
+written over) and does not leave if you switch the setting on again. The price is the same.
+
+- The cells (`start_cell`, `end_cell`, `cell`) of trips, events and impacts that were made before, and still wait, do
+  leave. The hash of each message is part of the next one, and signed: without its cell it would be another message, and
+  the insurer, who may have the first one already, would see a stream that somebody changed. To hold the whole message
+  back would take the trip out of the price.
+- A hash tells nobody the content, but confirms it to whoever guesses all of it: not for a minute of positions, perhaps
+  for a track of one or two points.
+- What the insurer has, it has: it erases on request ([operations](operations.md)).
+
 ## How it is tested
 
 `tests/device/test_privacy_on_the_wire.py` runs the agent and its uplink against a real broker and reads back every
 byte that was published: in the strict setting no field beyond this table occurs, not even one this release does not
 know, and neither positions nor the VIN are found in any of the encodings it tries (text, floats, integers of several
 scales, hashes). The same search finds them where the setting is full. `tests/features/test_privacy_and_price.py`
-builds driver periods from the same drive in all combinations and compares them.
+builds driver periods from the same drive in all combinations and compares them. `tests/e2e/test_withdrawn_consent.py`
+switches everything off while messages wait, and compares what came, and the driver periods.
 """
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from device.contract import bodies, packing, wire
 from device.contract.errors import DiskError
 from device.outbox import Outbox
-from device.outbox_ranks import RANKS, give_up, rank_of
+from device.outbox_ranks import RANKS, Rank, give_up, rank_of
 from device.outbox_room import RESERVE_BYTES, Limits, Reserve, missing_bytes
 from tests.device.queued import (
     chain,
@@ -217,6 +217,32 @@ def test_an_agent_that_starts_on_a_full_disk_goes_on_with_its_reserve(small_disk
         queue(outbox, event(), trip_end())
         verify(payloads(outbox))
         assert (outbox.waiting(), outbox.next_seq) == (5, 6)
+
+
+@pytest.mark.parametrize("withheld", [(), (Rank.MOTION, Rank.TRACK)])
+def test_what_a_full_disk_lacks_may_be_far_more_than_the_reserve_holds(small_disk, withheld):
+    """As under the limits of a car: what is given up, or withdrawn, goes in small steps."""
+    limits = Limits(keep_free_bytes=3 * MB)
+    with Outbox(small_disk / "a", limits=limits) as outbox:
+        for trip in range(60):
+            queue(outbox, event(trip), *[motion(600, trip), track()] * 20, trip_end())
+    fill(small_disk)
+    for start in range(3):  # the second start has no reserve any more
+        with Outbox(small_disk / "a", limits=limits) as outbox:
+            assert (small_disk / "a-reserve").exists() == (start == 0)
+            outbox.withhold(withheld)
+            for trip in range(5):
+                queue(outbox, event(trip), motion(600, trip), trip_end(), state=b"%d" % (5 * start + trip))
+            assert not (small_disk / "a-reserve").exists()
+            kept = decoded(payloads(outbox))
+            told = outbox.counters
+            assert sum(message.body is None for message in kept) == sum(
+                total for name, total in told.items() if name != "sacrificed_bytes"
+            )
+            assert (any(isinstance(m.body, bodies.Motion | bodies.Track) for m in kept)) == (not withheld)
+    verify(payloads(outbox := Outbox(small_disk / "a")))
+    assert (outbox.state, outbox.next_seq) == (b"14", 60 * 42 + 15 * 3 + 1)
+    outbox.close()
 
 
 def test_a_disk_without_a_byte_for_trips_refuses_and_takes_them_later(small_disk):
