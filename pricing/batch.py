@@ -188,24 +188,21 @@ def _publish(
             receipts.append(_parquet(done.receipts, POLICIES_AT_ONCE))
             yield from done.csv
 
-    def last() -> Iterator[bytes]:
-        """Rows of receipts.parquet; then all is on disk, and what told of the run before goes."""
-        yield from joined(_parquet(RECEIPTS.to_frame(), 1), receipts)
+    def no_book_of_before() -> None:
         for old in (BOOK_FILE, *CUSTOMERS_FILES):
             durable.delete(out / old)
 
     files: dict[Path, bytes | Iterable[bytes]] = {
         out / CSV_FILE: csv(),
         out / FACTORS_FILE: joined(_parquet(FACTORS.to_frame(), 1), factors),
+        out / RECEIPTS_FILE: joined(_parquet(RECEIPTS.to_frame(), 1), receipts),
     }
     files |= {out / name: text.encode() for name, text in beside.items()}
     if customers is not None:
         texts = (_parquet(customers, POLICIES_AT_ONCE), customers.write_csv().encode())
         files |= {out / name: text for name, text in zip(CUSTOMERS_FILES, texts, strict=True)}
-    files[out / RECEIPTS_FILE] = last()
-    durable.commit(
-        files, then=lambda: durable.commit({out / BOOK_FILE: (json.dumps(content, indent=1) + "\n").encode()})
-    )
+    told = (json.dumps(content, indent=1) + "\n").encode()
+    durable.commit(files, before=no_book_of_before, then=lambda: durable.commit({out / BOOK_FILE: told}))
 
 
 def _parquet(frame: pl.DataFrame, rows: int, compression: Literal["zstd", "uncompressed"] = "zstd") -> bytes:

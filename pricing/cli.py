@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device.contract.errors import UsageError
+from device.contract.errors import UbiError, UsageError
 from pricing.explain import cli as explain_command
 from pricing.explain.cli import WithTrip
 from pricing.monitor import cli as monitor_command
@@ -169,7 +171,8 @@ def _train(options: argparse.Namespace) -> int:
     model.diagnostics["exposure_by_month"] = months_before(
         policies, claims, date.fromisoformat(model.diagnostics["label_end"]), _MONTHS_TOLD
     )
-    model.save(options.model, beside={SET_ASIDE_FILE: judged.listed().write_csv()}, replace=options.replace)
+    with _full_disk_told(options.model):
+        model.save(options.model, beside={SET_ASIDE_FILE: judged.listed().write_csv()}, replace=options.replace)
     summary = {"model_id": model.model_id, "calibration": asdict(model.calibration)} | model.diagnostics
     print(json.dumps(summary) if options.json else trained(model))
     return 0
@@ -181,6 +184,16 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path}: cannot be made a folder ({error.strerror}); name another one") from error
+
+
+@contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UbiError(f"{path}: no space left on its disk; make some and run this again") from error
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -214,20 +227,21 @@ def _score(options: argparse.Namespace) -> int:
     past = read_histories(options.histories, judged) if options.histories else None
     if past is not None:
         judge_histories(past, policies, day, judged)
-    book = score_to(
-        options.out,
-        policies,
-        measures,
-        load_catalogue(),
-        model,
-        rating_date=day,
-        previous=previous,
-        language=options.lang,
-        claims=claims,
-        customers=None if past is None else customers(past, day, model.plan.customers),
-        extra={"portfolio": judged.table()},
-        beside={SET_ASIDE_FILE: judged.listed().write_csv()},
-    )
+    with _full_disk_told(options.out):
+        book = score_to(
+            options.out,
+            policies,
+            measures,
+            load_catalogue(),
+            model,
+            rating_date=day,
+            previous=previous,
+            language=options.lang,
+            claims=claims,
+            customers=None if past is None else customers(past, day, model.plan.customers),
+            extra={"portfolio": judged.table()},
+            beside={SET_ASIDE_FILE: judged.listed().write_csv()},
+        )
     if options.json:
         print(json.dumps(book))
     else:

@@ -26,6 +26,7 @@ def commit(
     then: Callable[[], None] | None = None,
     *,
     meanwhile: tuple[Path, bytes] | None = None,
+    before: Callable[[], None] | None = None,
 ) -> None:
     """Write files so that a power cut leaves each of them whole or absent, then act on it.
 
@@ -41,6 +42,8 @@ def commit(
     meanwhile : tuple of Path and bytes, or None
         A file that stands there while some of the files may be the new ones and others the old: where readers need all
         of one commit, they ask for it. It goes when all are in place.
+    before : callable or None
+        What has to be done before any file has its name, and only once the bytes of all are on disk.
 
     Raises
     ------
@@ -55,6 +58,8 @@ def commit(
             os.fsync(file.fileno())  # 2 its bytes are on disk
     if meanwhile is not None:
         commit(dict([meanwhile]))
+    if before is not None:
+        before()
     for path in files:
         temporary(path).replace(path)  # 3 its name, all or nothing
     for folder in dict.fromkeys(path.parent for path in files):

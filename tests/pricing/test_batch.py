@@ -10,6 +10,7 @@ import time
 import polars as pl
 import pytest
 
+import ubi
 from device.contract.errors import TryAgainError
 from features.contract.catalogue import load_catalogue
 from features.contract.driver_measures import driver_measures
@@ -86,11 +87,11 @@ def test_a_run_that_dies_at_a_write_goes_on_and_ends_in_the_same_bytes(
     run(tmp_path / "whole", policies, measures, model)
     commit, rate, done, rated = batch.durable.commit, batch.score.rate, [], []
 
-    def dying(files, then=None):
+    def dying(files, then=None, before=None):
         if len(done) == writes:
             raise KeyboardInterrupt
         done.append(files)
-        commit(files, then)
+        commit(files, then, before=before)
 
     with monkeypatch.context() as patched:
         patched.setattr(batch.durable, "commit", dying)
@@ -118,6 +119,20 @@ def test_a_disk_that_is_full_leaves_the_output_of_the_run_before(policies, measu
     with pytest.raises(OSError, match="No space left"):
         run(tmp_path, policies.head(50), measures, model)
     assert contents(tmp_path) == before
+
+
+def test_score_on_a_full_disk_names_the_folder(policies, measures, model, tmp_path, monkeypatch, capsys):
+    model.save(tmp_path / "model")
+    policies.write_parquet(tmp_path / "policies.parquet")
+    words = ["--features", str(measures.file.parent), "--policies", str(tmp_path / "policies.parquet")]
+
+    def full(*_given, **_more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batch.durable, "commit", full)
+    words += ["--model", str(tmp_path / "model"), "--out", str(tmp_path / "out")]
+    assert ubi.main(["pricing", "score", *words]) == 1
+    assert f"{tmp_path / 'out'}: no space left on its disk; make some" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small")
