@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 
 class Habit(NamedTuple):
-    """What could be done less or not at all, and how it is told, {step} being how many per 100 km.
+    """What could be done less or not at all, and how it is told, {step} being how many per 100 km, {s} their plural.
 
     `seen_mm` is the distance in which such an event could be seen, which its rate is per. `firm` is what is no event
     yet: swings of FIRM_CMPS2 and more, below the first level of the rules.
@@ -61,19 +61,19 @@ class Habit(NamedTuple):
 
 HABITS: Final = (
     Habit(
-        *(BRAKING, ALONG, False, "{step} fewer harsh brakings per 100 km", "每100公里减少{step}次急刹车"),
+        *(BRAKING, ALONG, False, "{step} fewer harsh braking{s} per 100 km", "每100公里减少{step}次急刹车"),
         none=("no harsh braking at all", "完全没有急刹车"),
     ),
     Habit(
-        *(ACCELERATION, ALONG, False, "{step} fewer harsh accelerations per 100 km", "每100公里减少{step}次急加速"),
+        *(ACCELERATION, ALONG, False, "{step} fewer harsh acceleration{s} per 100 km", "每100公里减少{step}次急加速"),
         none=("no harsh acceleration at all", "完全没有急加速"),
     ),
     Habit(
-        *(TURNS, ACROSS, False, "{step} fewer harsh turns per 100 km", "每100公里减少{step}次急转弯"),
+        *(TURNS, ACROSS, False, "{step} fewer harsh turn{s} per 100 km", "每100公里减少{step}次急转弯"),
         none=("no harsh turn at all", "完全没有急转弯"),
     ),
-    Habit(BRAKING, ALONG, True, "{step} fewer firm brakings per 100 km", "每100公里减少{step}次较重刹车"),
-    Habit(TURNS, ACROSS, True, "{step} fewer sharp turns per 100 km", "每100公里减少{step}次较急转弯"),
+    Habit(BRAKING, ALONG, True, "{step} fewer firm braking{s} per 100 km", "每100公里减少{step}次较重刹车"),
+    Habit(TURNS, ACROSS, True, "{step} fewer sharp turn{s} per 100 km", "每100公里减少{step}次较急转弯"),
 )
 SPEEDING: Final = ("half the time over the limit", "超速时间减半")
 TOGETHER: Final = ("all of these together", "以上各项同时做到")
@@ -169,7 +169,7 @@ def _changes(own: pl.DataFrame) -> list[list[tuple[str, str, _Change]]]:
         small = [] if habit.firm else [step for step in SMALL_STEPS if step * km100 <= count][:1]
         ways: list[tuple[str, str, _Change]] = [
             (
-                habit.en.format(step=f"{step:g}"),
+                habit.en.format(step=f"{step:g}", s="" if step == 1 else "s"),
                 habit.zh.format(step=f"{step:g}"),
                 partial(_fewer, habit=habit, count=int(step * km100)),
             )

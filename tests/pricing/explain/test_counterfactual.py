@@ -179,6 +179,13 @@ def test_events_go_in_whole_numbers_and_in_proportion(months, count):
     assert all(entry["value"] > 0 for row in left for entry in row["event_counts"])
 
 
+def test_one_event_fewer_is_told_as_one(folder, book, model):
+    _, own = case_of("p00001", folder, book, model)
+    one = [[{"key": BRAKING * LEVELS + 1, "value": row["accel_mm"] // 100_000_000 + 1}] for row in own.to_dicts()]
+    own = own.with_columns(event_counts=pl.Series(one, dtype=own.schema["event_counts"]))
+    assert "1 fewer harsh braking per 100 km" in [en for ways in _changes(own) for en, _, _ in ways]
+
+
 def test_a_swing_left_out_becomes_one_below_the_threshold():
     hard, mild = excursion_key(BRAKING, 450, 800, 600), excursion_key(BRAKING, 210, 800, 600)
     other = excursion_key(KIND_NUMBERS["harsh_acceleration"], 450, 800, 600)
