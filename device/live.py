@@ -18,6 +18,7 @@ from typing import Final
 from device.agent import Agent, AgentSettings
 from device.clock import SystemClock
 from device.config import DeviceConfig
+from device.contract.certificate import read_certificate
 from device.contract.errors import DamagedError
 from device.contract.signals import Reading
 from device.contract.signing import Signer
@@ -229,6 +230,7 @@ def _run(config: DeviceConfig, stopping: Stopping, systemd: Systemd) -> None:
             on_config=agent.configure,
             on_time=agent.hear_insurer,
         )
+        _tell_whose_certificate(config)
         for outbox in outboxes:
             uplink.add(outbox)
         stack.callback(uplink.stop)
@@ -251,6 +253,16 @@ def _run(config: DeviceConfig, stopping: Stopping, systemd: Systemd) -> None:
         while uplink.is_ready and any(box.waiting() for box in outboxes) and clock.mono_ms() < until_ms:
             uplink.step(clock.mono_ms(), STEP_MS / 1_000)
         log.info("%s: stopped, %d messages wait for the next start", config.device_id, _waiting(outboxes))
+
+
+def _tell_whose_certificate(config: DeviceConfig) -> None:
+    """A broker may connect a device by another's certificate, and drop all that it sends without a word."""
+    if config.cert_file is None or not config.broker.tls:
+        return
+    name = read_certificate(config.cert_file).name
+    if name != config.device_id:
+        told = "the insurer's broker drops what this device sends; copy its own certificate here, or enrol it again"
+        log.warning("%s: is the certificate of '%s', not of '%s': %s", config.cert_file, name, config.device_id, told)
 
 
 def _waiting(outboxes: Sequence[Outbox]) -> int:

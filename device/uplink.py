@@ -36,6 +36,7 @@ READY_WITHIN_MS: Final = 30_000  # from the first byte to the broker's answer to
 STEADY_MS: Final = 60_000  # a connection that has lasted this long, or brought an ack, was a good one
 SUSPECT_MS: Final = 400_000  # rows on the road and no ack for so long: perhaps it is the connection
 DISK_PAUSE_MS: Final = 1_000
+NO_ACK: Final = ", though connected: the insurer's worker is down, or the broker drops what comes and does not say so"
 
 Take = Callable[[bytes], object]
 TakeTime = Callable[[int, int, int], object]
@@ -237,7 +238,7 @@ class Uplink:
             self.counters["silences"] += 1
             if now_ms - self._heard_ms >= SUSPECT_MS:
                 connection.abandon()
-                self._lost(connection, f"no ack for {(now_ms - self._heard_ms) // 1_000} s", now_ms)
+                self._lost(connection, f"no ack for {(now_ms - self._heard_ms) // 1_000} s{NO_ACK}", now_ms)
 
     def _disk_refuses(self, error: DiskError, now_ms: int) -> None:
         """The outbox cannot be read or changed now: what stays in it is sent, and acked, once more."""

@@ -17,6 +17,7 @@ from device.check import EXPIRES_DAYS, check
 from device.config import load_config
 from device.contract.signals import Reading
 from device.finding import Finding
+from device.live import run
 from device.outbox import Outbox
 from device.sources.wt901 import ACCELERATION, ANGULAR_VELOCITY, make_frame
 from ingest.certificates import CLIENT, issue, new_authority
@@ -185,12 +186,12 @@ def test_a_full_disk_and_a_missing_folder_are_failures(tmp_path, monkeypatch):
     assert "make the folder" in by_part(check(config))["disk"].fix
 
 
-def with_certificate(folder, name, days, now=None):
+def with_certificate(folder, name, days, now=None, broker="mqtt://localhost:1"):
     now = now or datetime.now(UTC)
     pair = issue(new_authority("cars", now), name, now, days, [CLIENT])
     (folder / "car.crt").write_bytes(pair.certificate)
     (folder / "car.key").write_bytes(pair.key)
-    return config_file(folder, broker="mqtt://localhost:1", cert_file="car.crt", cert_key_file="car.key")
+    return config_file(folder, broker=broker, cert_file="car.crt", cert_key_file="car.key")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +208,15 @@ def test_a_certificate_is_this_devices_and_does_not_run_out_soon(tmp_path, monke
     assert found.ok is ok
     assert words in found.told
     assert bool(found.fix) is not ok
+
+
+@pytest.mark.parametrize("name", ["car-1", "car-2"])
+def test_an_agent_with_the_certificate_of_another_car_says_so_when_it_starts(tmp_path, caplog, name):
+    """The broker does not: it connects the device, and drops what it sends."""
+    config = load_config(with_certificate(tmp_path, name, 365, broker="mqtts://localhost:1"))
+    stopping = iter([False, True, True])
+    run(config, lambda: next(stopping))
+    assert ("is the certificate of 'car-2', not of 'car-1'" in caplog.text) == (name == "car-2")
 
 
 def test_a_certificate_that_is_none_is_told_in_one_line(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from device.contract import topics
 from device.contract import wire_pb2 as pb
 from device.contract.broker import BrokerAddress, parse_broker
 from device.outbox import Outbox
-from device.uplink import READY_WITHIN_MS, RECONNECT_MAX_MS, RESEND_MS, SUSPECT_MS, Uplink
+from device.uplink import NO_ACK, READY_WITHIN_MS, RECONNECT_MAX_MS, RESEND_MS, SUSPECT_MS, Uplink
 from device.uplink_connection import INBOX_SIZE, Heard
 from tests.device.queued import event, impact, motion, queue, trip_end
 from tests.device.scripted_broker import (
@@ -191,7 +191,7 @@ def test_rows_on_the_road_and_no_ack_for_long_make_the_connection_suspect(outbox
         while uplink.is_ready:
             now_ms += 1_000
             uplink.step(now_ms)
-        assert (now_ms, uplink.last_error) == (420_000, "no ack for 420 s")
+        assert (now_ms, uplink.last_error) == (420_000, f"no ack for 420 s{NO_ACK}")
         assert uplink.counters["silences"] == 3  # after 60, 180 and 420 s
         until(lambda: uplink.is_ready, lambda: uplink.step(now_ms + SUSPECT_MS, 0.01))
         uplink.stop()
