@@ -47,6 +47,10 @@ def warn(found: Iterable[Doubt]) -> None:
         log.warning("%s", doubt)
 
 
+def told_before(found: Iterable[Doubt]) -> None:
+    """Say nothing: the same driver's doubts were told."""
+
+
 Tell = Callable[[list[Doubt]], None]
 
 

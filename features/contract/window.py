@@ -35,7 +35,11 @@ Integers = npt.NDArray[np.int64]
 
 
 def rating_features(
-    periods: pl.DataFrame, rating: pl.DataFrame, months: int = 12, catalogue: Catalogue | None = None
+    periods: pl.DataFrame,
+    rating: pl.DataFrame,
+    months: int = 12,
+    catalogue: Catalogue | None = None,
+    tell: Tell = warn,
 ) -> pl.DataFrame:
     """Features of every rating row.
 
@@ -49,6 +53,8 @@ def rating_features(
         Length of the window, which ends with the last month that ended by the rating date.
     catalogue : Catalogue, optional
         The one of this release.
+    tell : callable
+        Given the doubts, see `validate.validated`.
 
     Returns
     -------
@@ -81,7 +87,7 @@ def rating_features(
         totals |= reconcile(windows.height, own.drop(BINS)[rows["row"]].with_columns(rows["window"]))
         return _features(windows, totals, catalogue.features)
 
-    return _joined(rating, of, catalogue, WINDOWS_AT_ONCE)
+    return _joined(rating, of, catalogue, WINDOWS_AT_ONCE, tell)
 
 
 def priced_features(

@@ -34,6 +34,7 @@ from scipy.stats import t as student
 from device.contract.trip import DURATION_CLASSES, LEVELS, ONSET_BANDS, PEAK_BINS
 from features.contract.catalogue import Catalogue
 from features.contract.measures import MEASURES
+from features.contract.validate import told_before
 from features.contract.window import rating_features
 from pricing.arrays import Floats
 from pricing.diagnostics.intervals import SEED
@@ -93,9 +94,8 @@ def relativity_interval(
     own = periods.filter(pl.col("driver_id").is_in(drivers.implode()))
 
     def inputs_of(months: pl.DataFrame) -> Inputs:
-        return read_inputs(
-            rating_features(months, asked.select("driver_id", "rating_date"), window, catalogue), catalogue
-        )
+        rows = asked.select("driver_id", "rating_date")
+        return read_inputs(rating_features(months, rows, window, catalogue, told_before), catalogue)
 
     inputs = inputs_of(own)
     log = np.log(model.rate(inputs).relativity)

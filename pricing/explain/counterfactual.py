@@ -26,6 +26,7 @@ import polars as pl
 from device.contract.rules import KIND_NUMBERS, load_rules
 from device.contract.trip import DURATION_CLASSES, LEVELS, ONSET_BANDS, PEAK_BINS, PEAK_STEP_CMPS2
 from features.contract.periods import NIGHT_FROM_HOUR, NIGHT_TO_HOUR
+from features.contract.validate import told_before
 from pricing.explain.rerate import Case, Rerated
 from pricing.explain.words import WORDS
 
@@ -110,7 +111,7 @@ def counterfactuals(case: Case, own: pl.DataFrame) -> list[Counterfactual]:
     """
     if own.is_empty():
         return []
-    before = case.rate(own)
+    before = case.rate(own, told_before)
     if not before.rateable:
         return []
     found: list[tuple[Counterfactual, _Change]] = []
@@ -137,7 +138,7 @@ def _done(
 ) -> Counterfactual | None:
     """Rate the driver on changed driving; None where there is nothing to tell."""
     rows = change([dict(row) for row in own.iter_rows(named=True)])
-    after = case.rate(pl.DataFrame(rows, schema=own.schema))
+    after = case.rate(pl.DataFrame(rows, schema=own.schema), told_before)
     held = _held(before, after)
     return None if held is None else Counterfactual(*texts, before, after, held)
 

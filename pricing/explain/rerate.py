@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from features.contract.catalogue import Catalogue, Feature
+from features.contract.validate import Tell, warn
 from features.contract.window import rating_features
 from pricing import reasons
 from pricing.arrays import Floats
@@ -105,10 +106,10 @@ class Case:
             (pl.col("driver_id") == self.driver) & pl.col("month").is_between(pl.lit(months[0]), pl.lit(months[-1]))
         )
 
-    def rate(self, periods: pl.DataFrame) -> Rerated:
-        """Rate the driver on these driver periods."""
+    def rate(self, periods: pl.DataFrame, tell: Tell = warn) -> Rerated:
+        """Rate the driver on these driver periods; `tell` is given the doubts about implausible values."""
         asked = pl.DataFrame({"driver_id": [self.driver], "rating_date": [self.rating_date]})
-        rows = rating_features(periods, asked, self.model.plan.window.feature_months, self.catalogue)
+        rows = rating_features(periods, asked, self.model.plan.window.feature_months, self.catalogue, tell)
         inputs = read_inputs(rows, self.catalogue)
         rated = self.model.rate(inputs)
         enough = rateable(rows, self.model.plan.rateable)

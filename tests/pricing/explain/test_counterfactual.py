@@ -103,6 +103,16 @@ def test_what_the_cap_eats_is_not_promised(scored, folder, book, model):
             assert one.after.factor < one.before.factor
 
 
+def test_doubts_about_a_driver_are_not_told_with_each_change(scored, folder, book, model, caplog):
+    case, own = case_of(worst(scored, 1)[0], folder, book, model)
+    odd = own.with_columns(pl.col("moving_ms") // 1_000)
+    caplog.clear()
+    assert counterfactuals(case, odd)
+    assert not caplog.messages
+    case.rate(odd)
+    assert any("of the rows outside" in line for line in caplog.messages)
+
+
 def test_where_the_tier_holds_the_factor_no_band_is_said_to(scored, folder, book, model):
     capped = scored.factors.filter("capped", pl.col("factor") > 1).sort("indicated_relativity", descending=True)
     case, own = case_of(capped["policy_id"][0], folder, book, model)
