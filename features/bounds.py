@@ -18,7 +18,8 @@ entry E, exit X, minimum duration D, minimum speed S and merge gap G of the new 
    begins at the peak or before, and two of them never merge.
 7. All this is of a rule that bridges what is not known as the old one does. Where it does not, each bridge more or less
    makes at most one event more or less, and has a sample on it where the signal is not known, and one before it where
-   it is.
+   it is. If X is not below the excursion rule's entry, one more leads from one excursion that reached X to the next,
+   which the old rule did not bridge; and one less lies within such an excursion, between two of its samples.
 
 Between the bounds, `reached` tells what is likely: excursions that reach E, those of the bin that E divides in part. It
 knows nothing of merging, minimum duration and speed; how many events the old rule made of what reached its entry does.
@@ -102,21 +103,33 @@ def _of_kind(trips: pl.DataFrame, events: pl.DataFrame, rule: Rule, rules: Rules
             kept = _kept(trips, events, rule)
             found = found.join(kept, on="trip_key", how="left", maintain_order="left")
             found = found.with_columns(low=pl.max_horizontal("low", "kept"))
-    if bridge_ms != rule.bridge_ms:
-        found = _widened(found, trips, rule)
+    if excursion is not None and bridge_ms != rule.bridge_ms:
+        found = _widened(found, trips, rule, excursion, more=bridge_ms > rule.bridge_ms)
     absent = [pl.lit(None, kind).alias(name) for name, kind in BOUNDS.items() if name not in found.columns]
     return found.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in BOUNDS.items())
 
 
-def _widened(found: pl.DataFrame, trips: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+def _widened(found: pl.DataFrame, trips: pl.DataFrame, rule: Rule, excursion: Rule, *, more: bool) -> pl.DataFrame:
     """The same by as many as bridges there can be; what was exact is an estimate where there may be one."""
-    lateral = rule.signal == "accel_lat_cmps2"
-    known = pl.col("lateral_samples") if lateral else pl.col("samples") - pl.col("accel_null_samples")
-    bridges = trips.select(bridges=pl.min_horizontal(known, pl.col("samples") - known))["bridges"]
+    bridges = _bridges(trips, rule, excursion, more=more)
     if "reached" not in found.columns:
         likely = pl.when(bridges > 0).then(pl.col("counted") * PEAK_STEP_CMPS2)
         found = found.with_columns(reached=likely, reached_before=likely)
     return found.with_columns(low=(pl.col("low") - bridges).clip(0), high=pl.col("high") + bridges)
+
+
+def _bridges(trips: pl.DataFrame, rule: Rule, excursion: Rule, *, more: bool) -> pl.Series:
+    """How many bridges there can be in each trip that the old rule has not, or that the new one has not."""
+    lateral = rule.signal == "accel_lat_cmps2"
+    known = pl.col("lateral_samples") if lateral else pl.col("samples") - pl.col("accel_null_samples")
+    somewhere = trips.select("trip_key", at_all=pl.min_horizontal(known, pl.col("samples") - known))
+    if rule.exit < excursion.entry:
+        return somewhere["at_all"]
+    each = pl.lit(1) if more else (_longest_ms() // pl.col("period_ms") - 1) // 2
+    swings = _swings(trips, rule).filter(_above(rule.exit)).group_by("trip_key").agg(of=(pl.col("n") * each).sum())
+    joined = somewhere.join(swings, on="trip_key", how="left", maintain_order="left")
+    among = (pl.col("of").fill_null(0) - int(more)).clip(0)
+    return joined.select(pl.min_horizontal("at_all", among)).to_series()
 
 
 def _nowhere_looser(rule: Rule, before: Rule | None) -> bool:
@@ -150,7 +163,7 @@ def _from_tables(
     rows: pl.DataFrame, trips: pl.DataFrame, rule: Rule, before: Rule | None, excursion: Rule
 ) -> pl.DataFrame:
     period_ms, n = pl.col("period_ms"), pl.col("n")
-    longest_ms = pl.min_horizontal(_class_edge(_NO_LIMIT), pl.col("duration_ms") + 1) - 1
+    longest_ms = _longest_ms()
     fast_enough = _fastest() >= rule.min_speed_dkmh
     sure = (pl.col("peak_low") >= rule.entry) & (rule.min_duration_ms <= period_ms)
     if rule.min_speed_dkmh:
@@ -235,6 +248,11 @@ def _above(entry: int) -> pl.Expr:
 def _class_edge(open_end: int) -> pl.Expr:
     """What the duration did not reach, in ms."""
     return pl.col("duration_class").replace_strict(dict(enumerate((*DURATION_EDGES_MS, open_end))))
+
+
+def _longest_ms() -> pl.Expr:
+    """How long the excursion can have lasted."""
+    return pl.min_horizontal(_class_edge(_NO_LIMIT), pl.col("duration_ms") + 1) - 1
 
 
 def _change_dkmh() -> pl.Expr:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.contract.motion import MotionSample
 from device.contract.rules import KIND_NUMBERS, Rule, Rules, load_rules
 from features.bounds import bounds
 from features.derive import derive
@@ -125,6 +126,18 @@ def test_rules_that_only_bridge_otherwise_are_exact_where_everything_is_known(ol
     assert 0 < unknown < 10
     assert estimated["high"] - estimated["low"] == 2 * unknown
     assert estimated["reached"] > 0
+
+
+def test_what_is_unknown_away_from_any_swing_widens_nothing():
+    quiet = [MotionSample(i * 500, 500, None if i % 3 else 0) for i in range(300)]
+    braking = [MotionSample((300 + i) * 500, 500, -300 if i % 30 < 4 else 0) for i in range(90)]
+    trip = Trip(1, START_MS, 60, quiet + braking, 500, rules_version=2)
+    heads = heads_of([trip])
+    before = derive(motion_of([trip]), heads)
+    found = bounds(heads.join(before.summaries, on="trip_key"), before.events, load_rules(3))
+    rows = found.sort("kind").rows_by_key("kind", named=True, unique=True)
+    assert (rows[1]["low"], rows[1]["high"]) == (1, 5)  # three brakings: two bridges lead from one to the next
+    assert (rows[2]["low"], rows[2]["high"], rows[2]["reached"]) == (0, 0, None)  # no acceleration, nothing to bridge
 
 
 def test_a_threshold_below_the_excursions_has_no_upper_bound():
