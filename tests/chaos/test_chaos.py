@@ -97,4 +97,4 @@ def test_the_whole_matrix(tmp_path, reference, capsys):
     exact = {fault.name for fault in FAULTS if fault.exact}
     assert [cell for cell in cells if cell.fault in exact and cell.verdict != "unmoved"] == []
     # What stays, and why, is in docs/chaos.md; more than that is a new hole.
-    assert sum(cell.verdict == "moved" for cell in cells) <= 0.004 * len(cells)
+    assert sum(cell.verdict == "moved" for cell in cells) <= 0.003 * len(cells)
