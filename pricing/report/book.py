@@ -18,8 +18,11 @@ from pricing.arrays import Bools, Floats
 from pricing.contract.factors import MICRO, REASONS
 from pricing.diagnostics.intervals import actual_over_expected
 from pricing.diagnostics.validated import LEAST_DRIVERS
+from pricing.factor import factors as steps_of
 from pricing.factor import kept
+from pricing.model import RiskModel
 from pricing.plan import FactorPlan
+from pricing.score import to_factor
 
 HISTOGRAM_BINS: Final = 40
 CHANGE_EDGES: Final = (-0.30, -0.20, -0.10, -0.05, -0.001, 0.001, 0.05, 0.10, 0.20, 0.30)
@@ -37,6 +40,8 @@ class Rated:
     ----------
     before : numpy.ndarray
         Previous factor; 1 where there is none.
+    indicated : numpy.ndarray
+        What the factor is made of: R of the driving, or its tier's; times own claims where the plan counts them.
     uncapped : numpy.ndarray
         What the factor would be without band and renewal limit, balanced by a base factor of its own.
     weight : numpy.ndarray
@@ -53,21 +58,26 @@ class Rated:
     rateable: Bools
 
     @classmethod
-    def of(cls, factors: pl.DataFrame, receipts: pl.DataFrame, book: dict[str, Any], plan: FactorPlan) -> Rated:
+    def of(cls, table: pl.DataFrame, receipts: pl.DataFrame, book: dict[str, Any], model: RiskModel) -> Rated:
         """Take the steps out of a factor table and its receipts (same rows, same order)."""
-        factor, relativity = factors["factor"].to_numpy(), factors["indicated_relativity"].to_numpy()
-        rateable = factors["rateable"].to_numpy()
-        before = receipts["previous_factor"].cast(pl.Float64).fill_null(1.0).to_numpy()
-        weight = receipts["weight"].to_numpy()
-        base = float(book["constants"]["base_factor"])
-        left = kept(before, plan)
-        based = np.where(rateable, base * relativity, left)
-        banded = np.where(rateable, np.clip(based, plan.lower, plan.upper), left)
-        fixed = math.fsum(weight[~rateable] * left[~rateable])
-        asked = math.fsum(weight[rateable] * relativity[rateable])
-        free = 1.0 if plan.balance == "none" or asked == 0 else (math.fsum(weight) - fixed) / asked
-        uncapped = np.where(rateable, free * relativity, left)
-        return cls(before, np.where(rateable, relativity, left), based, banded, factor, uncapped, weight, rateable)
+        plan = model.plan.factor
+        rows = receipts.with_columns(table["rateable"], table["indicated_relativity"].alias("relativity"))
+        one, _ = to_factor(rows, model)
+        steps = steps_of(one, float(book["constants"]["base_factor"]), plan)
+        left = kept(one.previous, plan)
+        fixed = math.fsum(one.weight[~one.rateable] * left[~one.rateable])
+        asked = math.fsum(one.weight[one.rateable] * one.relativity[one.rateable])
+        free = 1.0 if plan.balance == "none" or asked == 0 else (math.fsum(one.weight) - fixed) / asked
+        return cls(
+            before=np.where(np.isnan(one.previous), 1.0, one.previous),
+            indicated=np.where(one.rateable, one.relativity, left),
+            based=np.where(one.rateable, steps.based, left),
+            banded=steps.banded,
+            factor=table["factor"].to_numpy(),
+            uncapped=np.where(one.rateable, free * one.relativity, left),
+            weight=one.weight,
+            rateable=one.rateable,
+        )
 
 
 def histogram(rated: Rated, plan: FactorPlan) -> pl.DataFrame:

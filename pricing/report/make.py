@@ -83,7 +83,7 @@ def make_pack(
     if receipts.height != factors.height or not set(RECEIPTS) <= set(receipts.columns):
         raise PortfolioError(sources.factors / "receipts.parquet", "belongs to another factors.parquet: score again")
     plan = model.plan.factor
-    steps = book.Rated.of(factors, receipts, content, plan)
+    steps = book.Rated.of(factors, receipts, content, model)
     tables = dict(model.diagnosis) | {
         "factors": book.histogram(steps, plan),
         "off_balance": book.off_balance(steps, plan),

@@ -1,11 +1,27 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 
-from pricing.report.book import experience
+from features.contract.catalogue import load_catalogue
+from pricing.report.book import Rated, experience
+from pricing.score import score_book
+from tests.pricing.book import RATING_DATE, trained
+
+
+def test_the_steps_of_a_book_priced_by_tiers_are_those_of_its_factors():
+    book, model = trained()
+    plan = dataclasses.replace(model.plan, factor=dataclasses.replace(model.plan.factor, factor_from="tier"))
+    tiered = dataclasses.replace(model, plan=plan)
+    scored = score_book(book.policies.sort("policy_id"), book.periods, load_catalogue(), tiered, RATING_DATE)
+    rated = Rated.of(scored.factors, scored.receipts, scored.book, tiered)
+    assert len(np.unique(rated.based[rated.rateable])) <= len(model.tiers.relativities)
+    assert rated.banded == pytest.approx(rated.factor, abs=1e-6)  # nobody has a previous factor
+    assert (rated.uncapped * rated.weight).sum() == pytest.approx(rated.weight.sum(), rel=1e-6)
 
 
 def test_claims_of_kept_discounts_are_told_apart_from_those_of_kept_surcharges():
