@@ -14,8 +14,8 @@ YEAR_MS: Final = 366 * DAY_MS
 LAST_MS: Final = 4_102_444_800_000  # 2100: no recording is from later
 LOCAL_START: Final = "local_start"
 MANY_DESCENTS: Final = 50
-UNSORTED: Final = 0.25  # share of rows before the one above them; half of them where the order is random
-UNSORTED_LATE: Final = 0.75  # where rows may be written late: every other one is, where two channels take turns
+UNSORTED: Final = 0.25  # share of rows too long before the one above them; half of them where the order is random
+UNSORTED_LATE: Final = 0.75  # of rows before it by as little as a late one: every other one, where channels take turns
 MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -46,7 +46,7 @@ class Clock:
         self._parse = parse
         self._late_ms = late_ms
         self._told_ms = -LAST_MS  # by the row above
-        self._rows = self._descents = 0
+        self._rows = self._descents = self._unexplained = 0
         self._latest = 0
         self._shift = 0
         self._spacings: Counter[int] = Counter()
@@ -92,9 +92,10 @@ class Clock:
     def _refuse_unsorted(self, cell: str, told_ms: int) -> None:
         self._rows += 1
         self._descents += told_ms < self._told_ms
+        self._unexplained += told_ms < self._told_ms - self._late_ms
         self._told_ms = told_ms
-        share = UNSORTED_LATE if self._late_ms else UNSORTED
-        if self._descents >= MANY_DESCENTS and self._descents > share * self._rows:
+        is_unsorted = self._unexplained > UNSORTED * self._rows or self._descents > UNSORTED_LATE * self._rows
+        if is_unsorted and self._descents >= MANY_DESCENTS:
             told = f"{self._descents} of {self._rows} rows are before the one above them"
             raise ValueError(f"{cell[:40]}: {told}; sort the file by its time")
 

@@ -174,6 +174,13 @@ def test_rows_that_are_not_sorted_by_time_are_refused_with_what_to_do(tmp_path, 
     assert "rows are before the one above them; sort the file by its time" in told
 
 
+def test_nor_are_they_where_single_rows_may_be_late(tmp_path):
+    """By up to 60 s: a drive of 10 minutes in any order is more than that."""
+    rows = [f"15:{second // 60:02d}:{second % 60:02d},1.0,,,,4,,,4" for second in range(600)]
+    told = refusal(written(tmp_path / COL_NAME, [COL_HEADER, *random.Random(1).sample(rows, len(rows))]))
+    assert "rows are before the one above them; sort the file by its time" in told
+
+
 def test_what_is_no_readable_file_says_so(tmp_path):
     assert refusal(tmp_path / "none.csv") == "FILE: cannot be read: No such file or directory"
     assert refusal(tmp_path) == "FILE: is a folder; name the recordings in it"
