@@ -63,10 +63,9 @@ def main(argv: list[str]) -> int:
     if not differences:
         print(f"Nothing changed in {len(head['recordings'])} recordings: no event, no feature, no factor.")
         return 0
-    print(render(differences, everything=options.all))
+    one_model = head.get("rated_by") == base.get("rated_by")
+    print(render(differences, everything=options.all, one_model=one_model))
     if "model" in head:
-        if head["rated_by"] != base["rated_by"]:
-            print("  base's model does not know the features of head: each side is rated by its own")
         print(NOTE)
     return 1
 

@@ -16,12 +16,12 @@ SPEED_KINDS: Final = {"speeding": (10, "km/h")}  # peak in 0.1 km/h; of all othe
 LEAST_EFFECT: Final = 1e-8  # of a relativity, whose snapshot has 9 digits
 
 
-def render(differences: list[Difference], *, everything: bool = False) -> str:
-    """Tell the differences recording by recording, and in total; nothing where there is none."""
+def render(differences: list[Difference], *, everything: bool = False, one_model: bool = True) -> str:
+    """Tell the differences recording by recording, and in total; `one_model`: that rated both sides."""
     lines: list[str] = []
     for difference in (found for found in differences if found.is_told):
         lines += [difference.name, *(f"  {line}" for line in _told(difference, everything=everything))]
-    return "\n".join([*lines, *_total(differences)])
+    return "\n".join([*lines, *_total(differences, one_model=one_model)])
 
 
 def _told(found: Difference, *, everything: bool) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _kmh(speed_dkmh: int | None) -> str:
     return "?" if speed_dkmh is None else f"{speed_dkmh / 10:.1f}"
 
 
-def _total(differences: list[Difference]) -> Iterator[str]:
+def _total(differences: list[Difference], *, one_model: bool) -> Iterator[str]:
     changed = sum(found.is_told for found in differences)
     yield f"In total: {changed} recording{'s' * (changed != 1)} changed"
     for word, kinds in (
@@ -145,7 +145,8 @@ def _total(differences: list[Difference]) -> Iterator[str]:
     if not any(found.factor for found in differences):
         yield "  factors: not known of both sides"
         return
-    yield f"  factors moved, by one model: {len(factors)}{_spread(factors)}"
+    by = "by one model" if one_model else "each side by its own model, since head cannot rate by that of base"
+    yield f"  factors moved, {by}: {len(factors)}{_spread(factors)}"
     held = [found for found in differences if found.is_told and found.factor is not None and found.relativity is None]
     for why, count in sorted(Counter(map(why_it_stays, held)).items()):
         yield f"    {count} stay: {why}"
@@ -153,7 +154,7 @@ def _total(differences: list[Difference]) -> Iterator[str]:
     if capped:
         yield f"    {capped} of those that moved stay at a cap of the plan"
     factors = [found.retrained for found in differences if found.retrained is not None]
-    if factors:
+    if factors and one_model:
         yield f"  the reference model, trained anew, is another; by it {len(factors)} move{_spread(factors)}"
 
 

@@ -119,6 +119,8 @@ def test_features_and_factors_are_told_in_per_cent(head):
     told = render(compare(head["recordings"], changed))
     assert "(+10.00 %)" in told
     assert "factors moved, by one model: 1, before the caps +2.00 % in the median" in told
+    told = render(compare(head["recordings"], changed), one_model=False)
+    assert "factors moved, each side by its own model, since head cannot rate by that of base: 1, before" in told
 
 
 def rated(features, effects, relativity=1.0, factor=1.0):
