@@ -12,7 +12,7 @@ from dataclasses import replace
 import polars as pl
 
 from device.contract.errors import RecordingError
-from device.contract.rules import KIND_NAMES, Rule, Rules, load_rules
+from device.contract.rules import CURRENT_VERSION, KIND_NAMES, Rule, Rules, load_rules
 from features.bounds import bounds
 from features.derive import derive
 from replay_data.importers import load
@@ -67,7 +67,7 @@ def recorded() -> list[Trip]:
             except RecordingError:
                 continue
             found += trips_of(readings, None, START_MS)
-    return [replace(trip, key=number) for number, trip in enumerate(found)]
+    return [replace(trip, key=number, rules_version=CURRENT_VERSION) for number, trip in enumerate(found)]
 
 
 def scaled(rules: Rules, scale: float) -> Rules:
