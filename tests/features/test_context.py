@@ -138,7 +138,6 @@ def test_the_table_names_what_it_rests_on():
     assert not any("sim" in source for source in TABLE["sources"])
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("shared_data")
 def test_the_table_is_what_its_generator_makes_of_the_recordings():
     """All open recordings through the device's pipeline."""
