@@ -29,6 +29,7 @@ _KEYS: Final = (
     *("kind", "signal", "sign", "entry", "exit", "levels"),
     *("min_duration_ms", "min_speed_kmh", "merge_gap_ms", "bridge_ms"),
 )
+_EXCURSION_KEYS: Final = ("entry", "exit", "bridge_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def parse_rules(table: dict[str, Any]) -> Rules:
     """Turn a rules table into integers, checking that it is a definition."""
     rules = tuple(_rule(row) for row in table["rule"])
     by_kind = {rule.kind: rule for rule in rules}
+    _check_keys("excursion", table["excursion"], _EXCURSION_KEYS)
     entry, leave = _steps(table["excursion"]["entry"], 100), _steps(table["excursion"]["exit"], 100)
     bridge_ms = int(table["excursion"].get("bridge_ms", 0))
     excursions = tuple(
@@ -110,8 +112,7 @@ def parse_rules(table: dict[str, Any]) -> Rules:
 
 
 def _rule(row: dict[str, Any]) -> Rule:
-    if unknown := set(row) - set(_KEYS):
-        raise ContractError(f"event rule {row['kind']}: '{min(unknown)}' is no key; there are {', '.join(_KEYS)}")
+    _check_keys(f"event rule {row['kind']}", row, _KEYS)
     scale = 1 if row["signal"] == "idling" else 10 if row["signal"].endswith("_dkmh") else 100
     return Rule(
         kind=row["kind"],
@@ -125,6 +126,12 @@ def _rule(row: dict[str, Any]) -> Rule:
         merge_gap_ms=int(row["merge_gap_ms"]),
         bridge_ms=int(row.get("bridge_ms", 0)),  # versions 1 and 2 bridge nothing
     )
+
+
+def _check_keys(name: str, table: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Refuse a misspelt key, which would otherwise be one that is not given."""
+    if unknown := set(table) - set(keys):
+        raise ContractError(f"{name}: '{min(unknown)}' is no key; there are {', '.join(keys)}")
 
 
 def _steps(value: float, scale: int) -> int:

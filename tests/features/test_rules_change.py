@@ -185,6 +185,11 @@ def test_a_driver_without_events_counts_in_the_distance_of_all(tmp_path):
         ('kind = "idling"', 'kind = "honking"', "'honking' is no kind of event; there are harsh_braking"),
         ('kind = "idling"', 'kind = "speeding"', "speeding has two rules"),
         ("sign = -1", "sign = 0", r"rules\.toml: event rule harsh_braking: needs exit <= entry"),
+        (
+            "exit = 1.0",
+            "exit = 1.0\nbrige_ms = 500",
+            r"toml: excursion: 'brige_ms' is no key; there are entry, exit, bri",
+        ),
         ("merge_gap_ms = 5000", "merge_gap_ms = 5000\nbridge_ms = 500", "speeding: bridge_ms is 0"),
     ],
 )

@@ -19,22 +19,12 @@ from pricing.batch import score_to
 from pricing.built import Measures
 from pricing.errors import PortfolioError
 from pricing.portfolio import read_policies
-from tests.pricing.book import RATING_DATE, trained
+from tests.pricing.book import RATING_DATE
 
 CATALOGUE = load_catalogue()
 PATIENCE_S = 120
 BESIDE = {"set_aside.csv": "file,row,judgement,reason\n"}
 FILES = ("factors.parquet", "factors.csv", "receipts.parquet", "book.json", *BESIDE)
-
-
-@pytest.fixture(scope="module")
-def book():
-    return trained().book
-
-
-@pytest.fixture(scope="module")
-def model():
-    return trained().model
 
 
 @pytest.fixture(scope="module")

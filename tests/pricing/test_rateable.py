@@ -15,19 +15,9 @@ from pricing.matrix import read_inputs
 from pricing.rebuild import rebuild
 from pricing.receipt import row_hashes
 from pricing.score import model_features, score_book
-from tests.pricing.book import RATING_DATE, trained
+from tests.pricing.book import RATING_DATE
 
 CATALOGUE = load_catalogue()
-
-
-@pytest.fixture(scope="module")
-def book():
-    return trained().book
-
-
-@pytest.fixture(scope="module")
-def model():
-    return trained().model
 
 
 def score(book, model, **changed):

@@ -17,21 +17,11 @@ from pricing.explain.tell import product
 from pricing.rebuild import rebuild
 from pricing.score import score_book
 from pricing.tiers import Tiers
-from tests.pricing.book import RATING_DATE, entries, trained
+from tests.pricing.book import RATING_DATE, entries
 
 CATALOGUE = load_catalogue()
 BRAKING = KIND_NUMBERS["harsh_braking"]
 HARSH, FIRM = (next(h for h in HABITS if h.kinds == ("harsh_braking",) and h.firm is firm) for firm in (False, True))
-
-
-@pytest.fixture(scope="module")
-def book():
-    return trained().book
-
-
-@pytest.fixture(scope="module")
-def model():
-    return trained().model
 
 
 @pytest.fixture(scope="module")
